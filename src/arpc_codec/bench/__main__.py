@@ -1,0 +1,123 @@
+"""`python -m arpc_codec.bench DIR --out report/`: our codec beside the others, as a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+from arpc_codec.bench.compare import compare
+from arpc_codec.bench.ours import Arpc, Codec
+from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
+from arpc_codec.bench.table import markdown
+from arpc_codec.errors import ArpcError
+from arpc_codec.metrics.panel import METRICS, missing_metrics
+
+
+def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[float, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(",") if part)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers", param_hint=option) from error
+
+
+def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
+    names = tuple(part for part in text.split(",") if part)
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=option)
+    return names
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Report folder.")
+@click.option("--codec", type=click.Choice(["arpc", "none"]), default="arpc", show_default=True)
+@click.option("--model", default="tiny", show_default=True, help="Model of our codec.")
+@click.option("--fill", default="argmax", show_default=True, help="How our decoder fills unsent scales.")
+@click.option("--ks", default="", help="Scale counts, such as 4,6,8 (all).")
+@click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
+@click.option("--peers", default=",".join(PEERS), show_default=True)
+@click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
+@click.option(
+    "--trained-on", default="lpips_alex,lpips_squeeze", show_default=True, help="Marked in the table."
+)
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (OUT/cache).")
+@click.option("--jobs", default=1, show_default=True, help="Pictures at a time.")
+@click.option("--limit", type=int, help="Only the first pictures.")
+def main(
+    folder: Path,
+    out: Path,
+    codec: str,
+    model: str,
+    fill: str,
+    ks: str,
+    bpp: str,
+    peers: str,
+    metrics: Path | None,
+    trained_on: str,
+    cache: Path | None,
+    jobs: int,
+    limit: int | None,
+) -> None:
+    """Compare our codec with others on the pictures of DIR.
+
+    Writes table.md and steps.jsonl into OUT. Encoded files and values are kept in the cache, so that a
+    run that was stopped goes on where it was.
+    """
+    console = Console(stderr=True)
+    chosen = _names(peers, tuple(PEERS), "--peers")
+    marked = _names(trained_on, tuple(METRICS), "--trained-on") if codec != "none" else ()
+    reasons = {name: PEERS[name].missing() for name in chosen}
+    missing = {name: reason for name, reason in reasons.items() if reason} | missing_metrics(metrics)
+    for name, reason in missing.items():
+        console.print(f"missing: {name}: {reason}", style="yellow")
+    ours: Codec | None = Arpc(model, fill) if codec == "arpc" else None
+    plan = Plan(
+        cache=cache or out / "cache",
+        codec=ours,
+        peers=tuple(PEERS[name]() for name in chosen if name not in missing),
+        ks=tuple(int(k) for k in _numbers(ks, int, "--ks")) or None,
+        targets=() if ours else _numbers(bpp, float, "--bpp"),
+        weights=metrics,
+    )
+    paths = pictures(folder)[:limit]
+    if not paths:
+        raise click.UsageError(f"{folder} holds no pictures")
+    steps: list[Step] = []
+    bar = Progress(
+        *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+    with bar as progress:
+        task = progress.add_task("pictures", total=len(paths))
+        for measured in measure_folder(plan, paths, jobs):
+            steps += measured
+            progress.advance(task)
+    steps.sort(key=lambda step: (step.picture, step.k))
+    table = markdown(
+        compare(steps),
+        codec=codec,
+        pictures=len(paths),
+        deciding=plan.deciding(),
+        trained_on=marked,
+        missing=missing,
+        versions={peer.name: peer.version() for peer in plan.peers},
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "steps.jsonl").write_text("".join(json.dumps(asdict(step)) + "\n" for step in steps), "utf-8")
+    (out / "table.md").write_text(table, "utf-8")
+    click.echo(table, nl=False)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ArpcError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,114 @@
+"""Our files beside the peers' at each k: means over pictures, and who is better.
+
+The rule: on every picture, each peer takes at full, half and quarter size its smallest file that is not
+smaller than ours, and of these the one with the best LPIPS. A k whose mean file is smaller than the
+mean smallest file of every peer is listed, not judged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from arpc_codec.bench.run import Measured, PeerFiles, Step
+from arpc_codec.metrics.panel import METRICS
+
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Means over pictures of one codec at one k. `scales`: how many pictures use which size."""
+
+    codec: str
+    pictures: int
+    bytes: float
+    bpp: float
+    values: Values
+    scales: dict[float, int]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One k: our line (None when only target sizes were asked for) and one for each peer that has files."""
+
+    k: float
+    bytes: float
+    bpp: float
+    ours: Line | None
+    peers: tuple[Line, ...]
+    judged: bool
+
+    def better(self, metric: str) -> bool | None:
+        """Whether ours beats every peer on a metric; None when not judged or not measured."""
+        ours = None if self.ours is None else self.ours.values.get(metric)
+        rivals = [line.values.get(metric) for line in self.peers]
+        if not self.judged or ours is None or not rivals or None in rivals:
+            return None
+        sign = 1 if METRICS[metric].higher_is_better else -1
+        return all(sign * ours > sign * rival for rival in rivals if rival is not None)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values; None when there are none or one is missing."""
+    known = list(values)
+    numbers = [value for value in known if value is not None]
+    return sum(numbers) / len(numbers) if numbers and len(numbers) == len(known) else None
+
+
+def _line(
+    codec: str, files: Sequence[tuple[Step, Measured]], by_metric: dict[str, list[float | None]]
+) -> Line:
+    """Means of one file for each step; `by_metric` replaces the values of some metrics."""
+    scales: dict[float, int] = defaultdict(int)
+    for _, file in files:
+        scales[file.scale] += 1
+    values: Values = {name: _mean(f.values.get(name) for _, f in files) for name in METRICS}
+    values |= {name: _mean(own) for name, own in by_metric.items()}
+    return Line(
+        codec=codec,
+        pictures=len(files),
+        bytes=sum(file.bytes for _, file in files) / len(files),
+        bpp=sum(8 * file.bytes / step.pixels for step, file in files) / len(files),
+        values=values,
+        scales=dict(sorted(scales.items(), reverse=True)),
+    )
+
+
+def _peer_line(peer: str, steps: Sequence[Step]) -> Line | None:
+    """A peer's means; each deciding metric from the file that is best by that very metric.
+
+    None when on some picture even the peer's largest file is smaller than ours.
+    """
+    found: list[tuple[Step, PeerFiles]] = [(step, step.peers[peer]) for step in steps]
+    if not all(files.best for _, files in found):
+        return None
+    deciding = list(found[0][1].best)
+    by_metric = {name: [files.best[name].values[name] for _, files in found] for name in deciding}
+    return _line(peer, [(step, files.best[deciding[0]]) for step, files in found], by_metric)
+
+
+def compare(steps: Iterable[Step]) -> list[Comparison]:
+    """One comparison for each k, from the smallest to the largest."""
+    by_k: dict[float, list[Step]] = defaultdict(list)
+    for step in steps:
+        by_k[step.k].append(step)
+    comparisons: list[Comparison] = []
+    for k, group in sorted(by_k.items()):
+        ours = [(step, step.ours) for step in group if step.ours is not None]
+        peers = list(group[0].peers)
+        size = sum(step.bytes for step in group) / len(group)
+        smallest = [sum(step.peers[peer].smallest for step in group) / len(group) for peer in peers]
+        lines = [_peer_line(peer, group) for peer in peers]
+        comparisons.append(
+            Comparison(
+                k=k,
+                bytes=size,
+                bpp=sum(8 * step.bytes / step.pixels for step in group) / len(group),
+                ours=_line("ours", ours, {}) if ours else None,
+                peers=tuple(line for line in lines if line is not None),
+                judged=bool(smallest) and size >= min(smallest),
+            )
+        )
+    return comparisons

@@ -1,0 +1,72 @@
+"""This package's codecs, as the bench sees them: real files through the public API."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import arpc_codec
+
+Image_u8 = NDArray[np.uint8]
+
+# Folders whose code cannot change a file or a decoded picture.
+_NO_INFLUENCE = ("bench", "cli", "metrics", "train", "__pycache__")
+
+
+class Codec(Protocol):
+    """A codec under test: files at steps k = 1, 2, ..."""
+
+    name: str
+
+    def version(self) -> str:
+        """Changes whenever files or decoded pictures may change."""
+
+    def ks(self, image: Image_u8) -> Sequence[int]:
+        """Every k that makes a different file of this picture."""
+
+    def encode(self, image: Image_u8, k: int) -> bytes:
+        """File of RGB uint8 HxWx3 with the first k steps."""
+
+    def decode(self, data: bytes) -> Image_u8:
+        """RGB uint8 HxWx3."""
+
+
+@lru_cache(maxsize=1)
+def package_digest() -> str:
+    """Digest of the package's code and bundled weights, so that results of older ones are not reused."""
+    root = Path(arpc_codec.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        inside = path.relative_to(root)
+        if not set(inside.parts) & set(_NO_INFLUENCE) and path.suffix != ".pyc":
+            digest.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+class Arpc:
+    """The default codec; k is the number of scales sent."""
+
+    name = "arpc"
+
+    def __init__(self, model: str = "tiny", fill: str = "argmax") -> None:
+        self.model = model
+        self.fill = fill
+
+    def version(self) -> str:
+        return f"{package_digest()} {self.model} {self.fill}"
+
+    def ks(self, image: Image_u8) -> Sequence[int]:
+        data = arpc_codec.encode(image, model=self.model)
+        return range(1, arpc_codec.info(data).scales_declared + 1)
+
+    def encode(self, image: Image_u8, k: int) -> bytes:
+        return arpc_codec.encode(image, scales=k, model=self.model)
+
+    def decode(self, data: bytes) -> Image_u8:
+        return np.asarray(arpc_codec.decode(data, fill=self.fill).convert("RGB"))

@@ -1,0 +1,254 @@
+"""The codecs to compare with. Each can code at full, half or quarter size (Lanczos both ways)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import io
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+Image_u8 = NDArray[np.uint8]
+Size = tuple[int, int]
+
+SCALES = (1.0, 0.5, 0.25)
+
+
+def scaled(size: Size, scale: float) -> Size:
+    """(width, height) at a scale, rounded, at least 1x1."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resized(image: Image_u8, size: Size) -> Image_u8:
+    """RGB uint8 HxWx3 at (width, height) by Lanczos; the same array when nothing changes."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+class Peer(ABC):
+    """One codec with a ladder of settings. Bytes are those of a file that stands alone."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def missing(cls) -> str | None:
+        """Why this codec cannot run here, or None when it can."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Library version and the options that all settings share; part of the key of kept results."""
+
+    @abstractmethod
+    def settings(self) -> Sequence[float]:
+        """Quality settings, from the smallest file to larger ones."""
+
+    @abstractmethod
+    def _encode(self, image: Image_u8, setting: float) -> bytes: ...
+
+    @abstractmethod
+    def _decode(self, data: bytes) -> Image_u8: ...
+
+    def encode(self, image: Image_u8, setting: float, scale: float = 1.0) -> bytes:
+        """File of RGB uint8 HxWx3, reduced to `scale` (1, 1/2 or 1/4) of its size before coding."""
+        return self._encode(resized(image, scaled((image.shape[1], image.shape[0]), scale)), setting)
+
+    def decode(self, data: bytes, size: Size) -> Image_u8:
+        """RGB uint8 picture of (width, height), enlarged by Lanczos when the file is smaller."""
+        return resized(self._decode(data), size)
+
+
+class _PillowPeer(Peer):
+    """A codec that Pillow carries."""
+
+    feature: ClassVar[str]
+    format: ClassVar[str]
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if features.check(cls.feature) else f"this Pillow has no {cls.feature}"
+
+    def version(self) -> str:
+        return f"{self.feature} {features.version(self.feature)} {self._options(0)}"
+
+    @abstractmethod
+    def _options(self, setting: float) -> dict[str, Any]:
+        """Keyword arguments of Pillow's save."""
+
+    def _encode(self, image: Image_u8, setting: float) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, self.format, **self._options(setting))
+        return file.getvalue()
+
+    def _decode(self, data: bytes) -> Image_u8:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+class Jpeg(_PillowPeer):
+    name, title, feature, format = "jpeg", "JPEG (progressive, 4:2:0)", "jpg", "JPEG"
+
+    def settings(self) -> Sequence[float]:
+        return [*range(1, 20), *range(20, 60, 2), *range(60, 96, 3)]
+
+    def _options(self, setting: float) -> dict[str, Any]:
+        return {"quality": int(setting), "optimize": True, "progressive": True, "subsampling": "4:2:0"}
+
+
+class WebP(_PillowPeer):
+    name, title, feature, format = "webp", "WebP (method 6)", "webp", "WEBP"
+
+    def settings(self) -> Sequence[float]:
+        return [*range(0, 20), *range(20, 60, 3), *range(60, 101, 5)]
+
+    def _options(self, setting: float) -> dict[str, Any]:
+        return {"quality": int(setting), "method": 6}
+
+
+class Avif(_PillowPeer):
+    """At speed 4 the files score within 0.15 dB of speed 0, three to ten times faster."""
+
+    name, title, feature, format = "avif", "AVIF (aom, tune=ssim)", "avif", "AVIF"
+
+    def __init__(self, speed: int = 4) -> None:
+        self.speed = speed
+
+    def settings(self) -> Sequence[float]:
+        # libavif maps quality to 64 quantizers, so that most neighbouring qualities give one file.
+        by_quantizer = {((100 - quality) * 63 + 50) // 100: quality for quality in range(100, -1, -1)}
+        return [by_quantizer[q] for q in (*range(63, 40, -1), *range(40, 4, -2))]
+
+    def _options(self, setting: float) -> dict[str, Any]:
+        return {
+            "quality": int(setting),
+            "speed": self.speed,
+            "subsampling": "4:2:0",
+            "codec": "aom",
+            "advanced": {"tune": "ssim"},
+            "max_threads": 1,
+        }
+
+
+class JpegXL(Peer):
+    name, title = "jxl", "JPEG XL (effort 9)"
+
+    def __init__(self, effort: int = 9) -> None:
+        self.effort = effort
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if importlib.util.find_spec("imagecodecs") is None:
+            return "package imagecodecs is not installed"
+        import imagecodecs
+
+        return None if imagecodecs.JPEGXL.available else "this imagecodecs has no JPEG XL"
+
+    def version(self) -> str:
+        import imagecodecs
+
+        return f"{imagecodecs.jpegxl_version()} effort {self.effort}"
+
+    def settings(self) -> Sequence[float]:
+        # Butteraugli distances; the encoder takes none above 25.
+        return [round(25 * 0.93**step, 3) for step in range(48)]
+
+    def _encode(self, image: Image_u8, setting: float) -> bytes:
+        import imagecodecs
+
+        data = imagecodecs.jpegxl_encode(
+            np.ascontiguousarray(image), distance=setting, effort=self.effort, lossless=False, numthreads=1
+        )
+        return bytes(data)
+
+    def _decode(self, data: bytes) -> Image_u8:
+        import imagecodecs
+
+        return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))
+
+
+class Vvc(Peer):
+    """H.266 by vvenc, a raw stream without any container. Preset slow costs twice the time and saves nothing."""
+
+    name, title = "vvc", "VVC (vvenc, raw .266)"
+
+    _TO_YUV = (
+        "scale=in_range=full:out_range=full:out_color_matrix=bt709"
+        ":flags=lanczos+accurate_rnd+full_chroma_int,format=yuv420p10le"
+    )
+    _TO_RGB = (
+        "scale=in_range=full:in_color_matrix=bt709:out_range=full"
+        ":flags=lanczos+accurate_rnd+full_chroma_int,format=rgb24"
+    )
+
+    def __init__(self, preset: str = "medium") -> None:
+        self.preset = preset
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if importlib.util.find_spec("imageio_ffmpeg") is None:
+            return "package imageio-ffmpeg is not installed"
+        try:
+            encoders = cls._ffmpeg(["-encoders"], b"")
+        except (OSError, RuntimeError) as error:
+            return f"ffmpeg does not run: {error}"
+        return None if b"libvvenc" in encoders else "this ffmpeg has no libvvenc"
+
+    def version(self) -> str:
+        return f"imageio-ffmpeg {importlib.metadata.version('imageio-ffmpeg')} {self.preset}"
+
+    def settings(self) -> Sequence[float]:
+        return list(range(63, 9, -1))
+
+    @staticmethod
+    def _ffmpeg(arguments: list[str], data: bytes) -> bytes:
+        """Output of ffmpeg for an input on its stdin. Raises RuntimeError with its message."""
+        import imageio_ffmpeg
+
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-v", "error", *arguments]
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode(errors="replace").strip())
+        return done.stdout
+
+    def _encode(self, image: Image_u8, setting: float) -> bytes:
+        height, width = image.shape[:2]
+        # 4:2:0 needs even sides.
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        source = [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-s",
+            f"{image.shape[1]}x{image.shape[0]}",
+            "-i",
+            "-",
+        ]
+        coder = ["-c:v", "libvvenc", "-qp", str(int(setting)), "-preset", self.preset, "-threads", "1"]
+        target = ["-frames:v", "1", "-vf", self._TO_YUV, *coder, "-f", "vvc", "-"]
+        return self._ffmpeg([*source, *target], image.tobytes())
+
+    def _decode(self, data: bytes) -> Image_u8:
+        target = ["-frames:v", "1", "-vf", self._TO_RGB, "-c:v", "ppm", "-f", "image2pipe", "-"]
+        ppm = self._ffmpeg(["-f", "vvc", "-i", "-", *target], data)
+        return np.asarray(Image.open(io.BytesIO(ppm)).convert("RGB"))
+
+    def decode(self, data: bytes, size: Size) -> Image_u8:
+        """As `Peer.decode`; takes off the column or row that made the sides even."""
+        image = self._decode(data)
+        for scale in SCALES:
+            width, height = scaled(size, scale)
+            if image.shape[:2] == (height + height % 2, width + width % 2):
+                return resized(image[:height, :width], size)
+        raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} is no reduction of {size}")
+
+
+PEERS: Mapping[str, type[Peer]] = {peer.name: peer for peer in (Jpeg, WebP, Avif, JpegXL, Vvc)}

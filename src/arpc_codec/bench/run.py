@@ -1,0 +1,189 @@
+"""Encode and measure a folder of pictures: our files, and the peers' files that they are compared with.
+
+Metrics take longer than most codecs, so that only files that a comparison needs are measured.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from arpc_codec.bench.ladder import Ladder
+from arpc_codec.bench.ours import Codec
+from arpc_codec.bench.peers import SCALES, Peer
+from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
+from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
+
+Image_u8 = NDArray[np.uint8]
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure. Without a codec, `targets` (bits a pixel) take the place of our files."""
+
+    cache: Path
+    codec: Codec | None
+    peers: tuple[Peer, ...]
+    ks: tuple[int, ...] | None = None
+    targets: tuple[float, ...] = ()
+    weights: Path | None = None
+
+    def metrics(self) -> list[str]:
+        """Names of the metrics that can run here."""
+        missing = missing_metrics(self.weights)
+        return [name for name in METRICS if name not in missing]
+
+    def deciding(self) -> list[str]:
+        """The metrics by which each peer's best size is chosen, the first one for all other columns.
+
+        Both LPIPS; without their weights the first metric that can run.
+        """
+        metrics = self.metrics()
+        return [name for name in metrics if name.startswith("lpips")] or metrics[:1]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One file and what its decoded picture scores (None: cannot be judged at this size)."""
+
+    setting: float
+    scale: float
+    bytes: int
+    values: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class PeerFiles:
+    """A peer beside one of our files: its smallest file, and its best one by each deciding metric."""
+
+    smallest: int
+    best: dict[str, Measured] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One picture at one k (or one target size): ours and the peers'."""
+
+    picture: str
+    pixels: int
+    k: float
+    bytes: int
+    ours: Measured | None
+    peers: dict[str, PeerFiles]
+
+
+class _Bench:
+    """Encodes and measures files of one picture, through its store."""
+
+    def __init__(self, plan: Plan, image: Image_u8) -> None:
+        self.plan = plan
+        self.image = image
+        self.store = Store(plan.cache, picture_id(image))
+
+    def measure(self, key: FileKey, data: bytes, decoder: Codec | Peer, names: Sequence[str]) -> Measured:
+        """The named metrics of a file; it is decoded only when one of them is not kept yet."""
+        needed = [n for n in names if not self.store.has(key, n, METRICS[n].version)]
+        if needed:
+            size = (self.image.shape[1], self.image.shape[0])
+            decoded = decoder.decode(data, size) if isinstance(decoder, Peer) else decoder.decode(data)
+            scores = panel(self.image, decoded, names=needed, weights=self.plan.weights)
+            for name, value in scores.items():
+                self.store.keep(key, name, METRICS[name].version, value)
+        values = {n: self.store.value(key, n, METRICS[n].version) for n in names}
+        return Measured(key.setting, key.scale, len(data), values)
+
+    def ours(self, codec: Codec, k: int) -> Measured:
+        """Our file with k steps, every metric."""
+        key = FileKey(codec_id(codec.name, codec.version()), k, 1.0)
+        data = self.store.file(key, lambda: codec.encode(self.image, k))
+        return self.measure(key, data, codec, self.plan.metrics())
+
+    def peer(self, peer: Peer, sizes: Sequence[int]) -> dict[int, PeerFiles]:
+        """For each wanted size in bytes: the peer's files that are compared with a file of that size."""
+        settings, codec = peer.settings(), codec_id(peer.name, peer.version())
+
+        def data(index: int, scale: float) -> bytes:
+            key = FileKey(codec, settings[index], scale)
+            return self.store.file(key, lambda: peer.encode(self.image, settings[index], scale))
+
+        def size_of(scale: float) -> Ladder:
+            return Ladder(len(settings), lambda index: len(data(index, scale)))
+
+        ladders = {scale: size_of(scale) for scale in SCALES}
+        deciding = self.plan.deciding()
+        found: dict[int, PeerFiles] = {}
+        for wanted in sorted(set(sizes)):
+            rivals: list[tuple[FileKey, bytes, Measured]] = []
+            for scale, ladder in ladders.items():
+                index = ladder.reach(wanted)
+                if index is not None:
+                    key, file = FileKey(codec, settings[index], scale), data(index, scale)
+                    rivals.append((key, file, self.measure(key, file, peer, deciding)))
+            best: dict[str, Measured] = {}
+            for name in deciding if rivals else ():
+                key, file, measured = min(rivals, key=lambda rival: _badness(name, rival[2].values[name]))
+                main = name == deciding[0]
+                best[name] = self.measure(key, file, peer, self.plan.metrics()) if main else measured
+            found[wanted] = PeerFiles(min(ladder.smallest() for ladder in ladders.values()), best)
+        return found
+
+
+def _badness(metric: str, value: float | None) -> float:
+    """Orders values of a metric from the best to the worst."""
+    if value is None:
+        return float("inf")
+    return -value if METRICS[metric].higher_is_better else value
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The picture files of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def measure_picture(plan: Plan, path: Path) -> list[Step]:
+    """Every k of one picture, beside every peer."""
+    with Image.open(path) as opened:
+        image = np.asarray(opened.convert("RGB"))
+    bench = _Bench(plan, image)
+    pixels = image.shape[0] * image.shape[1]
+    ours: dict[float, Measured] = {}
+    sizes: dict[float, int] = {bpp: max(1, round(bpp * pixels / 8)) for bpp in plan.targets}
+    if plan.codec is not None:
+        codec = plan.codec
+        ours = {k: bench.ours(codec, k) for k in plan.ks or codec.ks(image)}
+        sizes = {k: measured.bytes for k, measured in ours.items()}
+    peers = {peer.name: bench.peer(peer, list(sizes.values())) for peer in plan.peers}
+    return [
+        Step(path.name, pixels, k, size, ours.get(k), {name: files[size] for name, files in peers.items()})
+        for k, size in sizes.items()
+    ]
+
+
+def _start_worker(threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def measure_folder(plan: Plan, paths: Sequence[Path], jobs: int = 1) -> Iterator[list[Step]]:
+    """Steps of each picture as it is done, `jobs` pictures at a time (the order is not the folder's)."""
+    plan.cache.mkdir(parents=True, exist_ok=True)
+    if jobs == 1:
+        for path in paths:
+            yield measure_picture(plan, path)
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(threads,)) as pool:
+        for done in as_completed([pool.submit(measure_picture, plan, path) for path in paths]):
+            yield done.result()

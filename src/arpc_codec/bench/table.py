@@ -1,0 +1,105 @@
+"""A comparison as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from arpc_codec.bench.compare import Comparison, Line
+from arpc_codec.bench.peers import PEERS
+from arpc_codec.metrics.panel import METRICS
+
+_TITLES = {
+    "lpips_alex": "LPIPS-Alex",
+    "lpips_squeeze": "LPIPS-Squeeze",
+    "ssimulacra2-py": "SSIMULACRA2-py",
+    "ms_ssim": "MS-SSIM",
+    "niqe": "NIQE",
+    "psnr": "PSNR",
+}
+_SIZES = {1.0: "1", 0.5: "1/2", 0.25: "1/4"}
+
+
+def markdown(
+    comparisons: Sequence[Comparison],
+    *,
+    codec: str,
+    pictures: int,
+    deciding: Sequence[str],
+    trained_on: Sequence[str] = (),
+    missing: Mapping[str, str] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> str:
+    """The whole report: the table of judged k, those listed only, verdicts, and what was missing."""
+    names = [name for name in METRICS if any(_has(c, name) for c in comparisons)]
+    judged = [c for c in comparisons if c.judged or c.ours is None]
+    listed = [c for c in comparisons if c not in judged]
+    parts = [f"{pictures} pictures; means over pictures. {_rule(deciding)}"]
+    if judged:
+        parts.append(_table(judged, names, codec, trained_on))
+    if listed:
+        parts.append(
+            "Listed, not judged (no peer has files this small; its smallest fitting ones are shown):"
+        )
+        parts.append(_table(listed, names, codec, trained_on))
+    verdicts = [
+        _verdict(name, comparisons) for name in names if any(c.better(name) is not None for c in judged)
+    ]
+    if verdicts:
+        parts.append("\n".join(verdicts))
+    if trained_on:
+        parts.append("† our networks were trained on this metric: it cannot stand alone as evidence.")
+    if missing:
+        parts.append("Missing here:\n" + "\n".join(f"- {name}: {reason}" for name, reason in missing.items()))
+    if versions:
+        parts.append("Versions:\n" + "\n".join(f"- {name}: {version}" for name, version in versions.items()))
+    return "\n\n".join(parts) + "\n"
+
+
+def _has(comparison: Comparison, metric: str) -> bool:
+    lines = [*comparison.peers, *([comparison.ours] if comparison.ours else [])]
+    return any(line.values.get(metric) is not None for line in lines)
+
+
+def _rule(deciding: Sequence[str]) -> str:
+    columns = " and ".join(_TITLES[name] for name in deciding)
+    return (
+        "On each picture every peer takes its smallest file that is not smaller than ours, at full, half or "
+        f"quarter size, whichever is best: its {columns} from the best size by that very metric, its other "
+        f"columns from the best size by {_TITLES[deciding[0]]}. Bold: ours is better than every peer."
+        if deciding
+        else "No metric could run."
+    )
+
+
+def _table(group: Sequence[Comparison], names: Sequence[str], codec: str, trained_on: Sequence[str]) -> str:
+    head = ["k" if group[0].ours else "target bpp", "codec", "bytes", "bpp", "sizes"]
+    for name in names:
+        arrow = "↑" if METRICS[name].higher_is_better else "↓"
+        head.append(f"{_TITLES[name]}{' †' if name in trained_on else ''} {arrow}")
+    rows = [head, ["---", "---", *(["---:"] * (len(head) - 2))]]
+    for comparison in group:
+        if comparison.ours:
+            rows.append([f"{comparison.k:g}", f"**{codec}**", *_cells(comparison.ours, names, comparison)])
+        for peer in comparison.peers:
+            rows.append([f"{comparison.k:g}", PEERS[peer.codec].title, *_cells(peer, names, None)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _cells(line: Line, names: Sequence[str], ours: Comparison | None) -> list[str]:
+    """Bytes, rate, sizes used and values; `ours` is given for our own line, whose wins are bold."""
+    sizes = ", ".join(f"{_SIZES[scale]}: {count}" for scale, count in line.scales.items())
+    cells = [f"{line.bytes:.0f}", f"{line.bpp:.4f}", "" if ours else sizes]
+    for name in names:
+        value = line.values.get(name)
+        text = "–" if value is None else f"{value:.{METRICS[name].digits}f}"
+        cells.append(f"**{text}**" if ours and ours.better(name) else text)
+    return cells
+
+
+def _verdict(name: str, comparisons: Sequence[Comparison]) -> str:
+    wins = [f"{c.k:g}" for c in comparisons if c.better(name)]
+    losses = [f"{c.k:g}" for c in comparisons if c.better(name) is False]
+    return (
+        f"- {_TITLES[name]}: better than every peer at k = {', '.join(wins) or 'none'}; "
+        f"not at k = {', '.join(losses) or 'none'}."
+    )

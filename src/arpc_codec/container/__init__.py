@@ -1,0 +1,27 @@
+"""The `.arpc` container: bytes <-> header, segments, chunks. Standard library only; spec: `formats/arpc-v1.md`."""
+
+from arpc_codec.container.chunks import Chunk, ChunkType
+from arpc_codec.container.container import MAX_PIXELS, Container, read, truncate, write
+from arpc_codec.container.cursor import Field
+from arpc_codec.container.header import MAX_CAPTION_BYTES, MAX_SCALES, MAX_SIDE, PHASES, Codec, Colour, Header
+from arpc_codec.container.info import Info, info
+
+__all__ = [
+    "MAX_CAPTION_BYTES",
+    "MAX_PIXELS",
+    "MAX_SCALES",
+    "MAX_SIDE",
+    "PHASES",
+    "Chunk",
+    "ChunkType",
+    "Codec",
+    "Colour",
+    "Container",
+    "Field",
+    "Header",
+    "Info",
+    "info",
+    "read",
+    "truncate",
+    "write",
+]

@@ -1,0 +1,97 @@
+"""Bytes <-> Container: one canonical form out, every limit checked on the way in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from arpc_codec.container.chunks import Chunk, encode_chunks, parse_chunks
+from arpc_codec.container.cursor import Cursor, Field
+from arpc_codec.container.header import Codec, Header, encode_header, parse_header
+from arpc_codec.container.varint import CutError, encode_varint
+from arpc_codec.errors import FormatError, TruncatedError, UnsupportedError, UsageError
+
+MAX_PIXELS = 2**28
+
+
+@dataclass(frozen=True)
+class Container:
+    """A parsed file; `truncated` means that segments or chunks which the header announces are missing."""
+
+    header: Header
+    segments: tuple[bytes, ...]
+    chunks: tuple[Chunk, ...] = ()
+    truncated: bool = False
+
+
+def write(container: Container) -> bytes:
+    """The file's bytes, the same for equal containers; UsageError when it cannot be written."""
+    header = container.header
+    if container.truncated or len(container.segments) != header.scales:
+        raise UsageError(f"{header.scales} scales announced, {len(container.segments)} segments to write")
+    out = bytearray(encode_header(header, has_tail=bool(container.chunks)))
+    for segment in container.segments:
+        out += encode_varint(len(segment)) + segment
+    return bytes(out) + encode_chunks(container.chunks)
+
+
+def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Container:
+    """Parse a file, cut ones too; FormatError when not arpc or damaged, UnsupportedError when newer or larger."""
+    return parse(data, max_pixels=max_pixels)[0]
+
+
+def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list[Field]]:
+    """As `read`, with the fields that account for every byte of the file."""
+    cursor = Cursor(data)
+    header, has_tail = parse_header(cursor)
+    if header.width * header.height > max_pixels:
+        raise UnsupportedError(f"{header.width} x {header.height} pixels exceed the limit of {max_pixels}")
+    segments: list[bytes] = []
+    chunks: list[Chunk] = []
+    noun = {Codec.ARPC: "scale", Codec.PROGIC: "stage", Codec.HPAC: "picture"}[header.codec]
+    truncated = False
+    try:
+        while len(segments) < header.scales:
+            name = f"{noun} {len(segments) + 1}"
+            size = cursor.varint()
+            cursor.mark(f"{name} length", f"{size} bytes")
+            segments.append(cursor.take(size))
+            cursor.mark(name, "coded bits", "payload")
+        if has_tail:
+            for chunk in parse_chunks(cursor):
+                chunks.append(chunk)
+        if cursor.remaining:
+            raise FormatError(f"{cursor.remaining} bytes follow the end of the file's content")
+    except CutError:
+        truncated = True
+        in_payload = len(segments) < header.scales
+        cursor.mark_rest("cut", "what arrived of the next field", "payload" if in_payload else "metadata")
+    return Container(header, tuple(segments), tuple(chunks), truncated), cursor.fields
+
+
+def truncate(
+    data: bytes, *, scales: int | None = None, max_bytes: int | None = None, max_pixels: int = MAX_PIXELS
+) -> bytes:
+    """A whole file of the first `scales` segments, of at most `max_bytes` bytes, metadata kept, no model needed.
+
+    UsageError when not even one segment fits, TruncatedError when not even one has arrived.
+    """
+    if scales is None and max_bytes is None:
+        raise UsageError("truncate needs a number of scales or of bytes")
+    if scales is not None and scales < 1:
+        raise UsageError(f"at least one scale must stay, not {scales}")
+    source = read(data, max_pixels=max_pixels)
+    present = len(source.segments)
+    if not present:
+        raise TruncatedError("no complete scale has arrived")
+    out = b""
+    for kept in range(present if scales is None else min(scales, present), 0, -1):
+        out = write(_keep(source, kept))
+        if max_bytes is None or len(out) <= max_bytes:
+            return out
+    raise UsageError(f"one scale takes {len(out)} bytes, more than the {max_bytes} allowed")
+
+
+def _keep(source: Container, scales: int) -> Container:
+    phases = source.header.phases if scales == source.header.scales else None
+    header = replace(source.header, scales=scales, phases=phases)
+    return Container(header, source.segments[:scales], source.chunks)

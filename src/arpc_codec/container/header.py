@@ -1,0 +1,208 @@
+"""The header: magic to header check. `formats/arpc-v1.md` is normative."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+from arpc_codec.container.cursor import Cursor
+from arpc_codec.container.varint import MAX_VARINT, encode_varint
+from arpc_codec.errors import FormatError, UnsupportedError, UsageError
+
+MAGIC = b"\xa7A\n"
+MAX_SIDE = 2**24
+MAX_CAPTION_BYTES = 1024
+MAX_SCALES = 15
+MAX_STAGES = 7
+PHASES = 4
+
+_EXT_PRESENT = 0x04
+_EXT_CAPTION, _EXT_TAIL, _EXT_PARTIAL, _EXT_TILED = 0x01, 0x02, 0x04, 0x08
+_EXT_LATER = {0x10: "float-prior guard lists", 0x20: "adapters", 0x40: "a region or packet index"}
+_EXT_RESERVED = 0x80
+
+
+class Codec(IntEnum):
+    """Which pipeline made the payload."""
+
+    ARPC = 1
+    PROGIC = 2
+    HPAC = 3
+
+
+class Colour(IntEnum):
+    """What the decoder returns."""
+
+    RGB = 0
+    GREY = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything known before the payload; `scales` counts segments (scales, ProGIC stages, 1 for HPAC)."""
+
+    codec: Codec
+    model_id: int
+    width: int
+    height: int
+    scales: int
+    colour: Colour = Colour.RGB
+    phases: int | None = None
+    tiled: bool = False
+    caption: str = ""
+    hpac_mode: int = 0
+
+
+def encode_header(header: Header, *, has_tail: bool) -> bytes:
+    """The one canonical spelling of a header, check byte included; UsageError on a value out of range."""
+    problem = _problem(header)
+    if problem:
+        raise UsageError(problem)
+    caption = header.caption.encode()
+    ext = (
+        _EXT_CAPTION * bool(caption)
+        | _EXT_TAIL * has_tail
+        | _EXT_PARTIAL * (header.phases is not None)
+        | _EXT_TILED * header.tiled
+    )
+    out = bytearray(MAGIC)
+    out.append(header.codec << 3 | _EXT_PRESENT * bool(ext) | header.colour)
+    if ext:
+        out.append(ext)
+    for number in (header.model_id, header.width - 1, header.height - 1):
+        out += encode_varint(number)
+    out.append(header.hpac_mode if header.codec is Codec.HPAC else header.scales)
+    if header.phases is not None:
+        out.append(header.phases)
+    if caption:
+        out += encode_varint(len(caption)) + caption
+    out.append(zlib.crc32(out) & 0xFF)
+    return bytes(out)
+
+
+def parse_header(cursor: Cursor) -> tuple[Header, bool]:
+    """(header, whether tail chunks follow); FormatError when damaged or cut, UnsupportedError when newer."""
+    _parse_magic(cursor)
+    codec, colour, has_ext = _parse_lead(cursor)
+    ext = _parse_ext(cursor) if has_ext else 0
+    model_id = cursor.varint()
+    cursor.mark("model", f"model {model_id}")
+    width = cursor.varint() + 1
+    cursor.mark("width", f"{width} pixels")
+    height = cursor.varint() + 1
+    cursor.mark("height", f"{height} pixels")
+    mode = cursor.byte()
+    scales, mode_meaning = _read_mode(codec, mode)
+    cursor.mark("mode", mode_meaning)
+    phases = None
+    if ext & _EXT_PARTIAL:
+        phases = cursor.byte()
+        cursor.mark("partial", f"{phases} of {PHASES} phases of the last scale")
+    caption = _parse_caption(cursor) if ext & _EXT_CAPTION else ""
+    _parse_check(cursor)
+    header = Header(
+        codec=codec,
+        model_id=model_id,
+        width=width,
+        height=height,
+        scales=scales,
+        colour=colour,
+        phases=phases,
+        tiled=bool(ext & _EXT_TILED),
+        caption=caption,
+        hpac_mode=mode if codec is Codec.HPAC else 0,
+    )
+    problem = _problem(header)
+    if problem:
+        raise FormatError(problem)
+    return header, bool(ext & _EXT_TAIL)
+
+
+def _problem(header: Header) -> str | None:
+    """What is out of range in a header, the same for writer and reader; None when nothing is."""
+    if not 1 <= header.model_id <= MAX_VARINT:
+        return f"model id {header.model_id} is not in 1..{MAX_VARINT}"
+    if not (1 <= header.width <= MAX_SIDE and 1 <= header.height <= MAX_SIDE):
+        return f"{header.width} x {header.height} pixels: each side must be 1..{MAX_SIDE}"
+    most = {Codec.ARPC: MAX_SCALES, Codec.PROGIC: MAX_STAGES, Codec.HPAC: 1}[header.codec]
+    if not 1 <= header.scales <= most:
+        return f"{header.scales} scales: {header.codec.name.lower()} has 1..{most}"
+    if header.phases is not None and not (1 <= header.phases < PHASES and header.codec is Codec.ARPC):
+        return f"a partial last scale has 1..{PHASES - 1} phases and belongs to arpc only, not {header.phases}"
+    if not 0 <= header.hpac_mode <= (255 if header.codec is Codec.HPAC else 0):
+        return f"hpac mode {header.hpac_mode} does not fit codec {header.codec.name.lower()}"
+    try:
+        caption_bytes = len(header.caption.encode())
+    except UnicodeEncodeError:
+        return "the caption cannot be written as UTF-8"
+    if caption_bytes > MAX_CAPTION_BYTES:
+        return f"a caption of {caption_bytes} bytes: at most {MAX_CAPTION_BYTES}"
+    return None
+
+
+def _parse_magic(cursor: Cursor) -> None:
+    if cursor.take(min(len(MAGIC), cursor.remaining)) != MAGIC:
+        raise FormatError("not an arpc file")
+    cursor.mark("magic", "arpc file")
+
+
+def _parse_lead(cursor: Cursor) -> tuple[Codec, Colour, bool]:
+    lead = cursor.byte()
+    version = (lead >> 6) + 1
+    if version != 1:
+        raise UnsupportedError(f"format version {version}; this reader knows version 1")
+    try:
+        codec = Codec(lead >> 3 & 7)
+    except ValueError:
+        raise UnsupportedError(f"unknown codec {lead >> 3 & 7}") from None
+    try:
+        colour = Colour(lead & 3)
+    except ValueError:
+        raise FormatError(f"reserved colour {lead & 3}") from None
+    cursor.mark("lead", f"version 1, codec {codec.name.lower()}, colour {colour.name.lower()}")
+    return codec, colour, bool(lead & _EXT_PRESENT)
+
+
+def _parse_ext(cursor: Cursor) -> int:
+    ext = cursor.byte()
+    if not ext:
+        raise FormatError("empty extension byte")
+    if ext & _EXT_RESERVED:
+        raise FormatError("reserved extension bit 7 is set")
+    for bit, feature in _EXT_LATER.items():
+        if ext & bit:
+            raise UnsupportedError(f"the file uses {feature}, which this reader does not know")
+    names = {_EXT_CAPTION: "caption", _EXT_TAIL: "tail chunks", _EXT_PARTIAL: "partial", _EXT_TILED: "tiled"}
+    cursor.mark("ext", ", ".join(name for bit, name in names.items() if ext & bit))
+    return ext
+
+
+def _read_mode(codec: Codec, mode: int) -> tuple[int, str]:
+    """(segment count, meaning) of the mode byte; FormatError on reserved bits."""
+    if codec is Codec.HPAC:
+        return 1, f"hpac depth {mode >> 6}, colour {mode >> 4 & 3}, tile {mode & 15}"
+    mask, noun = (15, "scales") if codec is Codec.ARPC else (7, "stages")
+    if mode & ~mask:
+        raise FormatError(f"reserved bits of the mode byte are set ({mode:#04x})")
+    return mode, f"{mode} {noun}"
+
+
+def _parse_caption(cursor: Cursor) -> str:
+    size = cursor.varint()
+    if not 1 <= size <= MAX_CAPTION_BYTES:
+        raise FormatError(f"a caption of {size} bytes: 1..{MAX_CAPTION_BYTES} allowed")
+    cursor.mark("caption length", f"{size} bytes")
+    try:
+        caption = cursor.take(size).decode()
+    except UnicodeDecodeError:
+        raise FormatError("the caption is not UTF-8") from None
+    cursor.mark("caption", "UTF-8 text", "caption")
+    return caption
+
+
+def _parse_check(cursor: Cursor) -> None:
+    expected = zlib.crc32(cursor.data[: cursor.offset]) & 0xFF
+    if cursor.byte() != expected:
+        raise FormatError("the header check does not match: the header is damaged")
+    cursor.mark("check", "low byte of the header's CRC-32")

@@ -1,0 +1,81 @@
+"""Where every byte of a file went, without any model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from arpc_codec.container.container import MAX_PIXELS, parse, truncate
+from arpc_codec.container.cursor import Field, Kind
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file says about itself; the four byte sums add up to `file_bytes`, and so do `fields`.
+
+    `bpp_per_scale[i]` is the rate, in bits a pixel, of the file that `truncate(scales=i + 1)` gives.
+    """
+
+    codec: str
+    colour: str
+    model_id: int
+    width: int
+    height: int
+    scales_declared: int
+    scales_present: int
+    phases: int | None
+    tiled: bool
+    caption: str
+    truncated: bool
+    file_bytes: int
+    overhead_bytes: int
+    payload_bytes: int
+    caption_bytes: int
+    metadata_bytes: int
+    bpp: float
+    bpp_per_scale: tuple[float, ...]
+    fields: tuple[Field, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict for `json.dumps`, rates rounded to 6 digits, with `"schema": 1`."""
+        plain = asdict(self) | {
+            "bpp": round(self.bpp, 6),
+            "bpp_per_scale": [round(rate, 6) for rate in self.bpp_per_scale],
+            "fields": [asdict(field) for field in self.fields],
+        }
+        return {"schema": 1} | plain
+
+
+def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
+    """Describe a file, cut ones too; raises what `read` raises."""
+    container, fields = parse(data, max_pixels=max_pixels)
+    header = container.header
+
+    def total(kind: Kind) -> int:
+        return sum(field.length for field in fields if field.kind == kind)
+
+    pixels = header.width * header.height
+    sizes = [
+        len(truncate(data, scales=count, max_pixels=max_pixels)) for count in range(1, len(container.segments) + 1)
+    ]
+    return Info(
+        codec=header.codec.name.lower(),
+        colour=header.colour.name.lower(),
+        model_id=header.model_id,
+        width=header.width,
+        height=header.height,
+        scales_declared=header.scales,
+        scales_present=len(container.segments),
+        phases=header.phases,
+        tiled=header.tiled,
+        caption=header.caption,
+        truncated=container.truncated,
+        file_bytes=len(data),
+        overhead_bytes=total("overhead"),
+        payload_bytes=total("payload"),
+        caption_bytes=total("caption"),
+        metadata_bytes=total("metadata"),
+        bpp=8 * len(data) / pixels,
+        bpp_per_scale=tuple(8 * size / pixels for size in sizes),
+        fields=tuple(fields),
+    )

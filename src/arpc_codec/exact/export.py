@@ -1,0 +1,68 @@
+"""Trained float prior -> the integer tensors that are shipped.
+
+Without text the condition is constant, so every adaptive norm (its gain, scale and shift) folds into the linear layer
+behind or in front of it, and the two logits of a bit become their difference.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ModelError
+from ..prior.attention import MAX_LOG_SCALE
+from ..prior.model import Prior
+from .fixed import quantize_bias, quantize_rows
+from .tables import exp_table, gelu_table, probability_table, rotation_table
+
+POSITIONS = 128
+
+
+@torch.no_grad()
+def export_prior(prior: Prior) -> dict[str, Tensor]:
+    """Integer state of a prior without text: per layer int16 weight, int8 row exponent, int32 bias; tables; embeddings.
+
+    Raises ModelError for a prior that is conditioned on text: its modulations are not constant.
+    """
+    if prior.config.text_channels:
+        raise ModelError("only a prior without text can be made exact")
+    trunk, context, state = prior.trunk.double(), prior.context.double(), {}
+
+    def put(name: str, weight: Tensor, bias: Tensor) -> None:
+        state[f"{name}.weight"], state[f"{name}.exponent"] = quantize_rows(weight)
+        state[f"{name}.bias"] = quantize_bias(bias)
+
+    def put_normed(name: str, weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> None:
+        put(name, weight * (1 + scale), bias + weight @ shift)
+
+    put("word", trunk.word_embed.weight, trunk.word_embed.bias)
+    state["start"] = quantize_bias(trunk.cond + trunk.pos_start)
+    state["level"] = quantize_bias(trunk.lvl_embed.weight)
+    if prior.config.scale_embed == "index+end":
+        state["end"] = quantize_bias(trunk.end_embed.weight)
+    shared = trunk.modulation(trunk.cond[None])
+    for i, block in enumerate(trunk.blocks):
+        gain1, gain2, scale1, scale2, shift1, shift2 = (shared + block.ada_gss)[0]
+        qkv_bias = torch.cat([block.sa.q_bias, torch.zeros_like(block.sa.q_bias), block.sa.v_bias])
+        put_normed(f"blocks.{i}.qkv", block.sa.qkv.weight, qkv_bias, scale1, shift1)
+        put(f"blocks.{i}.proj", block.sa.proj.weight * gain1[:, None], block.sa.proj.bias * gain1)
+        put_normed(f"blocks.{i}.fc1", block.ffn[0].weight, block.ffn[0].bias, scale2, shift2)
+        put(f"blocks.{i}.fc2", block.ffn[2].weight * gain2[:, None], block.ffn[2].bias * gain2)
+        state[f"blocks.{i}.temperature"] = quantize_bias(block.sa.log_scale.clamp(max=MAX_LOG_SCALE).exp())
+    scale, shift = trunk.head_ada(F.silu(trunk.cond)).chunk(2)
+    head = trunk.head.weight.unflatten(0, (-1, 2)), trunk.head.bias.unflatten(0, (-1, 2))
+    put_normed("head", head[0][:, 1] - head[0][:, 0], head[1][:, 1] - head[1][:, 0], scale, shift)
+    put_normed("context.feature", context.feature.weight, context.feature.bias, scale, shift)
+    for name in ("known", "conv1", "conv2"):
+        layer = getattr(context, name)
+        put(f"context.{name}", layer.weight.flatten(1), layer.bias)
+    put("context.units", context.units.weight, context.units.bias)
+    lower = torch.tril(torch.ones(context.d, context.d, dtype=torch.float64), -1)[:, None]
+    put("context.earlier", (context.earlier * lower).flatten(0, 1), torch.zeros(context.d * context.hidden))
+    put("context.out", context.out, context.bias)
+    state["tables.gelu"], state["tables.exp"] = gelu_table(), exp_table()
+    state["tables.probability"] = probability_table()
+    state["tables.rotation"] = rotation_table(POSITIONS, prior.config.head_dim)
+    prior.float()
+    return {name: tensor.contiguous() for name, tensor in state.items()}

@@ -1,0 +1,82 @@
+"""Arithmetic whose result is the same on every device, thread count and batch size, by construction.
+
+Values are float64 numbers on a binary grid (multiples of 2^-b) and bounded, so that every product and every partial sum
+of a matrix product is a float64 number too: nothing is rounded, and the order of summation cannot matter. Between the
+products stand only +, -, *, /, sqrt and rounding, which IEEE 754 defines to the last bit, and table look-ups.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ACTIVATION_BITS = 12
+ACTIVATION_LIMIT = 128.0
+WEIGHT_BITS = 15
+MAX_EXPONENT = 20
+BIAS_BITS = 20
+
+
+def snap(x: Tensor, bits: int = ACTIVATION_BITS, limit: float = ACTIVATION_LIMIT) -> Tensor:
+    """Nearest multiple of 2^-bits (half to even), held inside +-limit. Same shape, float64."""
+    return (x * 2.0**bits).round_().clamp_(-limit * 2.0**bits, limit * 2.0**bits).mul_(2.0**-bits)
+
+
+def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """[out, in] float -> int16 matrix and int8 exponent of each row: weight ~ matrix * 2^-exponent."""
+    largest = weight.abs().amax(1).clamp_min(2.0**-MAX_EXPONENT)
+    exponent = torch.floor(torch.log2((2.0**WEIGHT_BITS - 1) / largest)).clamp(-15, MAX_EXPONENT)
+    matrix = (weight * torch.exp2(exponent)[:, None]).round().clamp(-(2**WEIGHT_BITS) + 1, 2**WEIGHT_BITS - 1)
+    return matrix.to(torch.int16), exponent.to(torch.int8)
+
+
+def quantize_bias(bias: Tensor) -> Tensor:
+    """float -> int32 in units of 2^-20, within +-1024."""
+    return (bias.double() * 2.0**BIAS_BITS).round().clamp(-(2**30), 2**30).to(torch.int32)
+
+
+class ExactLinear:
+    """y = snap(W x + b) from integers. x: multiples of 2^-12 within +-128, at most 2^12 inputs.
+
+    A term is below 2^7 * 2^15 in units of 2^-12 * row unit, that is 2^34 for the integers; 2^12 of them stay below 2^53.
+    """
+
+    def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:
+        matrix, exponent = state[f"{name}.weight"].to(device), state[f"{name}.exponent"].to(device)
+        self.weight = matrix.double() * torch.exp2(-exponent.double())[:, None]
+        self.bias = state[f"{name}.bias"].to(device).double() * 2.0**-BIAS_BITS
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out] on the activation grid."""
+        return snap(x @ self.weight.T + self.bias)
+
+
+class ExactConv3x3(ExactLinear):
+    """3x3 convolution with zero padding as one matrix product (a library's Winograd would not be exact)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[B, in, h, w] -> [B, out, h, w] on the activation grid."""
+        columns = F.unfold(x, 3, padding=1)
+        y = snap(self.weight @ columns + self.bias[:, None])
+        return y.unflatten(2, x.shape[-2:])
+
+
+def layer_norm(x: Tensor, eps: float) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) over the last dimension, on the activation grid."""
+    centred = snap(x - x.sum(-1, keepdim=True) / x.shape[-1])
+    variance = (centred * centred).sum(-1, keepdim=True) / x.shape[-1]
+    return snap(centred / torch.sqrt(variance + eps), limit=32.0)
+
+
+def unit_length(x: Tensor, bits: int) -> Tensor:
+    """x / |x| over the last dimension, on the grid 2^-bits; a zero vector stays zero."""
+    x = snap(x, bits=10)
+    return snap(x / torch.sqrt((x * x).sum(-1, keepdim=True).clamp_min(2.0**-20)), bits=bits)
+
+
+def look_up(table: Tensor, x: Tensor, bits: int) -> Tensor:
+    """table[round(x * 2^bits) + half of the table], clamped to its ends. Table: odd length, centre = 0."""
+    half = table.numel() // 2
+    index = (x * 2.0**bits).round_().clamp_(-half, half).add_(half)
+    return table.index_select(0, index.flatten().to(torch.int32)).view(x.shape)

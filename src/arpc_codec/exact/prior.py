@@ -1,0 +1,143 @@
+"""The prior in exact arithmetic: what drives the entropy coder, and what fills the scales that were not sent.
+
+    z so far -> tokens of the next scale -> trunk (KV cache) -> logits, features
+    logits + features + neighbours coded so far -> integer probability of the next bit
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..prior.attention import NORM_EPS
+from ..prior.config import PriorConfig
+from ..prior.context import known_codes
+from ..prior.rope import axis_positions
+from ..scales import Schedule
+from .fixed import BIAS_BITS, ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
+from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
+
+# Unit vectors on this grid have dot products that are exact in float32, the fast type of most processors.
+COSINE_BITS = 11
+# Attention is computed for so many queries at a time that scores stay near this many elements.
+SCORE_ELEMENTS = 1 << 22
+
+
+class ExactAttention:
+    """Cosine self-attention of one block with its cache of keys and values."""
+
+    def __init__(self, state: dict[str, Tensor], name: str, config: PriorConfig, device: torch.device) -> None:
+        self.qkv = ExactLinear(state, f"{name}.qkv", device)
+        self.proj = ExactLinear(state, f"{name}.proj", device)
+        temperature = state[f"{name}.temperature"].to(device).double() * 2.0**-BIAS_BITS
+        # float32 on purpose: the product with the score difference is one correctly rounded operation.
+        self.temperature = (temperature * (1 << EXP_BITS)).float()[:, None, None]
+        self.exp = state["tables.exp"].to(device).double()
+        self.heads, self.key_tokens = config.num_heads, config.key_tokens
+
+    def __call__(self, x_nc: Tensor, rotation: tuple[Tensor, Tensor], cache: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """[n, C] -> [n, C]; appends to `cache` unless the scale has more than `key_tokens` tokens."""
+        q, k, v = self.qkv(x_nc).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
+        q = rotate(unit_length(q, COSINE_BITS), rotation).float()
+        if not self.key_tokens or len(x_nc) <= self.key_tokens:
+            cache.append((rotate(unit_length(k, COSINE_BITS), rotation).float(), snap(v, bits=10, limit=32.0)))
+        keys, values = torch.cat([k for k, _ in cache], 1), torch.cat([v for _, v in cache], 1)
+        step = max(1, SCORE_ELEMENTS // (self.heads * keys.shape[1]))
+        out = torch.cat([self._attend(part, keys, values) for part in q.split(step, 1)], 1)
+        return self.proj(out.transpose(0, 1).flatten(1))
+
+    def _attend(self, q_hne: Tensor, k_hme: Tensor, v_hme: Tensor) -> Tensor:
+        scores = q_hne @ k_hme.transpose(1, 2)
+        distance = (scores.amax(-1, keepdim=True) - scores).mul_(self.temperature)
+        index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
+        weights = self.exp.index_select(0, index.flatten()).view(scores.shape)
+        return snap((weights @ v_hme) / weights.sum(-1, keepdim=True))
+
+
+def rotate(x_hne: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate adjacent pairs of channels; cos and sin are [n, e/2]."""
+    cos, sin = rotation
+    a, b = x_hne.unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+    return snap(turned, bits=COSINE_BITS)
+
+
+class ExactPrior:
+    """Integer twin of `Prior`; state comes from `export_prior`."""
+
+    def __init__(self, state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu") -> None:
+        device = torch.device(device)
+        self.config, self.device = config, device
+        unit = 2.0**-BIAS_BITS
+        self.word = ExactLinear(state, "word", device)
+        self.start = snap(state["start"].to(device).double() * unit)
+        self.level = state["level"].to(device).double() * unit
+        self.end = state["end"].to(device).double() * unit if "end" in state else None
+        self.attention = [ExactAttention(state, f"blocks.{i}", config, device) for i in range(config.depth)]
+        self.fc1 = [ExactLinear(state, f"blocks.{i}.fc1", device) for i in range(config.depth)]
+        self.fc2 = [ExactLinear(state, f"blocks.{i}.fc2", device) for i in range(config.depth)]
+        self.head = ExactLinear(state, "head", device)
+        self.feature = ExactLinear(state, "context.feature", device)
+        self.known, self.conv1, self.conv2 = (
+            ExactConv3x3(state, f"context.{name}", device) for name in ("known", "conv1", "conv2")
+        )
+        self.units, self.earlier, self.out = (
+            ExactLinear(state, f"context.{name}", device) for name in ("units", "earlier", "out")
+        )
+        self.gelu = state["tables.gelu"].to(device).double() * 2.0**-12
+        self.probability = state["tables.probability"].to(device)
+        self.rotation = state["tables.rotation"].to(device).double() * 2.0**-ROTATION_BITS
+
+    def begin(self) -> list[list[tuple[Tensor, Tensor]]]:
+        """Empty caches for one picture."""
+        return [[] for _ in self.attention]
+
+    def step(
+        self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: list[list[tuple[Tensor, Tensor]]]
+    ) -> tuple[Tensor, Tensor]:
+        """(trunk logits [h, w, d], projected features [1, width, h, w]) of one scale.
+
+        `x_nd`: z so far, resampled to the scale and on the 2^-12 grid; None for the first scale.
+        """
+        size = schedule[scale]
+        x = self.start.expand(size[0] * size[1], -1) if x_nd is None else self.word(x_nd)
+        vector = self.level[scale]
+        if self.end is not None:
+            vector = vector + self.end[len(schedule) - 1 - scale]
+        x = snap(x + vector)
+        rotation = self._rotation(size, schedule[-1])
+        for attention, fc1, fc2, cache in zip(self.attention, self.fc1, self.fc2, caches, strict=True):
+            x = snap(x + attention(layer_norm(x, NORM_EPS), rotation, cache))
+            x = snap(x + fc2(look_up(self.gelu, fc1(layer_norm(x, NORM_EPS)), GELU_BITS)))
+        normed = layer_norm(x, NORM_EPS)
+        features = self.feature(normed).T.unflatten(1, size)[None]
+        return self.head(normed).unflatten(0, size), features
+
+    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int) -> Tensor:
+        """[h, w, width] context of every token, given the bits [h, w, d] of earlier phases."""
+        known = known_codes(bits_hwd[None], phase, active).double()
+        x = snap(features + self.known(known)).relu_()
+        return self.conv2(self.conv1(x).relu_()).relu_()[0].permute(1, 2, 0)
+
+    def phase_units(self, context_nw: Tensor) -> Tensor:
+        """[n, width] context of a phase's tokens -> hidden units [n, d, u] before the earlier bits."""
+        return self.units(context_nw).unflatten(-1, (self.config.d, -1))
+
+    def bit_logit(self, trunk_nd: Tensor, units_ndu: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
+        """Logit [n] of one bit, given the +-1 signs of the earlier bits of each token (0 from `bit` on)."""
+        width = units_ndu.shape[-1]
+        rows = slice(bit * width, (bit + 1) * width)
+        hidden = snap(units_ndu[:, bit] + signs_nd @ self.earlier.weight[rows].T).relu_()
+        return trunk_nd[:, bit] + snap(hidden @ self.out.weight[bit] + self.out.bias[bit])
+
+    def counts(self, logits: Tensor) -> Tensor:
+        """P(bit = 1) as int32 counts of 65536."""
+        return look_up(self.probability, logits, LOGIT_BITS)
+
+    def _rotation(self, size: tuple[int, int], final: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """cos and sin [h*w, e/2]: angles of the rows, then of the columns."""
+        rows, cols = axis_positions(size[0], final[0]), axis_positions(size[1], final[1])
+        y = self.rotation[:, rows].unsqueeze(2).expand(-1, -1, len(cols), -1)
+        x = self.rotation[:, cols].unsqueeze(1).expand(-1, len(rows), -1, -1)
+        cos, sin = torch.cat([y, x], -1).flatten(1, 2)
+        return cos, sin

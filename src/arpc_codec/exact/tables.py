@@ -1,0 +1,42 @@
+"""Integer tables of the functions that libraries may round differently. Built once at export and shipped in the weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..prior.rope import angle_tables
+
+GELU_BITS = 9  # grid of the argument
+GELU_RANGE = 8
+EXP_BITS = 7
+EXP_RANGE = 16
+PROBABILITY_BITS = 16
+LOGIT_BITS = 6
+LOGIT_RANGE = 12
+ROTATION_BITS = 14
+
+
+def gelu_table() -> Tensor:
+    """int32: GELU (tanh form, KEYS 4.3) at multiples of 2^-9 in +-8, in units of 2^-12."""
+    x = torch.arange(-GELU_RANGE << GELU_BITS, (GELU_RANGE << GELU_BITS) + 1, dtype=torch.float64) / (1 << GELU_BITS)
+    y = torch.nn.functional.gelu(x, approximate="tanh")
+    return (y * 4096).round().to(torch.int32)
+
+
+def exp_table() -> Tensor:
+    """int32: exp(-x) at multiples of 2^-7 in 0..16, in units of 2^-16."""
+    x = torch.arange(EXP_RANGE << EXP_BITS, dtype=torch.float64) / (1 << EXP_BITS)
+    return (torch.exp(-x) * 65536).round().to(torch.int32)
+
+
+def probability_table() -> Tensor:
+    """int32: P(bit = 1) for logits at multiples of 2^-6 in +-12, as counts 1..65535 of 65536."""
+    x = torch.arange(-LOGIT_RANGE << LOGIT_BITS, (LOGIT_RANGE << LOGIT_BITS) + 1, dtype=torch.float64)
+    p = torch.sigmoid(x / (1 << LOGIT_BITS))
+    return (p * (1 << PROBABILITY_BITS)).round().clamp(1, (1 << PROBABILITY_BITS) - 1).to(torch.int32)
+
+
+def rotation_table(positions: int, head_dim: int) -> Tensor:
+    """int32 [2, positions, head_dim/4]: cos and sin of the rotary angles, in units of 2^-14."""
+    return (torch.stack(angle_tables(positions, head_dim)) * (1 << ROTATION_BITS)).round().to(torch.int32)

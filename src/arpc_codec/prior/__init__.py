@@ -1,0 +1,1 @@
+"""Tokens -> probabilities: the VAR transformer and what sits on top of it."""

@@ -1,0 +1,61 @@
+"""Every hyper-parameter of the VAR prior; nothing in the network assumes a size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import ModelError
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Shape of one Infinity-family transformer. Raises ModelError when the sizes do not fit together."""
+
+    d: int = 16
+    """Bits per token."""
+    embed_dim: int = 256
+    depth: int = 6
+    num_heads: int = 8
+    mlp_ratio: float = 4.0
+    text_channels: int = 0
+    """Width of the text features; 0 = no text: the condition is a learned vector, no cross-attention."""
+    text_maxlen: int = 512
+    scale_embed: Literal["index", "index+end"] = "index"
+    """`index`: one row per scale number. `index+end`: plus one per distance from the last scale."""
+    rope_grid: Literal["published", "final"] = "final"
+    """Grid that positions are scaled to: given by the caller, or the picture's own last scale."""
+    max_levels: int = 15
+    """Rows of each scale embedding, so the longest schedule."""
+
+    def __post_init__(self) -> None:
+        for name in ("d", "embed_dim", "depth", "num_heads", "max_levels"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"prior config: {name} must be at least 1, not {getattr(self, name)}")
+        if self.scale_embed not in ("index", "index+end"):
+            raise ModelError(f"prior config: unknown scale_embed {self.scale_embed!r}")
+        if self.rope_grid not in ("published", "final"):
+            raise ModelError(f"prior config: unknown rope_grid {self.rope_grid!r}")
+        if self.embed_dim % self.num_heads or self.head_dim % 4:
+            raise ModelError(
+                f"prior config: embed_dim {self.embed_dim} is no multiple of 4 * num_heads {self.num_heads}"
+            )
+        if self.text_channels and (self.text_maxlen < 1 or self.embed_dim % self.text_pool_heads):
+            raise ModelError(
+                f"prior config: embed_dim {self.embed_dim} does not split into {self.text_pool_heads} heads"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one self-attention head."""
+        return self.embed_dim // self.num_heads
+
+    @property
+    def mlp_hidden(self) -> int:
+        """Inner width of the feed-forward layers: mlp_ratio * embed_dim to the nearest multiple of 256."""
+        return 256 * max(1, round(self.mlp_ratio * self.embed_dim / 256))
+
+    @property
+    def text_pool_heads(self) -> int:
+        """Heads of the attention that pools the text; independent of num_heads, as published."""
+        return max(1, self.text_channels // (64 if self.embed_dim > 4096 else 128))

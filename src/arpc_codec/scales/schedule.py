@@ -1,0 +1,55 @@
+"""Which token maps a picture has: integer rules only, so that every machine agrees.
+
+A schedule is a tuple of (rows, columns), coarse to fine, ending at the latent's own size.
+The nominal sides are those of the published 1024x1024 schedule (PAPERS 1.2); other shapes keep the
+area of the nominal square and the aspect ratio of the picture.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+Schedule = tuple[tuple[int, int], ...]
+
+NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96)
+MAX_SCALES = 15
+# A scale with more than 7/8 of the final cells would repeat the final scale at almost its price.
+_FULL_NUM, _FULL_DEN = 7, 8
+
+
+def scale_schedule(rows: int, cols: int) -> Schedule:
+    """Schedule of a latent of `rows` x `cols` cells: at most 15 scales, the last one is (rows, cols).
+
+    A nominal side s becomes (round(s*sqrt(rows/cols)), round(s*sqrt(cols/rows))), at least 1, at most the latent.
+    Raises ValueError for an empty latent.
+    """
+    if rows < 1 or cols < 1:
+        raise ValueError(f"a latent needs at least one cell, got {rows}x{cols}")
+    sizes: list[tuple[int, int]] = []
+    for side in NOMINAL_SIDES[: MAX_SCALES - 1]:
+        size = (_rounded_root(side * side * rows, cols, rows), _rounded_root(side * side * cols, rows, cols))
+        if _FULL_DEN * size[0] * size[1] > _FULL_NUM * rows * cols:
+            break
+        if size not in sizes:
+            sizes.append(size)
+    return (*sizes, (rows, cols))
+
+
+def _rounded_root(num: int, den: int, limit: int) -> int:
+    """round(sqrt(num/den)) held inside 1..limit, in integers."""
+    return max(1, min(limit, (isqrt(4 * num // den) + 1) // 2))
+
+
+def active_channels(total_scales: int, channels: int) -> tuple[int, ...]:
+    """Channels that carry a bit in each scale: the group masks of GM-BMSRQ (PAPERS 1.2).
+
+    With pm_i = (i+1) // (K//3 + 1) + 2 quarters of the channels: 8/12/16 of 16 in groups 4/5/4 for K = 13.
+    """
+    step = total_scales // 3 + 1
+    return tuple(channels * min(4, (i + 1) // step + 2) // 4 for i in range(total_scales))
+
+
+def raw_bits(schedule: Schedule, channels: int) -> list[int]:
+    """Active bits of each scale, before entropy coding."""
+    active = active_channels(len(schedule), channels)
+    return [h * w * a for (h, w), a in zip(schedule, active, strict=True)]

@@ -1,0 +1,163 @@
+"""The one training loop: minutes as the budget, resumable, EMA weights, a log line and a checkpoint every so often."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """minutes: wall-clock budget of the whole run over all resumes; lr: peak, warmed up, then a cosine to 2 %."""
+
+    minutes: float
+    lr: float = 1e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.0
+    beta2: float = 0.98
+    clip: float = 1.0
+    ema_half_life: float = 150.0
+    log_every: int = 20
+    save_minutes: float = 2.0
+    seed: int = 0
+
+
+class Ema:
+    """Exponential moving average of a module's floating-point state; starts as a plain mean."""
+
+    def __init__(self, module: nn.Module, half_life: float) -> None:
+        self.decay = 0.5 ** (1 / half_life)
+        self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move the average towards the module's present weights."""
+        self.updates += 1
+        decay = min(self.decay, self.updates / (self.updates + 10))
+        for key, value in module.state_dict().items():
+            self.state[key].lerp_(value, 1 - decay)
+
+
+def run(
+    module: nn.Module,
+    step: Callable[[int, float], tuple[Tensor, Metrics]],
+    folder: Path,
+    config: LoopConfig,
+    *,
+    validate: Callable[[nn.Module], Metrics] | None = None,
+    parameters: Iterable[nn.Parameter] | None = None,
+) -> Ema:
+    """Train `module` until the minutes are spent; `step(index, progress)` returns the loss and what to log.
+
+    Writes to `folder`: log.jsonl, checkpoint.pt's safetensors parts (weights, ema, optimiser) and state.json.
+    A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = [p for p in (parameters if parameters is not None else module.parameters()) if p.requires_grad]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=config.lr,
+        betas=(0.9, config.beta2),
+    )
+    ema = Ema(module, config.ema_half_life)
+    index, spent = _resume(folder, module, optimiser, ema)
+    torch.manual_seed(config.seed + index)
+    budget = config.minutes * 60
+    last = saved = time.monotonic()
+    sums: dict[str, list[float]] = {}
+    while spent < budget:
+        progress = spent / budget
+        rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
+        rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss, metrics = step(index, progress)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
+        if torch.isfinite(norm):  # one bad batch must not cost the run
+            optimiser.step()
+            ema.update(module)
+        index += 1
+        now = time.monotonic()
+        spent, last = spent + now - last, now
+        for name, value in {"loss": loss.item(), "grad": float(norm), **metrics}.items():
+            sums.setdefault(name, []).append(value)
+        done = spent >= budget
+        if index % config.log_every == 0 or done:
+            _log(folder, {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}})
+            sums = {}
+        if now - saved > config.save_minutes * 60 or done:
+            _save(folder, module, optimiser, ema, index, spent, config)
+            saved = now
+            if validate is not None:
+                _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
+                last = time.monotonic()
+    return ema
+
+
+@torch.no_grad()
+def _with_weights(module: nn.Module, state: dict[str, Tensor], call: Callable[[nn.Module], Metrics]) -> Metrics:
+    """Run `call` with other weights in place, then put the old ones back."""
+    own = {k: v.clone() for k, v in module.state_dict().items()}
+    module.load_state_dict(state)
+    module.eval()
+    try:
+        return call(module)
+    finally:
+        module.load_state_dict(own)
+        module.train()
+
+
+def _log(folder: Path, values: dict[str, float]) -> None:
+    with (folder / "log.jsonl").open("a") as handle:
+        handle.write(json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n")
+
+
+def _save(
+    folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema, index: int, spent: float, config: LoopConfig
+) -> None:
+    """All parts under temporary names first, so that a kill leaves the previous checkpoint whole."""
+    moments = {
+        f"{i}.{name}": value
+        for i, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    parts = {"weights": dict(module.state_dict()), "ema": ema.state, "optimiser": moments}
+    for name, tensors in parts.items():
+        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{name}.tmp")
+    state = {"step": index, "spent_seconds": spent, "ema_updates": ema.updates, "loop": asdict(config)}
+    (folder / "state.tmp").write_text(json.dumps(state, indent=1))
+    for name in parts:
+        os.replace(folder / f"{name}.tmp", folder / f"{name}.safetensors")
+    os.replace(folder / "state.tmp", folder / "state.json")
+
+
+def _resume(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema) -> tuple[int, float]:
+    if not (folder / "state.json").is_file():
+        return 0, 0.0
+    state = json.loads((folder / "state.json").read_text())
+    module.load_state_dict(load_file(folder / "weights.safetensors"))
+    ema.state = load_file(folder / "ema.safetensors")
+    ema.updates = state["ema_updates"]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in load_file(folder / "optimiser.safetensors").items():
+        i, _, name = key.partition(".")
+        moments.setdefault(int(i), {})[name] = value
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    return state["step"], state["spent_seconds"]

@@ -1,0 +1,97 @@
+"""Train the tokenizer: every prefix of scales must give a picture, large and small pictures alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..scales import scale_schedule
+from ..tokenizer import STRIDE, Tokenizer
+from .data import Photos, load_photos, random_crop, to_tensor
+from .loop import LoopConfig, Metrics, run
+from .losses import LossWeights, ReconstructionLoss
+
+
+@dataclass(frozen=True)
+class TokenizerTraining:
+    """crops: (height, width, batch, share of steps). prefix_share: how often a random prefix is decoded."""
+
+    crops: tuple[tuple[int, int, int, float], ...] = (
+        (128, 128, 12, 0.4),
+        (192, 192, 6, 0.3),
+        (256, 384, 2, 0.2),
+        (512, 384, 1, 0.1),
+    )
+    prefix_share: float = 0.5
+    commitment: float = 1.0
+    lr: float = 1e-3
+    losses: LossWeights = LossWeights()
+
+
+def forward_prefix(model: Tokenizer, x: Tensor, sent: int | None) -> tuple[Tensor, Tensor]:
+    """(x_hat, commitment) when only the first `sent` scales are kept (None: all)."""
+    h = model.encoder(x).float().contiguous()
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    prefixes = model.quantizer(h, schedule).prefixes
+    sent = len(schedule) if sent is None else sent
+    z = prefixes[sent - 1]
+    commitment = (h - prefixes[-1].detach()).square().mean()
+    # Straight through: the encoder sees the identity, the gains see their own codes.
+    z = z + h - h.detach()
+    state = model.state(len(schedule) - sent, False, x.shape[0])
+    return model.decoder(z.contiguous(memory_format=torch.channels_last), state), commitment
+
+
+def train_tokenizer(
+    model: Tokenizer, photos: tuple[Photos, Photos], metrics: Path, folder: Path, minutes: float, setup: TokenizerTraining
+) -> dict[str, Tensor]:
+    """Train within `minutes`; returns the averaged weights."""
+    train, held = photos
+    criterion = ReconstructionLoss(metrics, setup.losses).to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
+    pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
+    shares = np.array([share for *_, share in setup.crops])
+
+    def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng((index, 1))
+        choice = int(rng.choice(len(shares), p=shares / shares.sum()))
+        height, width, batch, _ = setup.crops[choice]
+        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)])
+        total = len(scale_schedule(height // STRIDE, width // STRIDE))
+        sent = int(rng.integers(2, total)) if rng.random() < setup.prefix_share else None
+        x_hat, commitment = forward_prefix(model, x, sent)
+        loss, terms = criterion(x_hat, x)
+        terms["commitment"] = commitment.item()
+        return loss + setup.commitment * commitment, terms
+
+    config = LoopConfig(minutes=minutes, lr=setup.lr)
+    return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held)).state
+
+
+@torch.no_grad()
+def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, count: int = 6) -> Metrics:
+    """PSNR and LPIPS on held-out pictures of 512x384, with all scales and with three fewer."""
+    assert isinstance(model, Tokenizer)
+    result: Metrics = {}
+    pictures = [p if p.shape[0] >= p.shape[1] else np.rot90(p) for p in held.at_least(384).pictures]
+    chosen = [p[:512, :384] for p in pictures if p.shape[0] >= 512][:count]
+    total = len(scale_schedule(512 // STRIDE, 384 // STRIDE))
+    for missing in (0, 3):
+        sums = np.zeros(3)
+        for picture in chosen:
+            x = to_tensor([np.ascontiguousarray(picture)])
+            x_hat = forward_prefix(model, x, total - missing)[0].clamp(-1, 1)
+            error = float((x_hat - x).square().mean()) / 4
+            sums += [-10 * np.log10(error), criterion.alex(x_hat, x).item(), criterion.squeeze(x_hat, x).item()]
+        names = ("psnr", "alex", "squeeze")
+        result |= {f"val_{n}_missing{missing}": float(v) for n, v in zip(names, sums / len(chosen), strict=True)}
+    return result
+
+
+def load_training_data(root: Path) -> tuple[Photos, Photos]:
+    """Photographs for the lossy codecs: everything but small captioned web pictures."""
+    return load_photos(root, keep=lambda row: row["tier"] != "cap")

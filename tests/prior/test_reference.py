@@ -1,0 +1,233 @@
+"""The transformer against vectors computed by the public Infinity model definition (KEYS.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from arpc_codec.errors import ModelError
+from arpc_codec.prior.attention import Text
+from arpc_codec.prior.rope import axis_positions, token_rotations
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.scales import Schedule
+from arpc_codec.zoo.infinity import transformer_state
+
+GROUPS = ("sq256", "r150", "sq512", "r125h")
+GREEDY_GROUPS = ("sq256", "r150", "r125h")
+
+
+class Case:
+    """Everything of the reference folder, read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        self.vectors = load_file(folder / "vectors.safetensors")
+        self.checkpoint = load_file(folder / "transformer.safetensors")
+        config, state = transformer_state(self.checkpoint)
+        self.model = VAR(config).eval()
+        self.model.load_state_dict(state)
+        self.text = Text(self.vectors["text.kv_compact"][None])
+
+    def schedule(self, group: str) -> Schedule:
+        return tuple((h, w) for _, h, w in self.config["groups"][group]["scale_schedule"])
+
+    def grid(self, group: str) -> tuple[int, int]:
+        height, width = self.config["groups"][group]["rope_reference_h_w"]
+        return height, width
+
+    def inputs(self, group: str) -> list[Tensor]:
+        return list(self.vectors[f"{group}.x_in"].split([h * w for h, w in self.schedule(group)[1:]], dim=1))
+
+
+@pytest.fixture(scope="module")
+def case(shared_dir: Path) -> Case:
+    return Case(shared_dir / "reference" / "infinity-tiny")
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Any:
+    with torch.inference_mode():
+        yield
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    assert found.shape == expected.shape
+    return (found - expected).abs().max().item()
+
+
+def stepped(case: Case, group: str, guided: bool = False, **options: Any) -> Tensor:
+    schedule, grid = case.schedule(group), case.grid(group)
+    state = case.model.start(schedule, None, case.text, grid, guided=guided)
+    return torch.cat([case.model.step(x, state, **options)[0] for x in (None, *case.inputs(group))], dim=1)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_teacher_forced_logits(case: Case, group: str) -> None:
+    logits = case.model(case.inputs(group), case.schedule(group), None, case.text, case.grid(group))
+    assert error(torch.cat(logits, dim=1), case.vectors[f"{group}.logits"]) < 1e-4
+
+
+@pytest.mark.parametrize("group", GREEDY_GROUPS)
+def test_unconditional_logits(case: Case, group: str) -> None:
+    text = case.model.text.unconditional(case.text)
+    logits = case.model(case.inputs(group), case.schedule(group), None, text, case.grid(group))
+    assert error(torch.cat(logits, dim=1), case.vectors[f"{group}.logits_uncond"]) < 1e-4
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_cached_logits(case: Case, group: str) -> None:
+    assert error(stepped(case, group), case.vectors[f"{group}.logits_cached"]) < 1e-4
+
+
+@pytest.mark.parametrize("group", GREEDY_GROUPS)
+def test_guided_logits(case: Case, group: str) -> None:
+    assert error(stepped(case, group, True, guidance=3.0), case.vectors[f"{group}.logits_cfg3"]) < 2e-4
+    assert error(stepped(case, group, True), case.vectors[f"{group}.logits"]) < 1e-4
+
+
+def test_guidance_on_hidden_states(case: Case) -> None:
+    depth = case.model.config.depth
+    logits = stepped(case, "sq256", True, guidance=3.0, mix_depth=depth - 2)
+    assert error(logits, case.vectors["sq256.logits_cfg3_layer_m2"]) < 2e-4
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("group", GREEDY_GROUPS)
+def test_greedy_completion_bits_are_exact(case: Case, group: str, guidance: float) -> None:
+    schedule, prefix = case.schedule(group), case.config["groups"][group]["greedy_ground_truth_scales"]
+    name = "greedy" if guidance == 1 else "greedy_cfg3"
+    state = case.model.start(schedule, None, case.text, case.grid(group), guided=guidance != 1)
+    d = case.model.config.d
+    z = torch.zeros(1, d, *schedule[-1])
+    x: Tensor | None = None
+    for s, (h, w) in enumerate(schedule):
+        if x is not None:
+            z_small = F.interpolate(z, (h, w), mode="bilinear", align_corners=False)
+            x = z_small.flatten(2).transpose(1, 2)
+        logits, _ = case.model.step(x, state, guidance=guidance)
+        bits = logits.unflatten(-1, (d, 2)).argmax(-1).reshape(1, h, w, d).to(torch.uint8)
+        if s < prefix:
+            bits = case.vectors[f"{group}.bits.{s:02}"]
+        else:
+            assert torch.equal(bits, case.vectors[f"{group}.{name}.bits.{s:02}"])
+        code = (bits.permute(0, 3, 1, 2).float() * 2 - 1) / d**0.5
+        z = z + F.interpolate(code, schedule[-1], mode="bilinear", align_corners=False)
+        x = z
+    if guidance == 1:
+        assert error(z, case.vectors[f"{group}.greedy.z"]) < 2e-6
+
+
+def test_intermediate_tensors(case: Case) -> None:
+    model, vectors = case.model, case.vectors
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Tensor) -> None:
+            found[name] = output
+
+        return hook
+
+    hooks = [block.register_forward_hook(keep(f"block{i}.out")) for i, block in enumerate(model.blocks)]
+    first = model.blocks[0]
+    for name in ("sa", "ca", "ffn"):
+        hooks.append(getattr(first, name).register_forward_hook(keep(f"block0.{name}_out")))
+    hooks.append(first.register_forward_pre_hook(lambda _module, inputs: found.update(x0=inputs[0])))
+    hooks.append(model.text.norm.register_forward_hook(keep("text_normed")))
+    schedule, grid = case.schedule("sq256"), case.grid("sq256")
+    features = model.features(case.inputs("sq256"), schedule, None, case.text, grid)
+    for hook in hooks:
+        hook.remove()
+    condition = model.text(case.text)
+    assert condition.memory_btc is not None
+    found["cond"] = condition.pooled_bc
+    found["ca_kv"] = condition.memory_btc[0]
+    found["text_normed"] = found["text_normed"][0]
+    found["ada_shared"] = model.modulation(condition.pooled_bc)[None]
+    found["head_in"] = torch.cat(features, dim=1)
+    names = [name for name in vectors if name.startswith("sq256.dbg.")]
+    assert sorted(name.removeprefix("sq256.dbg.") for name in names) == sorted(found)
+    for name in names:
+        expected = vectors[name]
+        tensor = found[name.removeprefix("sq256.dbg.")]
+        # Token tensors are stored for the first four scales only.
+        tensor = tensor[:, : expected.shape[1]] if tensor.ndim == 3 else tensor
+        assert error(tensor, expected) < 1e-4, name
+
+
+@pytest.mark.parametrize("group", ["sq256", "r125h"])
+def test_rotation_tables(case: Case, group: str) -> None:
+    table = token_rotations(case.schedule(group), case.grid(group), case.model.config.head_dim)
+    assert error(table, case.vectors[f"{group}.rope_cos_sin"]) < 1e-5
+
+
+def test_positions_of_every_published_schedule(case: Case) -> None:
+    ratios = json.loads((case.folder / "SCHEDULES.json").read_text())["ratios"]
+    assert len(ratios) == 15
+    for ratio in ratios.values():
+        grid_h, grid_w = ratio["final_h_w_1M"]
+        sizes = ratio["pn"]["1M"]["scales_h_w"]
+        assert [axis_positions(h, grid_h) for h, _ in sizes] == ratio["rope_position_rows"]
+        assert [axis_positions(w, grid_w) for _, w in sizes] == ratio["rope_position_cols"]
+
+
+def test_prompts_of_different_length_do_not_touch_each_other(case: Case) -> None:
+    prompt = case.vectors["text.kv_compact"]
+    text = Text.pad([prompt[:2], prompt])
+    inputs = [x.expand(2, -1, -1) for x in case.inputs("sq256")]
+    logits = case.model(inputs, case.schedule("sq256"), None, text, case.grid("sq256"))
+    assert error(torch.cat(logits, dim=1)[1:], case.vectors["sq256.logits"]) < 1e-4
+    state = case.model.start(case.schedule("sq256"), None, text, case.grid("sq256"), guided=True)
+    guided = [case.model.step(x, state, guidance=1.0)[0] for x in (None, *inputs)]
+    assert error(torch.cat(guided, dim=1), torch.cat(logits, dim=1)) < 1e-4
+
+
+def test_every_key_of_a_checkpoint_is_consumed(case: Case) -> None:
+    state = dict(case.checkpoint)
+    state["lvl_1L"] = torch.zeros(1, 1)
+    assert transformer_state(state)[1].keys() == case.model.state_dict().keys()
+    del state["block_chunks.1.module.0.ffn.fc2.bias"]
+    state["surprise"] = torch.zeros(1)
+    state["head.bias"] = torch.zeros(7)
+    with pytest.raises(ModelError) as caught:
+        transformer_state(state)
+    for part in ("missing: blocks.2.ffn.2.bias", "surplus: surprise", "misshapen: head.bias (7,)"):
+        assert part in str(caught.value)
+
+
+def test_flat_block_names_and_other_scale_layout(case: Case) -> None:
+    flat = {}
+    for key, tensor in case.checkpoint.items():
+        if key.startswith("block_chunks."):
+            _, chunk, _, index, rest = key.split(".", 4)
+            key = f"blocks.{int(chunk) * 2 + int(index)}.{rest}"
+        flat[key] = tensor.transpose(1, 2) if key.endswith("scale_mul_1H11") else tensor
+    config, state = transformer_state(flat)
+    assert config == case.model.config
+    assert all(torch.equal(state[key], value) for key, value in case.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("block_chunks.0.module.0.sa.zero_k_bias", torch.ones(128), "zero_k_bias is not zero"),
+        ("block_chunks.3.module.0.sa.q_bias", torch.ones(128), "equal chunks"),
+        ("cfg_uncond", torch.ones(5), "misshapen: cfg_uncond"),
+        ("cfg_uncond", None, "missing: text.uncond"),
+    ],
+)
+def test_damaged_checkpoints(case: Case, key: str, value: Tensor | None, message: str) -> None:
+    state = dict(case.checkpoint)
+    if value is None:
+        del state[key]
+    else:
+        state[key] = value
+    with pytest.raises(ModelError, match=message):
+        transformer_state(state)
