@@ -45,10 +45,13 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
-@click.option(
-    "--trained-on", default="lpips_alex,lpips_squeeze", show_default=True, help="Marked in the table."
-)
+@click.option("--trained-on", default="lpips_alex,lpips_squeeze", show_default=True, help="Marked in the table.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (OUT/cache).")
+@click.option(
+    "--floors/--no-floors",
+    default=True,
+    help="Let a peer use a size whose smallest file is larger than ours even if another size reaches ours.",
+)
 @click.option("--jobs", default=1, show_default=True, help="Pictures at a time.")
 @click.option("--limit", type=int, help="Only the first pictures.")
 def main(
@@ -63,6 +66,7 @@ def main(
     metrics: Path | None,
     trained_on: str,
     cache: Path | None,
+    floors: bool,
     jobs: int,
     limit: int | None,
 ) -> None:
@@ -86,14 +90,13 @@ def main(
         ks=tuple(int(k) for k in _numbers(ks, int, "--ks")) or None,
         targets=() if ours else _numbers(bpp, float, "--bpp"),
         weights=metrics,
+        floors=floors,
     )
     paths = pictures(folder)[:limit]
     if not paths:
         raise click.UsageError(f"{folder} holds no pictures")
     steps: list[Step] = []
-    bar = Progress(
-        *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
+    bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), console=console)
     with bar as progress:
         task = progress.add_task("pictures", total=len(paths))
         for measured in measure_folder(plan, paths, jobs):
@@ -105,6 +108,7 @@ def main(
         codec=codec,
         pictures=len(paths),
         deciding=plan.deciding(),
+        floors=floors,
         trained_on=marked,
         missing=missing,
         versions={peer.name: peer.version() for peer in plan.peers},

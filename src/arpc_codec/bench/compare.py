@@ -57,9 +57,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(numbers) / len(numbers) if numbers and len(numbers) == len(known) else None
 
 
-def _line(
-    codec: str, files: Sequence[tuple[Step, Measured]], by_metric: dict[str, list[float | None]]
-) -> Line:
+def _line(codec: str, files: Sequence[tuple[Step, Measured]], by_metric: dict[str, list[float | None]]) -> Line:
     """Means of one file for each step; `by_metric` replaces the values of some metrics."""
     scales: dict[float, int] = defaultdict(int)
     for _, file in files:

@@ -40,7 +40,7 @@ class Codec(Protocol):
 @lru_cache(maxsize=1)
 def package_digest() -> str:
     """Digest of the package's code and bundled weights, so that results of older ones are not reused."""
-    root = Path(arpc_codec.__file__).parent
+    root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         inside = path.relative_to(root)

@@ -36,6 +36,8 @@ class Plan:
     ks: tuple[int, ...] | None = None
     targets: tuple[float, ...] = ()
     weights: Path | None = None
+    # Whether a size takes part whose smallest file is larger than ours although another size reaches ours.
+    floors: bool = True
 
     def metrics(self) -> list[str]:
         """Names of the metrics that can run here."""
@@ -45,10 +47,9 @@ class Plan:
     def deciding(self) -> list[str]:
         """The metrics by which each peer's best size is chosen, the first one for all other columns.
 
-        Both LPIPS; without their weights the first metric that can run.
+        Both LPIPS; without their weights PSNR.
         """
-        metrics = self.metrics()
-        return [name for name in metrics if name.startswith("lpips")] or metrics[:1]
+        return [name for name in self.metrics() if name.startswith("lpips")] or ["psnr"]
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,12 @@ class _Bench:
         ladders = {scale: size_of(scale) for scale in SCALES}
         deciding = self.plan.deciding()
         found: dict[int, PeerFiles] = {}
+        smallest = min(ladder.smallest() for ladder in ladders.values())
         for wanted in sorted(set(sizes)):
             rivals: list[tuple[FileKey, bytes, Measured]] = []
             for scale, ladder in ladders.items():
+                if not self.plan.floors and ladder.smallest() > max(wanted, smallest):
+                    continue
                 index = ladder.reach(wanted)
                 if index is not None:
                     key, file = FileKey(codec, settings[index], scale), data(index, scale)
@@ -133,7 +137,7 @@ class _Bench:
                 key, file, measured = min(rivals, key=lambda rival: _badness(name, rival[2].values[name]))
                 main = name == deciding[0]
                 best[name] = self.measure(key, file, peer, self.plan.metrics()) if main else measured
-            found[wanted] = PeerFiles(min(ladder.smallest() for ladder in ladders.values()), best)
+            found[wanted] = PeerFiles(smallest, best)
         return found
 
 

@@ -25,6 +25,7 @@ def markdown(
     codec: str,
     pictures: int,
     deciding: Sequence[str],
+    floors: bool = True,
     trained_on: Sequence[str] = (),
     missing: Mapping[str, str] | None = None,
     versions: Mapping[str, str] | None = None,
@@ -33,17 +34,13 @@ def markdown(
     names = [name for name in METRICS if any(_has(c, name) for c in comparisons)]
     judged = [c for c in comparisons if c.judged or c.ours is None]
     listed = [c for c in comparisons if c not in judged]
-    parts = [f"{pictures} pictures; means over pictures. {_rule(deciding)}"]
+    parts = [f"{pictures} pictures; means over pictures. {_rule(deciding, floors)}"]
     if judged:
         parts.append(_table(judged, names, codec, trained_on))
     if listed:
-        parts.append(
-            "Listed, not judged (no peer has files this small; its smallest fitting ones are shown):"
-        )
+        parts.append("Listed, not judged (no peer has files this small; its smallest fitting ones are shown):")
         parts.append(_table(listed, names, codec, trained_on))
-    verdicts = [
-        _verdict(name, comparisons) for name in names if any(c.better(name) is not None for c in judged)
-    ]
+    verdicts = [_verdict(name, comparisons) for name in names if any(c.better(name) is not None for c in judged)]
     if verdicts:
         parts.append("\n".join(verdicts))
     if trained_on:
@@ -60,14 +57,13 @@ def _has(comparison: Comparison, metric: str) -> bool:
     return any(line.values.get(metric) is not None for line in lines)
 
 
-def _rule(deciding: Sequence[str]) -> str:
+def _rule(deciding: Sequence[str], floors: bool) -> str:
+    limit = "" if floors else " (sizes whose smallest file exceeds ours take no part while another size reaches ours)"
     columns = " and ".join(_TITLES[name] for name in deciding)
     return (
         "On each picture every peer takes its smallest file that is not smaller than ours, at full, half or "
-        f"quarter size, whichever is best: its {columns} from the best size by that very metric, its other "
-        f"columns from the best size by {_TITLES[deciding[0]]}. Bold: ours is better than every peer."
-        if deciding
-        else "No metric could run."
+        f"quarter size, whichever is best{limit}: its {columns} from the best size by that very metric, its "
+        f"other columns from the best size by {_TITLES[deciding[0]]}. Bold: ours is better than every peer."
     )
 
 
@@ -91,7 +87,7 @@ def _cells(line: Line, names: Sequence[str], ours: Comparison | None) -> list[st
     cells = [f"{line.bytes:.0f}", f"{line.bpp:.4f}", "" if ours else sizes]
     for name in names:
         value = line.values.get(name)
-        text = "–" if value is None else f"{value:.{METRICS[name].digits}f}"
+        text = "-" if value is None else f"{value:.{METRICS[name].digits}f}"
         cells.append(f"**{text}**" if ours and ours.better(name) else text)
     return cells
 

@@ -67,7 +67,7 @@ def parse_chunks(cursor: Cursor) -> Iterator[Chunk]:
         previous = _order(type_)
         size = cursor.varint()
         name = Chunk(type_, b"").name
-        cursor.mark(f"{name} head", f"type {type_:#04x}, {size} bytes", "metadata")
+        cursor.mark(f"{name} head", f"type {type_:#04x}, {size} B", "metadata")
         chunk = Chunk(type_, cursor.take(size))
         cursor.mark(name, "data", "metadata")
         yield chunk

@@ -42,7 +42,10 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Container:
 def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list[Field]]:
     """As `read`, with the fields that account for every byte of the file."""
     cursor = Cursor(data)
-    header, has_tail = parse_header(cursor)
+    try:
+        header, has_tail = parse_header(cursor)
+    except CutError as error:
+        raise FormatError("the file ends inside its header") from error
     if header.width * header.height > max_pixels:
         raise UnsupportedError(f"{header.width} x {header.height} pixels exceed the limit of {max_pixels}")
     segments: list[bytes] = []
@@ -53,7 +56,7 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
         while len(segments) < header.scales:
             name = f"{noun} {len(segments) + 1}"
             size = cursor.varint()
-            cursor.mark(f"{name} length", f"{size} bytes")
+            cursor.mark(f"{name} length", f"{size} B")
             segments.append(cursor.take(size))
             cursor.mark(name, "coded bits", "payload")
         if has_tail:

@@ -185,14 +185,14 @@ def _read_mode(codec: Codec, mode: int) -> tuple[int, str]:
     mask, noun = (15, "scales") if codec is Codec.ARPC else (7, "stages")
     if mode & ~mask:
         raise FormatError(f"reserved bits of the mode byte are set ({mode:#04x})")
-    return mode, f"{mode} {noun}"
+    return mode, f"{noun}: {mode}"
 
 
 def _parse_caption(cursor: Cursor) -> str:
     size = cursor.varint()
     if not 1 <= size <= MAX_CAPTION_BYTES:
         raise FormatError(f"a caption of {size} bytes: 1..{MAX_CAPTION_BYTES} allowed")
-    cursor.mark("caption length", f"{size} bytes")
+    cursor.mark("caption length", f"{size} B")
     try:
         caption = cursor.take(size).decode()
     except UnicodeDecodeError:

@@ -18,7 +18,5 @@ def ms_ssim(reference: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
 
     if min(reference.shape[:2]) < SMALLEST_SIDE:
         raise NotMeasurable(f"MS-SSIM needs sides of {SMALLEST_SIDE} pixels or more")
-    a_bchw, b_bchw = (
-        torch.from_numpy(np.array(x)).permute(2, 0, 1)[None].float() for x in (reference, decoded)
-    )
+    a_bchw, b_bchw = (torch.from_numpy(np.array(x)).permute(2, 0, 1)[None].float() for x in (reference, decoded))
     return float(measure(a_bchw, b_bchw, data_range=255, size_average=True))

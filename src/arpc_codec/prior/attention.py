@@ -67,7 +67,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
-        self.num_heads = config.num_heads
+        self.num_heads, self.key_tokens = config.num_heads, config.key_tokens
         self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(config.embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(config.embed_dim))
@@ -87,13 +87,15 @@ class SelfAttention(nn.Module):
         scale = self.log_scale.float().clamp(max=MAX_LOG_SCALE).exp()
         q = (q_blhe * scale[:, None]).to(v.dtype).transpose(1, 2)
         k = k_blhe.to(v.dtype).transpose(1, 2)
+        end = 0 if cache is None else cache.used
+        shown = sum(n for n in sizes if not self.key_tokens or n <= self.key_tokens)
+        k, v = k[:, :, :shown], v[:, :, :shown]
         if cache is not None:
             k, v = cache.append(k, v)
         # One call per scale instead of a block-causal mask: the fused kernel, and no work on hidden keys.
-        end = k.shape[2] - q.shape[2]
         outputs = []
         for q_scale in q.split(list(sizes), dim=2):
-            end += q_scale.shape[2]
+            end = min(end + q_scale.shape[2], k.shape[2])
             outputs.append(F.scaled_dot_product_attention(q_scale, k[:, :, :end], v[:, :, :end], scale=1.0))
         return self.proj(torch.cat(outputs, dim=2).transpose(1, 2).flatten(2))
 

@@ -25,6 +25,8 @@ class PriorConfig:
     """`index`: one row per scale number. `index+end`: plus one per distance from the last scale."""
     rope_grid: Literal["published", "final"] = "final"
     """Grid that positions are scaled to: given by the caller, or the picture's own last scale."""
+    key_tokens: int = 0
+    """Scales with more tokens than this look at coarser scales but are seen by none; 0 = no limit, as published."""
     max_levels: int = 15
     """Rows of each scale embedding, so the longest schedule."""
 

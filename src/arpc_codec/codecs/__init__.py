@@ -1,0 +1,1 @@
+"""The pipelines: the only place where the stages meet."""

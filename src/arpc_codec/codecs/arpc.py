@@ -1,0 +1,294 @@
+"""The ARPC codec: pixels -> tokenizer -> scales -> exact prior -> entropy coder -> container, and back.
+
+    encode:  pixels -> h -> tiles -> bits per scale -> one sealed stream per scale -> file
+    decode:  file -> bits of the scales that were sent -> prior fills the others -> z -> pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..container import Chunk, Codec, Colour, Container, Header, write
+from ..container.varint import CutError, decode_varint, encode_varint
+from ..errors import FormatError, ModelError, UsageError
+from ..prior.context import PHASES
+from ..scales import Schedule, scale_schedule
+from ..tokenizer import STRIDE
+from ..zoo.bundle import Bundle, load_bundle
+from .tiles import Tile, blend, tiles, windowed
+from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
+
+FILLS = ("argmax", "sample", "mean", "none")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished file and what went into it."""
+
+    data: bytes
+    scales: int
+    total_scales: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """pixels: uint8 [H, W, 3]. scales: used, of `total_scales`; sent: declared in the file.
+
+    damaged: numbers (from 1) of scales whose check failed; decoding stopped before the first of them.
+    """
+
+    pixels: np.ndarray
+    scales: int
+    total_scales: int
+    sent: int
+    damaged: tuple[int, ...] = ()
+
+
+class DamagedScale(FormatError):
+    """The check of one scale failed."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(f"scale {scale} is damaged")
+        self.scale = scale
+
+
+class ArpcCodec:
+    """Encoder and decoder of one model; safe to reuse for any number of pictures."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+        self.bundle, self.device = bundle, torch.device(device)
+        self.tokenizer = bundle.tokenizer.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, model: str | int = "tiny", device: str = "cpu") -> ArpcCodec:
+        """Load a model by name or registry id. Raises ModelError when it is missing."""
+        return cls(load_bundle(model, device), device)
+
+    # -- encode ------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        pixels_hw3: np.ndarray,
+        *,
+        scales: int | None = None,
+        target_bytes: int | None = None,
+        caption: str = "",
+        grey: bool = False,
+        chunks: tuple[Chunk, ...] = (),
+    ) -> Encoded:
+        """uint8 [H, W, 3] -> file with the first `scales` scales (None: all), or as many as fit `target_bytes`.
+
+        Raises UsageError for another array, for scales < 1 and when not even one scale fits the target.
+        """
+        if pixels_hw3.dtype != np.uint8 or pixels_hw3.ndim != 3 or pixels_hw3.shape[2] != 3 or 0 in pixels_hw3.shape:
+            raise UsageError(f"pixels must be uint8 [H, W, 3], not {pixels_hw3.dtype} {list(pixels_hw3.shape)}")
+        if scales is not None and scales < 1:
+            raise UsageError(f"at least one scale must be sent, not {scales}")
+        h = self._analyse(pixels_hw3)
+        layout = tiles(h.shape[-2], h.shape[-1])
+        total = len(scale_schedule(layout[0].height, layout[0].width))
+        notes = []
+        if scales is not None and scales > total:
+            notes.append(f"this picture has {total} scales; {scales} were asked for, all {total} are sent")
+        sent = min(total, scales or total)
+        coded = [self._encode_tile(h, tile, sent) for tile in layout]
+        header = Header(
+            codec=Codec.ARPC,
+            model_id=self.bundle.entry.id,
+            width=pixels_hw3.shape[1],
+            height=pixels_hw3.shape[0],
+            scales=sent,
+            colour=Colour.GREY if grey else Colour.RGB,
+            tiled=len(layout) > 1,
+            caption=caption,
+        )
+        segments = tuple(self._segment(coded, index) for index in range(sent))
+        container = Container(header, segments, chunks)
+        if target_bytes is not None:
+            container = self._fit(container, coded, target_bytes)
+        return Encoded(write(container), container.header.scales, total, tuple(notes))
+
+    def _analyse(self, pixels_hw3: np.ndarray) -> Tensor:
+        """h [1, C, rows, cols] of a picture whose right and bottom edges are repeated to a multiple of 16."""
+        height, width = pixels_hw3.shape[:2]
+        rows, cols = -(-height // STRIDE), -(-width // STRIDE)
+        x = torch.from_numpy(np.ascontiguousarray(pixels_hw3)).permute(2, 0, 1)[None]
+
+        def run(part: Tensor) -> Tensor:
+            part = part.to(self.device).float() / 127.5 - 1
+            return self.tokenizer.encoder(part.contiguous(memory_format=torch.channels_last)).cpu()
+
+        padded = x
+        if (rows * STRIDE, cols * STRIDE) != (height, width):
+            pad = (0, cols * STRIDE - width, 0, rows * STRIDE - height)
+            padded = F.pad(x.float(), pad, mode="replicate").to(torch.uint8)
+        return windowed(run, padded, (rows, cols), STRIDE, 1).float().contiguous()
+
+    def _encode_tile(self, h: Tensor, tile: Tile, sent: int) -> list[CodedScale]:
+        part = h[..., tile.top : tile.top + tile.height, tile.left : tile.left + tile.width].to(self.device)
+        schedule = scale_schedule(tile.height, tile.width)
+        bits = self.tokenizer.quantizer(part, schedule).bits
+        return encode_scales(self._walk(schedule), [b[0] for b in bits[:sent]])
+
+    def _segment(self, coded: list[list[CodedScale]], index: int, phases: int = len(PHASES)) -> bytes:
+        streams = [tile[index].segment(self.bundle.fingerprint, phases) for tile in coded]
+        if len(streams) == 1:
+            return streams[0]
+        return b"".join(encode_varint(len(stream)) + stream for stream in streams)
+
+    def _fit(self, whole: Container, coded: list[list[CodedScale]], target_bytes: int) -> Container:
+        """The longest prefix of scales, the last one in whole phases, that makes a file of at most `target_bytes`."""
+
+        def cut(scales: int, phases: int | None, last: bytes | None) -> Container:
+            header = replace(whole.header, scales=scales, phases=phases)
+            segments = whole.segments[:scales] if last is None else (*whole.segments[: scales - 1], last)
+            return Container(header, segments, whole.chunks)
+
+        kept = whole.header.scales
+        while kept and len(write(cut(kept, None, None))) > target_bytes:
+            kept -= 1
+        if kept == 0:
+            smallest = len(write(cut(1, None, None)))
+            raise UsageError(f"{target_bytes} bytes are too few: one scale of this picture takes {smallest}")
+        if kept < whole.header.scales:
+            for phases in range(len(PHASES) - 1, 0, -1):
+                longer = cut(kept + 1, phases, self._segment(coded, kept, phases))
+                if len(write(longer)) <= target_bytes:
+                    return longer
+        return cut(kept, None, None)
+
+    # -- decode ------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def decode(
+        self, container: Container, *, scales: int | None = None, fill: str = "argmax", seed: int = 0
+    ) -> Decoded:
+        """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
+
+        Raises FormatError when no scale is usable, ModelError for a file of another model, UsageError for bad options.
+        """
+        used, total = self._check(container, scales, fill)
+        damaged: set[int] = set()
+        while used:
+            try:
+                z = self._latent(container, used, fill, seed)
+                return self._synthesise(container, z, used, total, tuple(sorted(damaged)), fill)
+            except DamagedScale as error:
+                # Every tile must stop at the same scale, as in a shorter file.
+                damaged.add(error.scale)
+                used = error.scale - 1
+        raise FormatError("the first scale is damaged")
+
+    @torch.inference_mode()
+    def steps(self, container: Container, *, fill: str = "argmax", seed: int = 0) -> Iterator[Decoded]:
+        """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
+        sent, total = self._check(container, None, fill)
+        layout = self._layout(container)
+        walk = self._walk(scale_schedule(layout[0].height, layout[0].width))
+        for used in range(1, sent + 1):
+            if len(layout) > 1:
+                decoded = self.decode(container, scales=used, fill=fill, seed=seed)
+                if decoded.damaged:
+                    return
+                yield decoded
+                continue
+            try:
+                self._decode_scales(walk, container, 0, used)
+            except DamagedScale:
+                return
+            filled = walk.fork()
+            if fill != "none":
+                fill_scales(filled, fill, seed)
+            yield self._synthesise(container, filled.z.float().cpu(), used, total, (), fill)
+
+    def _check(self, container: Container, scales: int | None, fill: str) -> tuple[int, int]:
+        """(scales to use, scales of the picture) after all that can be checked without decoding."""
+        if fill not in FILLS:
+            raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
+        if scales is not None and scales < 1:
+            raise UsageError(f"at least one scale must be decoded, not {scales}")
+        header = container.header
+        if header.codec is not Codec.ARPC:
+            raise UsageError(f"not an arpc-codec file but {header.codec.name.lower()}")
+        if header.model_id != self.bundle.entry.id:
+            raise ModelError(f"the file needs model id {header.model_id}, this is {self.bundle.entry.id}")
+        layout = self._layout(container)
+        total = len(scale_schedule(layout[0].height, layout[0].width))
+        if header.scales > total or header.tiled != (len(layout) > 1):
+            raise FormatError(f"scales or tile flag do not fit a {header.width}x{header.height} picture")
+        if not container.segments:
+            raise FormatError("no complete scale has arrived")
+        return min(len(container.segments), scales or total), total
+
+    @staticmethod
+    def _layout(container: Container) -> list[Tile]:
+        return tiles(-(-container.header.height // STRIDE), -(-container.header.width // STRIDE))
+
+    def _latent(self, container: Container, used: int, fill: str, seed: int) -> Tensor:
+        """z [1, C, rows, cols] float32 on the CPU. Raises DamagedScale."""
+        layout = self._layout(container)
+
+        def parts() -> Iterator[tuple[Tile, Tensor]]:
+            for index, tile in enumerate(layout):
+                walk = self._walk(scale_schedule(tile.height, tile.width))
+                self._decode_scales(walk, container, index, used)
+                if fill != "none":
+                    fill_scales(walk, fill, seed + index)
+                yield tile, walk.z.float().cpu()
+
+        if len(layout) == 1:
+            return next(parts())[1]
+        return blend(parts(), (-(-container.header.height // STRIDE), -(-container.header.width // STRIDE)))
+
+    def _decode_scales(self, walk: Walk, container: Container, tile: int, used: int) -> None:
+        """Advance a walk to `used` scales. Raises DamagedScale."""
+        header, count = container.header, len(self._layout(container))
+        while walk.scale < used:
+            scale = walk.scale
+            phases = header.phases if header.phases and scale + 1 == header.scales else len(PHASES)
+            try:
+                decode_scale(walk, _split(container.segments[scale], count)[tile], self.bundle.fingerprint, phases)
+            except FormatError as error:
+                raise DamagedScale(scale + 1) from error
+
+    def _synthesise(
+        self, container: Container, z: Tensor, used: int, total: int, damaged: tuple[int, ...], fill: str
+    ) -> Decoded:
+        height, width = container.header.height, container.header.width
+        state = self.tokenizer.state(total - used, fill != "none").to(self.device)
+
+        def run(part: Tensor) -> Tensor:
+            part = part.to(self.device).contiguous(memory_format=torch.channels_last)
+            image = self.tokenizer.decoder(part, state)
+            return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+
+        image = windowed(run, z, (z.shape[-2], z.shape[-1]), 1, STRIDE)[0, :, :height, :width]
+        return Decoded(image.permute(1, 2, 0).contiguous().numpy(), used, total, container.header.scales, damaged)
+
+    def _walk(self, schedule: Schedule) -> Walk:
+        return Walk(self.bundle.prior, self.tokenizer.quantizer, schedule)
+
+
+def _split(segment: bytes, count: int) -> list[bytes]:
+    """Streams of the tiles in one segment. Raises FormatError when the lengths do not fit."""
+    if count == 1:
+        return [segment]
+    streams, offset = [], 0
+    try:
+        for _ in range(count):
+            size, offset = decode_varint(segment, offset)
+            streams.append(segment[offset : offset + size])
+            offset += size
+    except CutError as error:
+        raise FormatError("a tile's stream is cut") from error
+    if offset != len(segment):
+        raise FormatError("the tiles' streams do not fill their segment")
+    return streams

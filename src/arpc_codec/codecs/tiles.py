@@ -1,0 +1,87 @@
+"""Large pictures: overlapping tiles of the latent are coded one by one and blended before one seamless decode.
+
+The convolutions run in windows with a halo, so memory does not grow with the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+TILE = 48
+OVERLAP = 4
+# Cells of context around a window; more than the receptive field of the networks on either side.
+HALO = 16
+WINDOW = 48
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of latent cells."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def spans(length: int) -> list[tuple[int, int]]:
+    """(start, size) along one axis: equal sizes of at most 48 cells that overlap by at least 4 (formats/arpc-v1.md)."""
+    if length <= TILE:
+        return [(0, length)]
+    count = -(-(length - OVERLAP) // (TILE - OVERLAP))
+    size = -(-(length + (count - 1) * OVERLAP) // count)
+    return [(i * (length - size) // (count - 1), size) for i in range(count)]
+
+
+def tiles(rows: int, cols: int) -> list[Tile]:
+    """Tiles of a latent in raster order; one tile when it fits."""
+    return [Tile(y, x, h, w) for y, h in spans(rows) for x, w in spans(cols)]
+
+
+def blend(parts: Iterator[tuple[Tile, Tensor]], size: tuple[int, int]) -> Tensor:
+    """Weighted mean [1, C, *size] of tiles [1, C, h, w] with weights that fall off over the overlap."""
+    total: Tensor | None = None
+    weights = torch.zeros(size)
+    for tile, z in parts:
+        if total is None:
+            total = torch.zeros(1, z.shape[1], *size)
+        weight = _ramp(tile.height)[:, None] * _ramp(tile.width)
+        window = (..., slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
+        total[window] += z.float().cpu() * weight
+        weights[window[1:]] += weight
+    assert total is not None
+    return total / weights
+
+
+def _ramp(length: int) -> Tensor:
+    edge = torch.arange(1, length + 1, dtype=torch.float32)
+    return torch.minimum(edge, edge.flip(0)).clamp(max=OVERLAP)
+
+
+def windowed(
+    run: Callable[[Tensor], Tensor], x: Tensor, grid: tuple[int, int], in_step: int, out_step: int
+) -> Tensor:
+    """`run` over windows of [1, C, H*in_step, W*in_step] with a halo -> [1, C', H*out_step, W*out_step]."""
+    rows, cols = grid
+    if rows <= WINDOW + HALO and cols <= WINDOW + HALO:
+        return run(x)
+    result: Tensor | None = None
+    for top in range(0, rows, WINDOW):
+        for left in range(0, cols, WINDOW):
+            bottom, right = min(top + WINDOW, rows), min(left + WINDOW, cols)
+            y0, x0, y1, x1 = max(0, top - HALO), max(0, left - HALO), min(rows, bottom + HALO), min(cols, right + HALO)
+            part = run(x[..., y0 * in_step : y1 * in_step, x0 * in_step : x1 * in_step])
+            if result is None:
+                result = part.new_empty(1, part.shape[1], rows * out_step, cols * out_step)
+            inner = part[
+                ...,
+                (top - y0) * out_step : (bottom - y0) * out_step,
+                (left - x0) * out_step : (right - x0) * out_step,
+            ]
+            result[..., top * out_step : bottom * out_step, left * out_step : right * out_step] = inner
+    assert result is not None
+    return result

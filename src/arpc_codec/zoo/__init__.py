@@ -1,0 +1,1 @@
+"""Weights: model folders, their fingerprints, and the import of published checkpoints."""

@@ -1,0 +1,148 @@
+"""The whole bench on small pictures, with a stand-in for our codec and peers that Pillow carries."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from arpc_codec.bench.__main__ import main
+from arpc_codec.bench.compare import compare
+from arpc_codec.bench.peers import PEERS, Jpeg, WebP
+from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_folder, measure_picture, pictures
+from arpc_codec.bench.table import markdown
+
+
+@dataclass
+class StandIn:
+    """Step k is a WebP file of quality 10 k."""
+
+    name: str = "standin"
+    encoded: list[int] = field(default_factory=list)
+
+    def version(self) -> str:
+        return "1"
+
+    def ks(self, image: np.ndarray) -> Sequence[int]:
+        return range(1, 4)
+
+    def encode(self, image: np.ndarray, k: int) -> bytes:
+        self.encoded.append(k)
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "WEBP", quality=10 * k)
+        return file.getvalue()
+
+    def decode(self, data: bytes) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("ARPC_METRICS", raising=False)
+    rng = np.random.default_rng(5)
+    (tmp_path / "in").mkdir()
+    for name in ("b", "a"):
+        noise = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        noise.resize((128, 96), Image.Resampling.BICUBIC).save(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    return tmp_path / "in"
+
+
+def _plan(tmp_path: Path, **changes: object) -> Plan:
+    return Plan(**({"cache": tmp_path / "cache", "codec": StandIn(), "peers": (Jpeg(), WebP())} | changes))
+
+
+def test_peers_are_never_smaller_than_ours_and_best_by_the_deciding_metric(folder: Path, tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    steps = measure_picture(plan, pictures(folder)[0])
+    assert [step.k for step in steps] == [1, 2, 3]
+    assert plan.deciding() == ["psnr"]
+    for step in steps:
+        assert step.ours is not None
+        assert step.bytes == step.ours.bytes
+        for files in step.peers.values():
+            assert files.best["psnr"].bytes >= step.bytes
+            assert files.best["psnr"].values["psnr"] is not None
+            assert files.smallest <= files.best["psnr"].bytes
+
+
+def test_a_second_run_encodes_nothing_and_gives_the_same(folder: Path, tmp_path: Path) -> None:
+    first = [measure_picture(_plan(tmp_path), path) for path in pictures(folder)]
+    codec = StandIn()
+    second = list(measure_folder(_plan(tmp_path, codec=codec), pictures(folder)))
+    assert second == first
+    assert codec.encoded == []
+
+
+def test_without_floors_a_size_that_cannot_go_so_low_takes_no_part(folder: Path, tmp_path: Path) -> None:
+    target = 8 * 700 / (96 * 128)
+    for floors in (True, False):
+        plan = _plan(tmp_path, codec=None, peers=(Jpeg(),), targets=(target,), floors=floors)
+        step = measure_picture(plan, pictures(folder)[0])[0]
+        peer = Jpeg()
+        image = np.asarray(Image.open(pictures(folder)[0]))
+        reaches = {s: len(peer.encode(image, peer.settings()[0], s)) <= step.bytes for s in (1.0, 0.5, 0.25)}
+        assert not reaches[1.0]
+        assert any(reaches.values())
+        assert floors or reaches[step.peers["jpeg"].best["psnr"].scale]
+
+
+def _step(picture: str, k: int, ours: float, rivals: dict[str, tuple[int, float | None]]) -> Step:
+    peers = {
+        name: PeerFiles(
+            smallest=200, best={} if lpips is None else {"lpips_alex": Measured(1, 0.5, size, {"lpips_alex": lpips})}
+        )
+        for name, (size, lpips) in rivals.items()
+    }
+    return Step(picture, 8000, k, 100 * k, Measured(k, 1.0, 100 * k, {"lpips_alex": ours}), peers)
+
+
+def test_compare_takes_means_and_lists_what_no_peer_reaches() -> None:
+    steps = [
+        _step(p, k, ours=0.5 - 0.1 * k, rivals={"jpeg": (300, 0.3), "webp": (400, 0.2 + extra)})
+        for p, extra in (("a", 0.0), ("b", 0.2))
+        for k in (3, 1, 2)
+    ]
+    one, two, three = compare(steps)
+    assert (one.k, two.k, three.k) == (1, 2, 3)
+    assert (one.judged, two.judged, three.judged) == (False, True, True)
+    assert three.peers[1].values["lpips_alex"] == pytest.approx(0.3)
+    assert three.peers[1].bpp == pytest.approx(0.4)
+    assert three.peers[1].scales == {0.5: 2}
+    assert one.better("lpips_alex") is None
+    assert three.better("lpips_alex") is True
+    assert compare([_step("a", 2, 0.3, {"jpeg": (300, 0.3)})])[0].better("lpips_alex") is False
+    table = markdown([one, two, three], codec="arpc", pictures=2, deciding=["lpips_alex"], trained_on=["lpips_alex"])
+    assert "LPIPS-Alex †" in table
+    assert "**0.200**" in table
+    assert "Listed, not judged" in table
+
+
+def test_a_peer_that_cannot_go_so_high_has_no_line() -> None:
+    (only,) = compare([_step("a", 3, 0.2, {"jpeg": (0, None), "webp": (400, 0.3)})])
+    assert [line.codec for line in only.peers] == ["webp"]
+
+
+def test_command_writes_a_table_and_names_what_is_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PEERS["avif"], "missing", classmethod(lambda cls: "not here"))
+    arguments = [str(folder), "--out", str(tmp_path / "out"), "--codec", "none", "--bpp", "0.5,1"]
+    done = CliRunner().invoke(main, [*arguments, "--peers", "webp,avif", "--jobs", "2"])
+    assert done.exit_code == 0, done.output
+    table = (tmp_path / "out" / "table.md").read_text("utf-8")
+    assert table in done.output
+    assert "- avif: not here" in table
+    assert "WebP" in table
+    rows = [json.loads(line) for line in (tmp_path / "out" / "steps.jsonl").read_text("utf-8").splitlines()]
+    assert [(row["picture"], row["k"]) for row in rows] == [("a.png", 0.5), ("a.png", 1), ("b.png", 0.5), ("b.png", 1)]
+
+
+@pytest.mark.parametrize("bad", [["--peers", "gif"], ["--ks", "1,x"], ["--trained-on", "beauty"]])
+def test_bad_options_are_usage_errors(folder: Path, tmp_path: Path, bad: list[str]) -> None:
+    assert CliRunner().invoke(main, [str(folder), "--out", str(tmp_path / "o"), *bad]).exit_code == 2

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from arpc_codec.bench.peers import PEERS, SCALES, Peer, Vvc, scaled
+from arpc_codec.metrics.psnr import psnr
+
+
+def _picture(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    small = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture(params=sorted(PEERS))
+def peer(request: pytest.FixtureRequest) -> Peer:
+    reason = PEERS[request.param].missing()
+    if reason is not None:
+        pytest.skip(reason)
+    return PEERS[request.param]()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_files_decode_to_the_full_size(peer: Peer, scale: float) -> None:
+    image = _picture(70, 101)
+    settings = peer.settings()
+    decoded = peer.decode(peer.encode(image, settings[len(settings) * 2 // 3], scale), (101, 70))
+    assert decoded.shape == image.shape
+    assert decoded.dtype == np.uint8
+    assert psnr(image, decoded) > 20
+
+
+def test_later_settings_make_larger_and_better_files(peer: Peer) -> None:
+    image = _picture(96, 128)
+    settings = peer.settings()
+    assert len(set(settings)) == len(settings)
+    files = [peer.encode(image, settings[i]) for i in (0, len(settings) // 2, -1)]
+    quality = [psnr(image, peer.decode(data, (128, 96))) for data in files]
+    assert len(files[0]) < len(files[1]) < len(files[2])
+    assert quality[0] < quality[1] < quality[2]
+
+
+def test_files_are_the_same_each_time_and_versions_are_named(peer: Peer) -> None:
+    image = _picture(40, 48)
+    assert peer.encode(image, peer.settings()[0]) == peer.encode(image, peer.settings()[0])
+    assert any(c.isdigit() for c in peer.version())
+
+
+def test_a_missing_package_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "not installed" in str(PEERS["jxl"].missing())
+    assert "not installed" in str(Vvc.missing())
+
+
+def test_scaled_sizes() -> None:
+    assert [scaled((768, 512), s) for s in SCALES] == [(768, 512), (384, 256), (192, 128)]
+    assert scaled((1, 3), 0.25) == (1, 1)

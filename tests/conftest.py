@@ -1,0 +1,95 @@
+"""Fixtures of all tests: the shared data where it exists, a micro model, made-up pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from arpc_codec.codecs.arpc import ArpcCodec
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder of shared data (metric weights, Kodak pictures) beside the project; skips without it."""
+    folder = Path(__file__).resolve().parent.parent.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder ../shared beside the project: metric weights and test pictures are not here")
+    return folder
+
+
+def random_weights(module: nn.Module, std: float) -> None:
+    """Replace the zeros of a fresh module, so that no layer is without effect."""
+    from torch import nn
+
+    for parameter in module.parameters():
+        if parameter.ndim and not parameter.any():
+            nn.init.normal_(parameter, 0.0, std)
+
+
+@pytest.fixture(scope="session")
+def micro_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ARPC_HOME with one very small model of random weights, `micro`, id 100: logic does not need a trained one."""
+    import torch
+
+    from arpc_codec.exact.export import export_prior
+    from arpc_codec.prior.config import PriorConfig
+    from arpc_codec.prior.model import Prior
+    from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
+    from arpc_codec.zoo.bundle import save_bundle
+
+    tokenizer_config = TokenizerConfig(
+        encoder_widths=(16, 16), encoder_depths=(1, 1), decoder_widths=(8, 8, 16, 16), decoder_depths=(1, 1, 1, 1)
+    )
+    prior_config = PriorConfig(embed_dim=32, depth=2, num_heads=2, scale_embed="index+end", key_tokens=100)
+    torch.manual_seed(1)
+    tokenizer, prior = Tokenizer(tokenizer_config), Prior(prior_config, 16, 4)
+    random_weights(tokenizer, 0.1)
+    random_weights(prior, 0.1)
+    with torch.no_grad():
+        tokenizer.encoder.out.weight.mul_(4)
+    home = tmp_path_factory.mktemp("models")
+    save_bundle(
+        home / "micro",
+        100,
+        "micro",
+        "test",
+        (tokenizer_config, tokenizer.state_dict()),
+        (prior_config, export_prior(prior)),
+    )
+    return home
+
+
+@pytest.fixture(scope="session")
+def micro(micro_home: Path) -> ArpcCodec:
+    """The micro model's codec."""
+    from arpc_codec.codecs.arpc import ArpcCodec
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARPC_HOME", str(micro_home))
+        return ArpcCodec.load("micro")
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., np.ndarray]:
+    """Function (height, width, seed=0) -> a made-up photo."""
+
+    def make(height: int, width: int, seed: int = 0) -> np.ndarray:
+        """Smooth random colours, uint8 [H, W, 3]."""
+        rng = np.random.default_rng(seed)
+        coarse = rng.uniform(0, 255, (4, 4, 3))
+        rows = np.linspace(0, 3, height)[:, None] @ np.ones((1, width))
+        cols = np.ones((height, 1)) @ np.linspace(0, 3, width)[None]
+        y, x = rows.astype(int).clip(max=2), cols.astype(int).clip(max=2)
+        fy, fx = (rows - y)[..., None], (cols - x)[..., None]
+        top = coarse[y, x] * (1 - fx) + coarse[y, x + 1] * fx
+        bottom = coarse[y + 1, x] * (1 - fx) + coarse[y + 1, x + 1] * fx
+        return (top * (1 - fy) + bottom * fy + rng.normal(0, 8, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+    return make
