@@ -108,7 +108,8 @@ class ExactPrior:
         rotation = self._rotation(size, schedule[-1])
         for attention, fc1, fc2, cache in zip(self.attention, self.fc1, self.fc2, caches, strict=True):
             x = snap(x + attention(layer_norm(x, NORM_EPS), rotation, cache))
-            x = snap(x + fc2(look_up(self.gelu, fc1(layer_norm(x, NORM_EPS)), GELU_BITS)))
+            inner = fc1(layer_norm(x, NORM_EPS))
+            x = snap(x + fc2(inner.clamp_min(0) + look_up(self.gelu, inner, GELU_BITS)))
         normed = layer_norm(x, NORM_EPS)
         features = self.feature(normed).T.unflatten(1, size)[None]
         return self.head(normed).unflatten(0, size), features

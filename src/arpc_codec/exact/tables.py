@@ -18,9 +18,9 @@ ROTATION_BITS = 14
 
 
 def gelu_table() -> Tensor:
-    """int32: GELU (tanh form, KEYS 4.3) at multiples of 2^-9 in +-8, in units of 2^-12."""
+    """int32: GELU(x) - max(x, 0) (tanh form, KEYS 4.3) at multiples of 2^-9 in +-8, in units of 2^-12; 0 beyond."""
     x = torch.arange(-GELU_RANGE << GELU_BITS, (GELU_RANGE << GELU_BITS) + 1, dtype=torch.float64) / (1 << GELU_BITS)
-    y = torch.nn.functional.gelu(x, approximate="tanh")
+    y = torch.nn.functional.gelu(x, approximate="tanh") - x.clamp_min(0)
     return (y * 4096).round().to(torch.int32)
 
 

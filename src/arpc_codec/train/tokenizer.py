@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer
-from .data import Photos, load_photos, random_crop, to_tensor
+from .data import Photos, random_crop, to_tensor
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 
@@ -91,7 +91,3 @@ def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, coun
         result |= {f"val_{n}_missing{missing}": float(v) for n, v in zip(names, sums / len(chosen), strict=True)}
     return result
 
-
-def load_training_data(root: Path) -> tuple[Photos, Photos]:
-    """Photographs for the lossy codecs: everything but small captioned web pictures."""
-    return load_photos(root, keep=lambda row: row["tier"] != "cap")

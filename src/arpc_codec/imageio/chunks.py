@@ -1,0 +1,82 @@
+"""What of a picture travels in tail chunks: alpha, ICC, EXIF and XMP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arpc_codec.container import Chunk, ChunkType
+from arpc_codec.errors import FormatError, UsageError
+from arpc_codec.imageio.alpha import pack_alpha, unpack_alpha
+from arpc_codec.imageio.picture import Picture
+
+KEEPABLE = ("icc", "exif", "xmp")
+ALPHA_POLICIES = ("keep", "drop", "#rrggbb")
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What the chunks of a file hold, in the form of `Picture`; notes: one line for each that is damaged."""
+
+    alpha: NDArray[np.uint8] | None = None
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def to_chunks(picture: Picture, keep: Collection[str] = ()) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
+    """(chunks of the alpha plane and of the metadata named in `keep`, notes); UsageError for an unknown name."""
+    unknown = sorted(set(keep) - set(KEEPABLE))
+    if unknown:
+        raise UsageError(f"cannot keep {', '.join(unknown)}: only {', '.join(KEEPABLE)}")
+    found = {"icc": picture.icc, "exif": picture.exif, "xmp": picture.xmp}
+    chunks, notes = [], []
+    for name in KEEPABLE:
+        data = found[name]
+        if name not in keep:
+            if data:
+                notes.append(f"{name.upper()} dropped ({len(data)} bytes; --keep {name} stores it)")
+        elif data:
+            chunks.append(Chunk(ChunkType[name.upper()], data))
+        else:
+            notes.append(f"no usable {name.upper()} to keep")
+    if picture.alpha is not None:
+        chunks.append(Chunk(ChunkType.ALPHA, pack_alpha(picture.alpha)))
+        notes.append(f"transparency kept without loss ({len(chunks[-1].data)} bytes; see --alpha)")
+    return tuple(chunks), tuple(notes)
+
+
+def from_chunks(chunks: Iterable[Chunk], height: int, width: int) -> Extras:
+    """Alpha plane [height, width] and metadata of a file; a damaged alpha plane becomes a note."""
+    found = {chunk.type: chunk.data for chunk in chunks}
+    alpha, notes = None, ()
+    if ChunkType.ALPHA in found:
+        try:
+            alpha = unpack_alpha(found[ChunkType.ALPHA], height, width)
+        except FormatError as error:
+            notes = (f"{error}: the picture is opaque",)
+    return Extras(alpha, found.get(ChunkType.ICC), found.get(ChunkType.EXIF), found.get(ChunkType.XMP), notes)
+
+
+def apply_alpha(picture: Picture, policy: str) -> Picture:
+    """The picture with its alpha plane kept (`keep`), left away (`drop`) or over a colour (`#rrggbb`, sRGB).
+
+    UsageError for another policy.
+    """
+    colour = re.fullmatch(r"#([0-9a-fA-F]{6})", policy)
+    if policy not in ("keep", "drop") and not colour:
+        raise UsageError(f"alpha must be {', '.join(ALPHA_POLICIES)}, not {policy!r}")
+    if picture.alpha is None or policy == "keep":
+        return picture
+    if colour is None:
+        return replace(picture, alpha=None, notes=(*picture.notes, "transparency dropped"))
+    behind = np.frombuffer(bytes.fromhex(colour[1]), np.uint8).astype(np.uint32)
+    weight = picture.alpha[..., None].astype(np.uint32)
+    pixels = ((picture.pixels * weight + behind * (255 - weight) + 127) // 255).astype(np.uint8)
+    grey = picture.grey and len(set(colour[1][i : i + 2].lower() for i in (0, 2, 4))) == 1
+    return replace(picture, pixels=pixels, alpha=None, grey=grey, notes=(*picture.notes, f"laid over {policy}"))

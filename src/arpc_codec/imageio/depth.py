@@ -1,0 +1,72 @@
+"""Samples of more (or fewer) than 8 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def sample_bits(image: Image.Image) -> int:
+    """Bits of a sample as stored in an opened file, which Pillow may be about to reduce to 8; 8 when unknown."""
+    if image.mode in DEEP:
+        return 32 if image.mode in ("I", "F") else 16
+    for tile in getattr(image, "tile", ()):
+        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(arg, str) and ";16" in arg for arg in args):
+            return 16
+        if image.format == "PPM" and len(args) > 1 and isinstance(args[1], int) and args[1] > 255:
+            return args[1].bit_length()
+    return _header_bits(image) if image.format in ("JPEG2000", "AVIF") else 8
+
+
+def _header_bits(image: Image.Image) -> int:
+    """Bits of a sample from the SIZ marker (JPEG 2000) or the pixi box (AVIF) of a file that is still open."""
+    file: Any = getattr(image, "fp", None) or getattr(image, "_fp", None)
+    if file is None:
+        return 8
+    position = file.tell()
+    file.seek(0)
+    head = file.read(4096)
+    file.seek(position)
+    if image.format == "AVIF":
+        at = head.find(b"pixi")
+        return head[at + 9] if 0 <= at < len(head) - 9 else 8
+    at = head.find(b"\xff\x4f\xff\x51")
+    return (head[at + 42] & 127) + 1 if 0 <= at < len(head) - 42 else 8
+
+
+def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
+    """Picture of a mode in DEEP -> (L picture, what was done)."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        return _float(values.astype(np.float64))
+    values = values.astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    if 0 <= low and high <= 0xFFFF:
+        return _grey((values * 255 + 0x7FFF) // 0xFFFF), "16-bit samples reduced to 8 bits"
+    return _stretch(values.astype(np.float64), "32-bit")
+
+
+def _float(values: NDArray[np.float64]) -> tuple[Image.Image, str]:
+    finite = np.isfinite(values)
+    suffix = "" if finite.all() else ", values that are no numbers set to 0"
+    values = np.where(finite, values, 0.0)
+    if values.min() >= 0 and values.max() <= 1:
+        return _grey(np.rint(values * 255)), "float samples 0..1 reduced to 8 bits" + suffix
+    image, note = _stretch(values, "float")
+    return image, note + suffix
+
+
+def _stretch(values: NDArray[np.float64], kind: str) -> tuple[Image.Image, str]:
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+    return _grey(np.rint(scaled)), f"{kind} samples {low:g}..{high:g} stretched to 8 bits"
+
+
+def _grey(values: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(values.astype(np.uint8))

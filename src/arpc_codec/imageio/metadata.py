@@ -1,0 +1,81 @@
+"""EXIF orientation and the metadata that a picture file carries."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import Image
+
+PREFIX = b"Exif\0\0"
+_ORIENTATION = 0x0112
+_KNOWN_TEXTS = ("XML:com.adobe", "Raw profile type")
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """(the picture turned as its EXIF orientation says, a note when the EXIF cannot be read)."""
+    try:
+        method = _TRANSPOSE.get(image.getexif().get(_ORIENTATION, 1))
+    # Pillow raises almost anything on malformed EXIF, and a picture is not worse for it.
+    except Exception as error:
+        return image, f"unreadable EXIF ignored ({type(error).__name__})"
+    return (image if method is None else image.transpose(method)), None
+
+
+def exif_of(image: Image.Image) -> bytes | None:
+    """TIFF bytes of the EXIF block with the orientation set to 1 in place; None when there is none."""
+    raw = image.info.get("exif")
+    if not isinstance(raw, bytes):
+        return None
+    return _set_upright(raw.removeprefix(PREFIX)) or None
+
+
+def _set_upright(tiff: bytes) -> bytes:
+    """Patched in place: nothing else moves, so that offsets inside maker notes stay right."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return tiff
+    out = bytearray(tiff)
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
+            if (tag, kind) == (_ORIENTATION, 3):
+                struct.pack_into(order + "H", out, entry + 8, 1)
+    except struct.error:
+        return tiff
+    return bytes(out)
+
+
+def xmp_of(image: Image.Image) -> bytes | None:
+    """The XMP packet; None when there is none."""
+    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if isinstance(raw, str):
+        raw = raw.encode()
+    return raw if isinstance(raw, bytes) and raw else None
+
+
+def dropped(image: Image.Image) -> list[str]:
+    """Notes on what a file says about its picture and this codec has no place for."""
+    notes = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"only the first of {frames} pictures in the file is used")
+    texts = getattr(image, "text", None) or {}
+    if image.info.get("comment") or any(not key.startswith(_KNOWN_TEXTS) for key in texts):
+        notes.append("text comments dropped")
+    gamma = image.info.get("gamma")
+    if isinstance(gamma, float) and abs(gamma - 0.45455) > 0.01 and not image.info.get("icc_profile"):
+        notes.append(f"gamma {gamma:g} in the file ignored: colours taken as sRGB")
+    if image.format == "TIFF" and any(tag in image.getexif() for tag in (0x8769, 0x8825)):
+        notes.append("EXIF inside TIFF tags dropped")
+    return notes

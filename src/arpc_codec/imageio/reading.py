@@ -1,0 +1,169 @@
+"""Picture files -> Picture. The policy, and every departure from "as stored" is one of the picture's notes:
+
+- EXIF orientation is applied to the pixels.
+- Colours are converted to sRGB through the ICC profile; with `keep_icc` they stay as they are and the profile is kept.
+  A broken profile, or one of another colour space, is ignored. CMYK becomes sRGB in any case.
+- L, LA, 1-bit, 16-bit, 32-bit and float grey become 8-bit grey; a palette becomes RGB.
+  16-bit and other deep samples are reduced to 8 bits; integers beyond 16 bits and floats beyond 0..1 are stretched.
+- Alpha and transparent colours become a plane of 8 bits; a plane that is opaque everywhere is none.
+- Of several frames or pages the first is used. Text comments and the print resolution are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from arpc_codec.container.header import MAGIC
+from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.imageio.colour import profile_problem, without_profile
+from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
+from arpc_codec.imageio.metadata import dropped, exif_of, upright, xmp_of
+from arpc_codec.imageio.picture import MAX_PIXELS, Picture
+
+# Raster formats only: a reader such as EPS would start another program.
+_FORMATS = (
+    "PNG JPEG WEBP BMP GIF PPM TIFF AVIF JPEG2000 MPO TGA QOI ICO DIB PCX SGI PSD SUN DDS ICNS CUR DCX MSP XBM XPM"
+).split()
+_pillow_limit = threading.Lock()
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | Image.Image, *, max_pixels: int = MAX_PIXELS, keep_icc: bool = False
+) -> Picture:
+    """A path, the bytes of a picture file, or a PIL picture -> Picture.
+
+    Raises ArpcError when it cannot be read or has more than `max_pixels` pixels; OSError when the path cannot.
+    """
+    if isinstance(source, Image.Image):
+        _check_size(source, max_pixels)
+        return _convert(source, keep_icc)
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if not data:
+        raise ArpcError("the file is empty")
+    if data.startswith(MAGIC):
+        raise ArpcError("is an arpc file already")
+    try:
+        with _limit(max_pixels), Image.open(BytesIO(data), formats=_formats()) as image:
+            _check_size(image, max_pixels)
+            return _convert(image, keep_icc)
+    except (ArpcError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise ArpcError("not a picture in a format that can be read") from None
+    # Decoders raise many types on damaged files (OSError, SyntaxError, ValueError, struct.error, zlib.error, ...).
+    except (Exception, struct.error, zlib.error) as error:
+        raise ArpcError(f"cannot be read as a picture: {' '.join(str(error).split())}") from error
+
+
+def _formats() -> list[str]:
+    Image.preinit()
+    known = [name for name in _FORMATS if name in Image.OPEN]
+    if len(known) < len(_FORMATS):
+        Image.init()
+        known = [name for name in _FORMATS if name in Image.OPEN]
+    return known
+
+
+@contextmanager
+def _limit(max_pixels: int) -> Iterator[None]:
+    """Pillow's own limit, a module variable, replaced by ours (it refuses above twice its value)."""
+    with _pillow_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, -(-max_pixels // 2)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if not width or not height:
+        raise UsageError("the picture has no pixels")
+    if width * height > max_pixels:
+        raise ArpcError(f"{width} x {height} pixels exceed the limit of {max_pixels} (--max-pixels)")
+
+
+def _convert(image: Image.Image, keep_icc: bool) -> Picture:
+    notes = dropped(image)
+    bits = sample_bits(image)
+    if bits > 8 and image.mode not in DEEP:
+        notes.append(f"{bits}-bit samples reduced to 8 bits")
+    exif, xmp, icc = exif_of(image), xmp_of(image), image.info.get("icc_profile") or None
+    turned, problem = upright(image)
+    if problem:
+        notes.append(problem)
+        exif = None
+    base, alpha_hw, more = _split(turned)
+    notes += more
+    if alpha_hw is not None and (alpha_hw == 255).all():
+        alpha_hw = None
+    base, icc, more = _colours(base, icc, keep_icc)
+    notes += more
+    samples = np.asarray(base)
+    pixels = np.repeat(samples[..., None], 3, axis=2) if base.mode == "L" else samples
+    return Picture(np.ascontiguousarray(pixels), alpha_hw, base.mode == "L", icc, exif, xmp, tuple(notes))
+
+
+def _split(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:
+    """(RGB, L or CMYK picture, alpha [H, W] or None, notes)."""
+    if image.mode in DEEP:
+        key = image.info.get("transparency")
+        alpha_hw = np.where(np.asarray(image) == key, 0, 255).astype(np.uint8) if isinstance(key, int) else None
+        grey, note = to_8_bits(image)
+        return grey, alpha_hw, [note]
+    if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
+        return image, None, []
+    if image.mode == "LAB":
+        lab = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        converted = ImageCms.applyTransform(image, lab)
+        assert converted is not None
+        return converted, None, ["colours converted to sRGB from Lab"]
+    notes = ["1-bit samples coded as 8-bit grey"] if image.mode == "1" else []
+    if image.mode in ("YCbCr", "HSV"):
+        notes.append(f"colours converted to sRGB from {image.mode}")
+    if not image.has_transparency_data:
+        return image.convert("L" if image.mode == "1" else "RGB"), None, notes
+    grey_mode = image.mode in ("1", "L", "LA", "La")
+    if image.mode == "La":
+        image = image.convert("LA")
+    with_alpha = _eight_bit_key(image).convert("LA" if grey_mode else "RGBA")
+    alpha_hw = np.asarray(with_alpha.getchannel("A"))
+    return with_alpha.convert("L" if grey_mode else "RGB"), alpha_hw, notes
+
+
+def _eight_bit_key(image: Image.Image) -> Image.Image:
+    """The transparent colour of a picture that Pillow reduced from 16 bits, reduced likewise."""
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif isinstance(key, int) and key > 255:
+        image = image.copy()
+        image.info["transparency"] = key >> 8
+    return image
+
+
+def _colours(
+    image: Image.Image, icc: bytes | None, keep_icc: bool
+) -> tuple[Image.Image, bytes | None, list[str]]:
+    """(sRGB picture, RGB or L; profile that its colours are in, notes)."""
+    if keep_icc and icc is not None and image.mode != "CMYK" and not profile_problem(icc, image.mode):
+        return image, icc, []
+    image, notes = without_profile(image, icc)
+    if image.mode == "CMYK":
+        image = image.convert("RGB")
+        notes.append("CMYK without a usable ICC profile converted to RGB by the plain formula")
+    return image, None, notes

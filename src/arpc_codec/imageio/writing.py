@@ -1,0 +1,125 @@
+"""Pixels -> picture files: PNG, PPM, lossless WebP, JPEG."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.imageio.colour import without_profile
+from arpc_codec.imageio.metadata import PREFIX
+
+FORMATS = ("png", "ppm", "webp", "jpeg")
+_SUFFIXES = {
+    ".png": "png",
+    ".ppm": "ppm",
+    ".pgm": "ppm",
+    ".pnm": "ppm",
+    ".webp": "webp",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "png": {},
+    "ppm": {},
+    "webp": {"lossless": True, "exact": True},
+    "jpeg": {"quality": 95, "subsampling": 0},
+}
+_WITH_ALPHA = ("png", "webp")
+# An APP1 segment has a 16-bit length, and its identifier takes up to 29 bytes.
+_JPEG_SEGMENT = 0xFFFF - 32
+
+
+def format_of(name: str | os.PathLike[str]) -> str:
+    """The format that a file name asks for; UsageError for a suffix that cannot be written."""
+    suffix = Path(name).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise UsageError(f"cannot tell the format of '{os.fspath(name)}': use --format {'|'.join(FORMATS)}")
+    return _SUFFIXES[suffix]
+
+
+def to_image(
+    pixels_hw3: NDArray[np.uint8],
+    alpha_hw: NDArray[np.uint8] | None = None,
+    grey: bool = False,
+    *,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> Image.Image:
+    """uint8 [H, W, 3] -> PIL picture of mode L, LA, RGB or RGBA; grey takes the mean of the channels.
+
+    Metadata is put into `image.info`, where Pillow's writers find it.
+    """
+    if grey:
+        image = Image.fromarray(((pixels_hw3.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8))
+    else:
+        image = Image.fromarray(pixels_hw3)
+    if alpha_hw is not None:
+        image.putalpha(Image.fromarray(alpha_hw))
+    for key, value in (("icc_profile", icc), ("exif", exif and PREFIX + exif), ("xmp", xmp)):
+        if value:
+            image.info[key] = value
+    return image
+
+
+def write(
+    pixels_hw3: NDArray[np.uint8],
+    alpha_hw: NDArray[np.uint8] | None,
+    grey: bool,
+    target: str | os.PathLike[str] | BinaryIO,
+    format: str | None = None,
+    *,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> tuple[str, ...]:
+    """Write a picture file to a path or stream in one of FORMATS (None: by the path's suffix).
+
+    Returns a note for everything that the format cannot hold. Raises UsageError for an unknown format.
+    """
+    if format is None:
+        format = format_of(target) if isinstance(target, (str, os.PathLike)) else "png"
+    if format not in FORMATS:
+        raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    notes = []
+    if alpha_hw is not None and format not in _WITH_ALPHA:
+        notes.append(f"{format.upper()} holds no transparency: dropped")
+        alpha_hw = None
+    image = to_image(pixels_hw3, alpha_hw, grey)
+    metadata: dict[str, Any] = {"icc_profile": icc, "exif": exif and PREFIX + exif, "xmp": xmp}
+    if format == "ppm":
+        image, more = without_profile(image, icc)
+        notes += more
+        notes += ["PPM holds no metadata: dropped"] if exif or xmp else []
+        metadata = {}
+    elif format == "png" and xmp:
+        metadata["pnginfo"] = _xmp_text(metadata.pop("xmp"))
+    elif format == "jpeg":
+        for key in ("exif", "xmp"):
+            if len(metadata[key] or b"") > _JPEG_SEGMENT:
+                metadata[key] = None
+                notes.append(f"{key.upper()} too long for JPEG: dropped")
+    file = BytesIO()
+    try:
+        image.save(file, format.upper(), **_SETTINGS[format], **{k: v for k, v in metadata.items() if v})
+    except (OSError, ValueError) as error:
+        raise ArpcError(f"cannot be written as {format.upper()}: {error}") from error
+    if isinstance(target, (str, os.PathLike)):
+        Path(target).write_bytes(file.getvalue())
+    else:
+        target.write(file.getvalue())
+    return tuple(notes)
+
+
+def _xmp_text(xmp: bytes) -> PngInfo:
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    return text

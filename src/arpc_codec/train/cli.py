@@ -1,0 +1,105 @@
+"""What `arpc train` runs: data and config in, a model folder out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from ..errors import ModelError
+from ..exact.export import export_prior
+from ..prior.config import PriorConfig
+from ..prior.model import Prior
+from ..tokenizer import Tokenizer, TokenizerConfig
+from ..zoo.bundle import save_bundle
+from .data import Photos, load_photos
+from .decoder import DecoderTraining, train_decoder
+from .prior import PriorTraining, train_prior
+from .tokenizer import TokenizerTraining, train_tokenizer
+
+CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Sizes of one rung of the ladder, read from a JSON file."""
+
+    tokenizer: TokenizerConfig
+    prior: PriorConfig
+    context_width: int
+    context_hidden: int
+
+
+def load_config(name: str) -> TrainingConfig:
+    """A bundled config by name, or a JSON file by path. Raises ModelError when it is missing or does not fit."""
+    path = CONFIGS / f"{name}.json"
+    path = path if path.is_file() else Path(name)
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in values["tokenizer"].items()}
+        tokenizer, prior = TokenizerConfig(**sizes), PriorConfig(**values["prior"])
+        return TrainingConfig(tokenizer, prior, values["context"]["width"], values["context"]["hidden"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
+        raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
+
+
+def run_tokenizer(config: str, data: Path, metrics: Path, out: Path, minutes: float) -> None:
+    """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors."""
+    torch.manual_seed(0)
+    model = Tokenizer(load_config(config).tokenizer)
+    train_tokenizer(model, _photos(data), metrics, out, minutes, TokenizerTraining())
+
+
+def run_prior(config: str, data: Path, tokenizer: Path, out: Path, minutes: float) -> None:
+    """Train a prior on the tokens of the tokenizer weights in file `tokenizer`."""
+    sizes = load_config(config)
+    torch.manual_seed(0)
+    prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+    train_prior(prior, _tokenizer(sizes, tokenizer), _photos(data), out, minutes, PriorTraining())
+
+
+def run_decoder(
+    config: str, data: Path, metrics: Path, tokenizer: Path, prior: Path, out: Path, minutes: float
+) -> None:
+    """Fine-tune the decoder of a tokenizer on latents that the prior fills in."""
+    sizes = load_config(config)
+    torch.manual_seed(0)
+    model = _tokenizer(sizes, tokenizer)
+    train_decoder(model, _prior(sizes, prior), _photos(data), metrics, out, minutes, DecoderTraining())
+
+
+def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> str:
+    """Write a model folder from trained weights; returns its fingerprint."""
+    sizes = load_config(config)
+    state = export_prior(_prior(sizes, prior))
+    weights = _tokenizer(sizes, tokenizer).state_dict()
+    return save_bundle(out, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
+
+
+def _photos(data: Path) -> tuple[Photos, Photos]:
+    # The small captioned web pictures carry watermarks and upscaling: nothing to learn texture from.
+    return load_photos(data, keep=lambda row: row["tier"] != "cap")
+
+
+def _tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
+    model = Tokenizer(sizes.tokenizer)
+    model.load_state_dict(_state(weights))
+    return model
+
+
+def _prior(sizes: TrainingConfig, weights: Path) -> Prior:
+    model = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+    model.load_state_dict(_state(weights))
+    return model
+
+
+def _state(weights: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(weights)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{weights}: no weights ({error})") from error

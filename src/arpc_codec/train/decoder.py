@@ -1,0 +1,99 @@
+"""Fine-tune the decoder on what it will really see: latents whose last scales the prior has filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..prior.model import Prior
+from ..scales import scale_schedule
+from ..scales.resample import bilinear
+from ..tokenizer import STRIDE, Tokenizer
+from .data import Photos, random_crop, to_tensor
+from .loop import LoopConfig, Metrics, run
+from .losses import LossWeights, ReconstructionLoss
+from .tokenizer import validate
+
+
+@dataclass(frozen=True)
+class DecoderTraining:
+    """crops: (height, width, batch, share). whole_share: all scales sent; of the rest, filled_share are filled."""
+
+    crops: tuple[tuple[int, int, int, float], ...] = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
+    whole_share: float = 0.3
+    filled_share: float = 0.75
+    lr: float = 4e-4
+    losses: LossWeights = LossWeights()
+
+
+@torch.no_grad()
+def fill_latent(prior: Prior, tokenizer: Tokenizer, h: Tensor, sent: int, mean: bool) -> Tensor:
+    """z [B, C, H, W]: the first `sent` scales of h, the others predicted by the trunk (expected or likeliest bits)."""
+    quantizer = tokenizer.quantizer
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    true_bits, active = quantizer(h, schedule).bits, quantizer.active(len(schedule))
+    state = prior.trunk.start(schedule, batch=h.shape[0])
+    z = torch.zeros_like(h)
+    for scale, size in enumerate(schedule):
+        x = None if scale == 0 else bilinear(z, size).flatten(2).transpose(1, 2)
+        logits, _ = prior.trunk.step(x, state)
+        magnitude = quantizer.magnitude(size, schedule[-1]).to(z)
+        if scale < sent:
+            code = quantizer.code(true_bits[scale], magnitude, active[scale])
+        else:
+            pairs = logits.unflatten(-1, (-1, 2)).unflatten(1, size)
+            difference = pairs[..., 1] - pairs[..., 0]
+            signs = torch.tanh(difference / 2) if mean else difference.sign()
+            signs[..., active[scale] :] = quantizer.fill
+            code = signs.permute(0, 3, 1, 2) * magnitude
+        z = z + bilinear(code, schedule[-1])
+    return z
+
+
+def train_decoder(
+    tokenizer: Tokenizer,
+    prior: Prior,
+    photos: tuple[Photos, Photos],
+    metrics: Path,
+    folder: Path,
+    minutes: float,
+    setup: DecoderTraining,
+) -> dict[str, Tensor]:
+    """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer."""
+    train, held = photos
+    criterion = ReconstructionLoss(metrics, setup.losses).to(memory_format=torch.channels_last)
+    tokenizer.to(memory_format=torch.channels_last)
+    tokenizer.encoder.requires_grad_(False)
+    tokenizer.quantizer.requires_grad_(False)
+    prior.requires_grad_(False).eval()
+    pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
+    shares = np.array([share for *_, share in setup.crops])
+
+    def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng((index, 3))
+        choice = int(rng.choice(len(shares), p=shares / shares.sum()))
+        height, width, batch, _ = setup.crops[choice]
+        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)])
+        schedule = scale_schedule(height // STRIDE, width // STRIDE)
+        whole = rng.random() < setup.whole_share
+        sent = len(schedule) if whole else int(rng.integers(max(2, len(schedule) - 6), len(schedule)))
+        filled = not whole and rng.random() < setup.filled_share
+        with torch.no_grad():
+            h = tokenizer.encoder(x).float().contiguous()
+            if filled:
+                z = fill_latent(prior, tokenizer, h, sent, bool(rng.random() < 0.5))
+            else:
+                z = tokenizer.quantizer(h, schedule).prefixes[sent - 1]
+        state = tokenizer.state(len(schedule) - sent, filled, batch)
+        x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
+        loss, terms = criterion(x_hat, x)
+        return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}
+
+    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0)
+    parameters = list(tokenizer.decoder.parameters())
+    check = lambda m: validate(m, criterion, held)  # noqa: E731
+    return run(tokenizer, step, folder, config, validate=check, parameters=parameters).state

@@ -1,0 +1,60 @@
+"""Child process of the imitation matrix: print a digest of every probability and token that files decode through.
+
+usage: matrix_worker.py [--mutate] [--noise] [--float64-default] MODEL FILE...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.container import read
+from arpc_codec.exact import fixed
+from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.tokenizer.network import Decoder, Encoder
+
+
+def main(arguments: list[str]) -> None:
+    """Decode each file with fill and print one digest for all."""
+    flags = {a for a in arguments if a.startswith("--")}
+    model, *files = (a for a in arguments if not a.startswith("--"))
+    if "--float64-default" in flags:
+        torch.set_default_dtype(torch.float64)
+    if "--mutate" in flags:
+        # One exact layer becomes its float twin: float32, weights off the grid, no snapping.
+        def float_twin(self: fixed.ExactLinear, x: torch.Tensor) -> torch.Tensor:
+            return (x.float() @ (self.weight.float() * 1.0001).T + self.bias.float()).double()
+
+        fixed.ExactLinear.__call__ = float_twin  # type: ignore[method-assign]
+    if "--noise" in flags:
+        # Everything outside exact/ may differ from machine to machine; tokens must not care.
+        for network in (Encoder, Decoder):
+            plain = network.forward
+
+            def noisy(self: torch.nn.Module, *args: torch.Tensor, plain=plain) -> torch.Tensor:
+                y = plain(self, *args)
+                return y + 1e-3 * torch.randn(y.shape, generator=torch.Generator().manual_seed(7)).to(y.dtype)
+
+            network.forward = noisy  # type: ignore[method-assign]
+    digest = hashlib.sha256()
+    counts = ExactPrior.counts
+
+    def logged(self: ExactPrior, logits: torch.Tensor) -> torch.Tensor:
+        result = counts(self, logits)
+        digest.update(result.to(torch.int32).numpy().tobytes())
+        return result
+
+    ExactPrior.counts = logged  # type: ignore[method-assign]
+    codec = ArpcCodec.load(model)
+    for name in files:
+        decoded = codec.decode(read(Path(name).read_bytes()))
+        digest.update(repr((decoded.scales, decoded.damaged)).encode())
+    print(digest.hexdigest())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

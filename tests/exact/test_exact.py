@@ -1,0 +1,130 @@
+"""Exact layers against integers, and the exact prior against the float prior it came from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.export import export_prior
+from arpc_codec.exact.fixed import ExactConv3x3, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
+from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.exact.tables import exp_table, gelu_table, probability_table
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.model import Prior
+from arpc_codec.scales import scale_schedule
+from arpc_codec.scales.resample import bilinear
+from arpc_codec.tokenizer import MultiScaleBSQ
+
+CONFIG = PriorConfig(embed_dim=48, depth=2, num_heads=2, scale_embed="index+end", key_tokens=60)
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    torch.manual_seed(3)
+    model = Prior(CONFIG, 24, 4)
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, 0.0, 0.1)
+    return model.requires_grad_(False)
+
+
+def linear_state(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]:
+    matrix, exponent = quantize_rows(weight)
+    return {"l.weight": matrix, "l.exponent": exponent, "l.bias": quantize_bias(bias)}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 64), st.integers(1, 40), st.integers(0, 2**31))
+def test_linear_equals_integer_arithmetic(inputs: int, outputs: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    state = linear_state(torch.randn(outputs, inputs, generator=generator), torch.randn(outputs, generator=generator))
+    x = snap(20 * torch.randn(3, inputs, generator=generator).double())
+    y = ExactLinear(state, "l", torch.device("cpu"))(x)
+    x_int = (x * 2**12).to(torch.int64).tolist()
+    for row in range(outputs):
+        exponent, bias = int(state["l.exponent"][row]), int(state["l.bias"][row])
+        for sample in range(3):
+            total = sum(a * int(w) for a, w in zip(x_int[sample], state["l.weight"][row], strict=True))
+            # In units of 2^-(12 + exponent); the bias is in units of 2^-20.
+            value = total * 2.0 ** -(12 + exponent) + bias * 2.0**-20
+            expected = max(-128.0, min(128.0, round(value * 4096) / 4096))
+            assert float(y[sample, row]) == expected
+
+
+def test_order_of_summation_does_not_matter() -> None:
+    torch.manual_seed(0)
+    state = linear_state(torch.randn(64, 512), torch.randn(64))
+    layer, x = ExactLinear(state, "l", torch.device("cpu")), snap(60 * torch.randn(9, 512).double())
+    order = torch.randperm(512)
+    shuffled = {**state, "l.weight": state["l.weight"][:, order]}
+    assert torch.equal(layer(x), ExactLinear(shuffled, "l", torch.device("cpu"))(x[:, order]))
+
+
+def test_convolution_is_the_ordinary_one() -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(5, 7, 3, padding=1)
+    state = linear_state(conv.weight.detach().flatten(1), conv.bias.detach())
+    x = snap(torch.randn(2, 5, 6, 9).double())
+    exact = ExactConv3x3(state, "l", torch.device("cpu"))(x)
+    assert torch.allclose(exact, conv.double()(x), atol=2e-3)
+
+
+def test_layer_norm_and_tables_are_close_to_the_float_functions() -> None:
+    torch.manual_seed(0)
+    x = snap(4 * torch.randn(40, 64).double())
+    assert torch.allclose(layer_norm(x, 1e-6), torch.nn.functional.layer_norm(x, (64,), eps=1e-6), atol=1e-3)
+    gelu = x.clamp_min(0) + look_up(gelu_table().double() / 4096, x, 9)
+    assert torch.allclose(gelu, torch.nn.functional.gelu(x, approximate="tanh"), atol=2e-3)
+    assert exp_table()[0] == 65536
+    counts = probability_table()
+    assert counts.min() >= 1
+    assert counts.max() <= 65535
+    assert counts[len(counts) // 2] == 32768
+    assert torch.equal(counts, 65536 - counts.flip(0))
+
+
+def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
+    """Same logits up to the grid, scale by scale and phase by phase, and less than 1 % more bits."""
+    quantizer = MultiScaleBSQ(16)
+    schedule = scale_schedule(12, 16)
+    active = quantizer.active(len(schedule))
+    bits, prefixes = quantizer(0.4 * torch.randn(1, 16, 12, 16), schedule)
+    inputs = [
+        bilinear(z, size).flatten(2).transpose(1, 2) for z, size in zip(prefixes[:-1], schedule[1:], strict=True)
+    ]
+    trunk, full = prior(inputs, bits, schedule, active)
+    exact, caches = ExactPrior(export_prior(prior), CONFIG), None
+    prior.float()
+    caches = exact.begin()
+    costs = np.zeros(2)
+    for scale, size in enumerate(schedule):
+        x = None if scale == 0 else snap(bilinear(snap(prefixes[scale - 1].double()), size))[0].flatten(1).T
+        logits, features = exact.step(x, schedule, scale, caches)
+        assert torch.allclose(logits, trunk[scale][0].double(), atol=0.03)
+        for phase in range(4):
+            context = exact.phase_context(features, bits[scale][0], phase, active[scale])
+            units = exact.phase_units(context.flatten(0, 1))
+            signs = bits[scale][0].flatten(0, 1).double() * 2 - 1
+            row, col = ((0, 0), (1, 1), (0, 1), (1, 0))[phase]
+            for bit in range(active[scale]):
+                earlier = signs.clone()
+                earlier[:, bit:] = 0
+                logit = exact.bit_logit(logits.flatten(0, 1), units, earlier, bit)
+                mine = logit.unflatten(0, size)[row::2, col::2]
+                theirs = full[scale][0, ..., bit].double()[row::2, col::2]
+                assert torch.allclose(mine, theirs, atol=0.05)
+                target = bits[scale][0, ..., bit][row::2, col::2]
+                p = exact.counts(mine).double() / 65536
+                costs[0] -= float(torch.where(target, p, 1 - p).log2().sum())
+                q = torch.sigmoid(theirs)
+                costs[1] -= float(torch.where(target, q, 1 - q).log2().sum().detach())
+    assert costs[0] <= 1.01 * costs[1]
+
+
+def test_text_prior_cannot_be_exact() -> None:
+    with pytest.raises(ModelError):
+        export_prior(Prior(PriorConfig(embed_dim=32, depth=1, num_heads=2, text_channels=128)))

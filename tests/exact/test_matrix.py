@@ -1,0 +1,75 @@
+"""Other processors imitated on this one: threads, instruction sets, libraries. Every row must give the same digest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arpc_codec.codecs.arpc import ArpcCodec
+
+WORKER = Path(__file__).with_name("matrix_worker.py")
+ROWS: dict[str, dict[str, str]] = {
+    "one thread": {"OMP_NUM_THREADS": "1"},
+    "two threads": {"OMP_NUM_THREADS": "2"},
+    "torch without vector units": {"ATEN_CPU_CAPABILITY": "default"},
+    "torch with avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "oneDNN on SSE4.1": {"DNNL_MAX_CPU_ISA": "SSE41"},
+    "oneDNN on avx2": {"DNNL_MAX_CPU_ISA": "AVX2"},
+    "MKL on SSE4.2": {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "MKL on avx2": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "MKL compatible": {"MKL_CBWR": "COMPATIBLE"},
+    "oneDNN off": {"DNNL_DEFAULT_FPMATH_MODE": "STRICT", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "SSE4_2"},
+}
+FAST_ROWS = ("one thread", "two threads", "torch without vector units", "MKL on SSE4.2", "MKL compatible")
+
+
+def digest(row: dict[str, str], home: Path, *arguments: str) -> str:
+    """Digest that the worker prints under the row's environment."""
+    environment = {**os.environ, "ARPC_HOME": str(home), **row}
+    command = [sys.executable, str(WORKER), *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def files(micro: ArpcCodec, picture: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two files of the micro model: all scales of one picture, half of another's."""
+    folder = tmp_path_factory.mktemp("matrix")
+    for name, data in {
+        "whole.arpc": micro.encode(picture(320, 256)).data,
+        "half.arpc": micro.encode(picture(200, 144, 3), scales=4).data,
+    }.items():
+        (folder / name).write_bytes(data)
+    return [str(folder / "whole.arpc"), str(folder / "half.arpc")]
+
+
+@pytest.fixture(scope="module")
+def reference(micro_home: Path, files: list[str]) -> str:
+    """Digest under this machine's defaults."""
+    return digest({}, micro_home, "micro", *files)
+
+
+@pytest.mark.parametrize("name", FAST_ROWS)
+def test_same_probabilities_everywhere(name: str, micro_home: Path, files: list[str], reference: str) -> None:
+    assert digest(ROWS[name], micro_home, "micro", *files) == reference
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in FAST_ROWS])
+def test_same_probabilities_on_rare_machines(name: str, micro_home: Path, files: list[str], reference: str) -> None:
+    assert digest(ROWS[name], micro_home, "micro", *files) == reference
+
+
+def test_noise_outside_exact_changes_nothing(micro_home: Path, files: list[str], reference: str) -> None:
+    assert digest({}, micro_home, "--noise", "micro", *files) == reference
+
+
+def test_matrix_can_fail(micro_home: Path, files: list[str]) -> None:
+    """A float layer in place of an exact one must be seen by at least one row."""
+    digests = {digest(ROWS[name], micro_home, "--mutate", "micro", *files) for name in FAST_ROWS}
+    assert len(digests) > 1
