@@ -9,7 +9,6 @@ Nothing heavy is loaded before a function that needs it is called; `info` needs 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from arpc_codec.codecs.arpc import ArpcCodec
     from arpc_codec.container import Info
 
 __all__ = ["__version__", "decode", "encode", "info"]
@@ -40,14 +38,23 @@ def encode(
     """
     import numpy as np
 
+    from arpc_codec.errors import UsageError
     from arpc_codec.imageio import Picture, read, to_chunks
+    from arpc_codec.loading import load
+    from arpc_codec.rate import rate_bytes
 
-    picture = Picture(image) if isinstance(image, np.ndarray) else read(image, keep_icc="icc" in keep)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise UsageError(f"an array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+        picture = Picture(image)
+    else:
+        picture = read(image, keep_icc="icc" in keep)
     chunks, _ = to_chunks(picture, keep)
-    encoded = _codec(model, device).encode(
+    height, width = picture.pixels.shape[:2]
+    encoded = load(model, device).encode(
         picture.pixels,
         scales=scales,
-        target_bytes=rate_bytes(picture.pixels.shape, scales, target_bytes, target_bpp),
+        target_bytes=rate_bytes(height, width, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp),
         caption=caption,
         grey=picture.grey,
         chunks=chunks,
@@ -72,6 +79,7 @@ def decode(
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
     from arpc_codec.imageio import from_chunks, to_image
+    from arpc_codec.loading import load_for
 
     container = read(data)
     header = container.header
@@ -80,12 +88,10 @@ def decode(
     extras = from_chunks(container.chunks, header.height, header.width)
     if extras.notes:
         raise FormatError("; ".join(extras.notes))
-    decoded = _codec(header.model_id, device).decode(container, scales=scales, fill=fill, seed=seed)
+    decoded = load_for(header, device).decode(container, scales=scales, fill=fill, seed=seed)
     if decoded.damaged:
         raise FormatError(f"scale {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
-    return to_image(
-        decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp
-    )
+    return to_image(decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp)
 
 
 def info(data: bytes) -> Info:
@@ -93,33 +99,6 @@ def info(data: bytes) -> Info:
     from arpc_codec.container import info as describe
 
     return describe(data)
-
-
-def rate_bytes(
-    shape: tuple[int, ...], scales: int | None, target_bytes: int | None, target_bpp: float | None
-) -> int | None:
-    """File size in bytes that a rate option asks for, pictures being [H, W, ...]; None for none.
-
-    UsageError when more than one of the three is given or when one is not positive.
-    """
-    from arpc_codec.errors import UsageError
-
-    if sum(rate is not None for rate in (scales, target_bytes, target_bpp)) > 1:
-        raise UsageError("only one of scales, target bytes and target bpp can be given")
-    if target_bpp is None:
-        if target_bytes is not None and target_bytes < 1:
-            raise UsageError(f"target bytes must be at least 1, not {target_bytes}")
-        return target_bytes
-    if not 0 < target_bpp < float("inf"):
-        raise UsageError(f"target bpp must be above 0, not {target_bpp:g}")
-    return int(target_bpp * shape[0] * shape[1] / 8)
-
-
-@lru_cache(maxsize=2)
-def _codec(model: str | int, device: str) -> ArpcCodec:
-    from arpc_codec.codecs.arpc import ArpcCodec
-
-    return ArpcCodec.load(model, device)
 
 
 def __getattr__(name: str) -> Any:

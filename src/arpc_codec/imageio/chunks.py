@@ -16,6 +16,7 @@ from arpc_codec.imageio.picture import Picture
 
 KEEPABLE = ("icc", "exif", "xmp")
 ALPHA_POLICIES = ("keep", "drop", "#rrggbb")
+_COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,22 @@ class Extras:
     notes: tuple[str, ...] = ()
 
 
-def to_chunks(picture: Picture, keep: Collection[str] = ()) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
-    """(chunks of the alpha plane and of the metadata named in `keep`, notes); UsageError for an unknown name."""
+def check_keep(keep: Collection[str]) -> None:
+    """UsageError unless every name is in KEEPABLE."""
     unknown = sorted(set(keep) - set(KEEPABLE))
     if unknown:
         raise UsageError(f"cannot keep {', '.join(unknown)}: only {', '.join(KEEPABLE)}")
+
+
+def check_alpha(policy: str) -> None:
+    """UsageError unless the policy is one of ALPHA_POLICIES."""
+    if policy not in ("keep", "drop") and not _COLOUR.fullmatch(policy):
+        raise UsageError(f"alpha must be {', '.join(ALPHA_POLICIES)}, not {policy!r}")
+
+
+def to_chunks(picture: Picture, keep: Collection[str] = ()) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
+    """(chunks of the alpha plane and of the metadata named in `keep`, notes); UsageError for an unknown name."""
+    check_keep(keep)
     found = {"icc": picture.icc, "exif": picture.exif, "xmp": picture.xmp}
     chunks, notes = [], []
     for name in KEEPABLE:
@@ -54,7 +66,8 @@ def to_chunks(picture: Picture, keep: Collection[str] = ()) -> tuple[tuple[Chunk
 def from_chunks(chunks: Iterable[Chunk], height: int, width: int) -> Extras:
     """Alpha plane [height, width] and metadata of a file; a damaged alpha plane becomes a note."""
     found = {chunk.type: chunk.data for chunk in chunks}
-    alpha, notes = None, ()
+    alpha: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
     if ChunkType.ALPHA in found:
         try:
             alpha = unpack_alpha(found[ChunkType.ALPHA], height, width)
@@ -68,9 +81,8 @@ def apply_alpha(picture: Picture, policy: str) -> Picture:
 
     UsageError for another policy.
     """
-    colour = re.fullmatch(r"#([0-9a-fA-F]{6})", policy)
-    if policy not in ("keep", "drop") and not colour:
-        raise UsageError(f"alpha must be {', '.join(ALPHA_POLICIES)}, not {policy!r}")
+    check_alpha(policy)
+    colour = _COLOUR.fullmatch(policy)
     if picture.alpha is None or policy == "keep":
         return picture
     if colour is None:
@@ -78,5 +90,5 @@ def apply_alpha(picture: Picture, policy: str) -> Picture:
     behind = np.frombuffer(bytes.fromhex(colour[1]), np.uint8).astype(np.uint32)
     weight = picture.alpha[..., None].astype(np.uint32)
     pixels = ((picture.pixels * weight + behind * (255 - weight) + 127) // 255).astype(np.uint8)
-    grey = picture.grey and len(set(colour[1][i : i + 2].lower() for i in (0, 2, 4))) == 1
+    grey = picture.grey and len(set(bytes.fromhex(colour[1]))) == 1
     return replace(picture, pixels=pixels, alpha=None, grey=grey, notes=(*picture.notes, f"laid over {policy}"))

@@ -47,7 +47,7 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
         return _float(values.astype(np.float64))
     values = values.astype(np.int64)
     low, high = int(values.min()), int(values.max())
-    if 0 <= low and high <= 0xFFFF:
+    if low >= 0 and high <= 0xFFFF:
         return _grey((values * 255 + 0x7FFF) // 0xFFFF), "16-bit samples reduced to 8 bits"
     return _stretch(values.astype(np.float64), "32-bit")
 

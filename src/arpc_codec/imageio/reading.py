@@ -33,9 +33,12 @@ from arpc_codec.imageio.metadata import dropped, exif_of, upright, xmp_of
 from arpc_codec.imageio.picture import MAX_PIXELS, Picture
 
 # Raster formats only: a reader such as EPS would start another program.
+# fmt: off
 _FORMATS = (
-    "PNG JPEG WEBP BMP GIF PPM TIFF AVIF JPEG2000 MPO TGA QOI ICO DIB PCX SGI PSD SUN DDS ICNS CUR DCX MSP XBM XPM"
-).split()
+    "PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000", "MPO", "TGA", "QOI", "ICO", "DIB", "PCX",
+    "SGI", "PSD", "SUN", "DDS", "ICNS", "CUR", "DCX", "MSP", "XBM", "XPM",
+)
+# fmt: on
 _pillow_limit = threading.Lock()
 
 
@@ -156,9 +159,7 @@ def _eight_bit_key(image: Image.Image) -> Image.Image:
     return image
 
 
-def _colours(
-    image: Image.Image, icc: bytes | None, keep_icc: bool
-) -> tuple[Image.Image, bytes | None, list[str]]:
+def _colours(image: Image.Image, icc: bytes | None, keep_icc: bool) -> tuple[Image.Image, bytes | None, list[str]]:
     """(sRGB picture, RGB or L; profile that its colours are in, notes)."""
     if keep_icc and icc is not None and image.mode != "CMYK" and not profile_problem(icc, image.mode):
         return image, icc, []

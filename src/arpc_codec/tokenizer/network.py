@@ -1,8 +1,12 @@
 """The f16 convolutional encoder and decoder.
 
-    image -unshuffle 8-> 1/8 blocks -stride 2-> 1/16 blocks -> h -> quantizer -> z
-    z -> 1/16 blocks -shuffle-> 1/8 -shuffle-> 1/4 -shuffle-> 1/2 -shuffle-> full resolution 3x3 -> image
+    image -unshuffle 8-> 1/8 blocks -stride 2-> 1/16 blocks --(+)-> h -> quantizer -> z
+    image -unshuffle 16------------------> linear transform --^
+    z -> 1/16 blocks -shuffle-> 1/8 -shuffle-> 1/4 -shuffle-> 1/2 -shuffle-> full resolution 3x3 --(+)-> image
+    z -> linear 3x3 -shuffle 16-------------------------------------------------------------------^
 
+The two linear paths start as the best linear codec of the training pictures (train/linear.py); the deep paths start at
+zero and learn what a linear codec cannot do.
 Normalisation is over the channels of one position only, so a picture decoded in tiles with a halo equals the whole one.
 """
 
@@ -48,10 +52,13 @@ class Encoder(nn.Module):
         self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
         self.coarse = nn.Sequential(*(ResidualBlock(coarse) for _ in range(coarse_depth)))
         self.out = nn.Conv2d(coarse, config.channels, 3, padding=1)
+        self.linear = nn.Conv2d(3 * STRIDE**2, config.channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.down(self.fine(self.stem(F.pixel_unshuffle(x, 8))))
-        return self.out(F.silu(self.coarse(x)))
+        deep = self.coarse(self.down(self.fine(self.stem(F.pixel_unshuffle(x, 8)))))
+        return self.out(F.silu(deep)) + self.linear(F.pixel_unshuffle(x, STRIDE))
 
 
 class Decoder(nn.Module):
@@ -69,6 +76,9 @@ class Decoder(nn.Module):
             for i, (w, n) in enumerate(zip(widths, (*widths[1:], 12), strict=True))
         )
         self.out = nn.Conv2d(12, 3, 3, padding=1)
+        self.linear = nn.Conv2d(config.channels, 3 * STRIDE**2, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.modulation = nn.Embedding(2 * MISSING_STATES, 2 * widths[0])
         nn.init.zeros_(self.modulation.weight)
 
@@ -78,7 +88,7 @@ class Decoder(nn.Module):
         x = x * (1 + scale) + shift
         for stage, up in zip(self.stages, self.up, strict=True):
             x = F.pixel_shuffle(up(F.silu(stage(x))), 2)
-        return self.out(F.silu(x))
+        return self.out(F.silu(x)) + F.pixel_shuffle(self.linear(z), STRIDE)
 
 
 class Tokenizer(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer
 from .data import Photos, random_crop, to_tensor
+from .linear import init_linear
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 
@@ -27,8 +28,8 @@ class TokenizerTraining:
         (512, 384, 1, 0.1),
     )
     prefix_share: float = 0.5
-    commitment: float = 1.0
-    lr: float = 1e-3
+    commitment: float = 0.5
+    lr: float = 8e-4
     losses: LossWeights = LossWeights()
 
 
@@ -52,6 +53,8 @@ def train_tokenizer(
     """Train within `minutes`; returns the averaged weights."""
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses).to(memory_format=torch.channels_last)
+    if not (folder / "state.json").is_file():
+        init_linear(model, train.at_least(256))
     model.to(memory_format=torch.channels_last)
     pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
     shares = np.array([share for *_, share in setup.crops])
@@ -68,7 +71,7 @@ def train_tokenizer(
         terms["commitment"] = commitment.item()
         return loss + setup.commitment * commitment, terms
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr)
+    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=3.0)
     return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held)).state
 
 

@@ -1,0 +1,284 @@
+"""What the commands share: messages, reading and writing files and pipes, many inputs, common options."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from arpc_codec.container import MAX_PIXELS
+from arpc_codec.errors import ArpcError, TruncatedError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+STDIO = "-"
+_MESSAGE_WIDTH = 500
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    """Text on one line without control characters: names and captions may hold any."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    click.echo(f"arpc: {printable(text)}", err=True)
+
+
+def describe(error: BaseException) -> tuple[int, str]:
+    """(exit code, one line) of an error; with ARPC_DEBUG=1 its traceback goes to stderr."""
+    if os.environ.get("ARPC_DEBUG", "0") not in ("", "0"):
+        traceback.print_exception(type(error), error, error.__traceback__)
+    text = " ".join(str(error).split())[:_MESSAGE_WIDTH]
+    if isinstance(error, ArpcError):
+        return error.exit_code, text
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
+        return 1, "out of memory"
+    if isinstance(error, OSError):
+        return 1, error.strerror or text
+    return 1, f"internal error, {type(error).__name__}: {text} (ARPC_DEBUG=1 shows where)"
+
+
+@dataclass
+class Log:
+    """Messages about files on stderr: errors always, notes unless quiet, details only if verbose."""
+
+    quiet: bool = False
+    verbose: bool = False
+    _console: Console | None = None
+
+    def error(self, name: str, text: str) -> None:
+        """What went wrong with one file."""
+        self._print(f"{shown(name)}: {text}")
+
+    def note(self, name: str, text: str) -> None:
+        """What the user should know about one file."""
+        if not self.quiet and text:
+            self._print(f"{shown(name)}: {text}")
+
+    def detail(self, name: str, text: str) -> None:
+        """What only a curious user wants to know."""
+        if self.verbose and not self.quiet:
+            self._print(f"{shown(name)}: {text}")
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Callable[[], None]]:
+        """A bar over `total` files while stderr is a terminal; yields what to call after each file."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda: None
+            return
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
+
+        console = Console(stderr=True)
+        bar = Progress(SpinnerColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True)
+        self._console = console
+        try:
+            with bar:
+                task = bar.add_task("", total=total)
+                yield lambda: bar.advance(task)
+        finally:
+            self._console = None
+
+    def _print(self, text: str) -> None:
+        if self._console is None:
+            complain(text)
+        else:
+            self._console.print(f"arpc: {printable(text)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def shown(name: str) -> str:
+    """How an input is called in messages."""
+    return "stdin" if name == STDIO else name
+
+
+# -- many inputs -------------------------------------------------------------------------------------------------------
+
+
+def run_all(inputs: Sequence[str], work: Callable[[str], int], log: Log) -> int:
+    """Run `work` on every input, going on after a bad one; the worst exit code.
+
+    Worst: truncated (a picture was written) is milder than every failure, of those the highest number counts.
+    """
+    codes = [0]
+    with log.progress(len(inputs)) as advance:
+        for name in inputs:
+            try:
+                codes.append(work(name))
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                code, text = describe(error)
+                codes.append(code)
+                log.error(name, text)
+            advance()
+    return max(codes, key=lambda code: (code not in (0, TruncatedError.exit_code), code))
+
+
+# -- files and pipes ---------------------------------------------------------------------------------------------------
+
+
+def read_bytes(name: str) -> bytes:
+    """A file's bytes, or all of stdin for `-`; OSError as due."""
+    if name == STDIO:
+        return click.get_binary_stream("stdin").read()
+    return Path(name).read_bytes()
+
+
+def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool = True) -> None:
+    """Write a whole file or nothing (a temporary file in the same folder, then renamed), or stdout for `-`.
+
+    ArpcError when the file exists and `force` is off, or when stdout is a terminal and `terminal` is off.
+    """
+    if target == STDIO:
+        if not terminal and sys.stdout.isatty():
+            raise ArpcError("will not write binary data to a terminal (-o - does, -o FILE writes a file)")
+        stream = click.get_binary_stream("stdout")
+        stream.write(data)
+        stream.flush()
+        return
+    path = Path(os.path.realpath(target))
+    if path.exists() and not path.is_file():
+        # A device or a named pipe: nothing to replace.
+        with path.open("wb") as stream:
+            stream.write(data)
+        return
+    check_free(path, force)
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+        if force:
+            os.replace(temporary, path)
+        else:
+            _rename_new(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def check_free(path: str | Path, force: bool) -> None:
+    """ArpcError when a regular file is in the way and `force` is off."""
+    if not force and path != STDIO and os.path.isfile(path):
+        raise ArpcError(f"{path} exists already (-f overwrites)")
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Rename unless the name is taken by now; ArpcError then."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        check_free(path, force=False)
+        raise
+    # A file system without hard links.
+    except (OSError, AttributeError, NotImplementedError):
+        check_free(path, force=False)
+        os.rename(temporary, path)
+
+
+@dataclass
+class Outputs:
+    """Where the results of a run go: `-o`, `--out-dir`, or beside each input (stdin: to stdout)."""
+
+    out: str | None
+    out_dir: Path | None
+    force: bool = False
+    skip_existing: bool = False
+    _taken: dict[str, str] = field(default_factory=dict)
+
+    def check(self, inputs: Sequence[str]) -> None:
+        """UsageError when inputs and options do not fit together; makes the folder."""
+        if self.out is not None and self.out_dir is not None:
+            raise UsageError("-o and --out-dir exclude each other")
+        if self.out is not None and len(inputs) > 1:
+            raise UsageError(f"{len(inputs)} inputs and one -o: use --out-dir")
+        if list(inputs).count(STDIO) > 1:
+            raise UsageError("stdin can be read only once")
+        if self.out_dir is not None:
+            if STDIO in inputs:
+                raise UsageError("stdin has no name to be used in --out-dir: use -o")
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+
+    def target(self, name: str, suffix: str) -> str:
+        """Path (or `-`) for the result of one input; ArpcError when another input of this run has it already."""
+        if self.out is not None:
+            return self.out
+        if name == STDIO:
+            return STDIO
+        folder = self.out_dir if self.out_dir is not None else Path(name).parent
+        target = str(folder / (Path(name).stem + suffix))
+        other = self._taken.setdefault(target, name)
+        if other != name:
+            raise ArpcError(f"{target} is the result of {other} already")
+        return target
+
+    def skip(self, target: str) -> bool:
+        """True when --skip-existing says so; ArpcError when the file may not be overwritten."""
+        if self.skip_existing and target != STDIO and os.path.exists(target):
+            return True
+        check_free(target, self.force)
+        return False
+
+    def write(self, data: bytes, target: str) -> None:
+        """Write one result; ArpcError as `write_bytes`."""
+        write_bytes(data, target, force=self.force, terminal=self.out == STDIO)
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Several click decorators as one, in the order in which --help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+inputs_argument = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+input_argument = click.argument("source", metavar="IN")
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+max_pixels_option = click.option(
+    "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, metavar="N", help="Refuse larger pictures (2^28)."
+)
+output_options = options(
+    click.option("-o", "--output", "out", metavar="OUT", help="Output file; - is stdout."),
+    click.option(
+        "--out-dir", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Folder for the outputs."
+    ),
+    force_option,
+    click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
+)
+log_options = options(quiet_option, click.option("-v", "--verbose", is_flag=True, help="Say more."))
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+fill_options = options(
+    click.option(
+        "--fill",
+        type=click.Choice(["argmax", "sample", "mean", "none"]),
+        default="argmax",
+        show_default=True,
+        help="How scales that were not sent are made up.",
+    ),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="For --fill sample (0)."),
+)

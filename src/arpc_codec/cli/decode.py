@@ -1,0 +1,169 @@
+"""`arpc decode`: .arpc files to pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from arpc_codec.cli import common
+from arpc_codec.errors import FormatError, TruncatedError
+
+if TYPE_CHECKING:
+    from arpc_codec.codecs.arpc import ArpcCodec, Decoded
+    from arpc_codec.container import Container
+
+_SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg"}
+
+
+@click.command()
+@common.inputs_argument
+@common.output_options
+@click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Use the first K scales (all).")
+@click.option(
+    "--steps",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the picture after every scale into DIR.",
+)
+@common.fill_options
+@click.option("--format", type=click.Choice(list(_SUFFIX)), help="Picture format (by the name of OUT, or png).")
+@click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short.")
+@common.device_option
+@common.max_pixels_option
+@common.log_options
+def decode(
+    inputs: tuple[str, ...],
+    out: str | None,
+    out_dir: Path | None,
+    force: bool,
+    skip_existing: bool,
+    scales: int | None,
+    steps: Path | None,
+    fill: str,
+    seed: int,
+    format: str | None,
+    allow_truncated: bool,
+    device: str,
+    max_pixels: int,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Decode .arpc files; photo.arpc becomes photo.png unless -o or --out-dir say otherwise.
+
+    A file that is cut short or damaged gives the picture of its good scales, and exit code 6 or 3.
+    With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin.
+    """
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    outputs.check(inputs)
+
+    from arpc_codec.container import read
+    from arpc_codec.imageio import format_of, from_chunks, write
+    from arpc_codec.loading import load_for
+
+    if format is None:
+        format = "png" if out in (None, common.STDIO) else format_of(out)
+    only_steps = steps is not None and out is None and out_dir is None
+    if steps is not None:
+        steps.mkdir(parents=True, exist_ok=True)
+
+    def work(name: str) -> int:
+        target = outputs.target(name, _SUFFIX[format])
+        if not only_steps and outputs.skip(target):
+            log.note(name, f"{target} exists, skipped")
+            return 0
+        start = time.perf_counter()
+        container = read(common.read_bytes(name), max_pixels=max_pixels)
+        header = container.header
+        extras = from_chunks(container.chunks, header.height, header.width)
+
+        def emit(decoded: Decoded, path: str) -> None:
+            file = BytesIO()
+            notes = write(
+                decoded.pixels,
+                extras.alpha,
+                bool(header.colour),
+                file,
+                format,
+                icc=extras.icc,
+                exif=extras.exif,
+                xmp=extras.xmp,
+            )
+            outputs.write(file.getvalue(), path)
+            log.note(name, "; ".join(notes))
+
+        codec = load_for(header, device)
+        if steps is None:
+            decoded = codec.decode(container, scales=scales, fill=fill, seed=seed)
+        else:
+            decoded = _each_step(codec, container, scales, fill, seed, lambda step: emit(step, step_path(name, step)))
+        if not only_steps:
+            emit(decoded, target)
+        where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
+        log.note(
+            name,
+            f"{header.width}x{header.height} -> {where}: {decoded.scales} of {decoded.total_scales} scales"
+            + (f", the others filled ({fill})" if fill != "none" and decoded.scales < decoded.total_scales else ""),
+        )
+        log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
+        return _verdict(name, decoded, container, extras.notes, allow_truncated, log)
+
+    def step_path(name: str, step: Decoded) -> str:
+        assert steps is not None
+        stem = "stdin" if name == common.STDIO else Path(name).stem
+        return str(steps / f"{stem}-{step.scales:02d}{_SUFFIX[format]}")
+
+    return common.run_all(inputs, work, log)
+
+
+def _each_step(
+    codec: ArpcCodec,
+    container: Container,
+    scales: int | None,
+    fill: str,
+    seed: int,
+    emit: Callable[[Decoded], None],
+) -> Decoded:
+    """Hand every step up to `scales` to `emit`; the last one, with `damaged` set when a scale stopped the walk."""
+    wanted = min(len(container.segments), scales or len(container.segments))
+    last = None
+    for step in islice(codec.steps(container, fill=fill, seed=seed), wanted):
+        emit(step)
+        last = step
+    if last is None:
+        raise FormatError("the first scale is damaged")
+    return last if last.scales >= wanted else replace(last, damaged=(last.scales + 1,))
+
+
+def _verdict(
+    name: str,
+    decoded: Decoded,
+    container: Container,
+    chunk_notes: tuple[str, ...],
+    allow_truncated: bool,
+    log: common.Log,
+) -> int:
+    """Say what is wrong with a file whose picture is written; the exit code."""
+    if decoded.damaged:
+        good = f"scales 1-{decoded.scales}" if decoded.scales > 1 else "scale 1"
+        log.error(name, f"scale {decoded.damaged[0]} is damaged: picture written from {good}")
+        return FormatError.exit_code
+    if chunk_notes:
+        log.error(name, "; ".join(chunk_notes))
+        return FormatError.exit_code
+    if container.truncated:
+        there, sent = len(container.segments), container.header.scales
+        missing = f"{there} of {sent} scales arrived" if there < sent else "metadata at its end is missing"
+        text = f"truncated: {missing}; picture written"
+        if allow_truncated:
+            log.note(name, text)
+            return 0
+        log.error(name, text)
+        return TruncatedError.exit_code
+    return 0

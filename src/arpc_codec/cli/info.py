@@ -1,0 +1,81 @@
+"""`arpc info`: what a file says about itself. Needs no model, no torch, no numpy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import accumulate
+
+import click
+
+from arpc_codec.cli import common
+from arpc_codec.container import Info
+from arpc_codec.container import info as describe
+from arpc_codec.errors import ModelError
+
+
+@click.command()
+@common.inputs_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+@click.option("-v", "--verbose", is_flag=True, help="List every field of the file.")
+@common.max_pixels_option
+def info(inputs: tuple[str, ...], as_json: bool, verbose: bool, max_pixels: int) -> int:
+    """Show what .arpc files hold and where every byte went; cut files too. IN may be -, for stdin."""
+
+    def work(name: str) -> int:
+        described = describe(common.read_bytes(name), max_pixels=max_pixels)
+        if as_json:
+            click.echo(json.dumps({"file": name} | described.to_json()))
+        else:
+            click.echo("\n".join(_lines(name, described, verbose)))
+        return 0
+
+    return common.run_all(inputs, work, common.Log())
+
+
+def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
+    noun = {"progic": "stages"}.get(info.codec, "scales")
+    kind = f"{info.codec}, model {_model(info.model_id)}, {info.width}x{info.height} {info.colour}"
+    yield f"{common.printable(common.shown(name))}: {kind}{', tiled' if info.tiled else ''}"
+    if info.caption:
+        yield f'caption  "{common.printable(info.caption)}"'
+    sent = f"{info.scales_declared} {noun} sent"
+    if info.phases is not None:
+        sent += f", the last one in part ({info.phases} of 4 phases)"
+    yield f"{sent}; {info.file_bytes} bytes, {info.bpp:.4f} bits a pixel"
+    if info.truncated:
+        yield f"TRUNCATED: {info.scales_present} of {info.scales_declared} {noun} are complete"
+    yield ""
+    rows = list(_fields(info) if verbose else _groups(info))
+    wide = max(len(row[0]) for row in rows)
+    for label, size, rest in [*rows, ("total", info.file_bytes, "")]:
+        yield f"  {label:<{wide}}  {size:>8} B  {rest}".rstrip()
+
+
+def _model(model_id: int) -> str:
+    from arpc_codec.zoo.registry import find
+
+    try:
+        return f"{model_id} ({find(model_id).name})"
+    except ModelError:
+        return f"{model_id} (not on this machine)"
+
+
+def _fields(info: Info) -> Iterator[tuple[str, int, str]]:
+    for field in info.fields:
+        yield field.name, field.length, f"at {field.offset:<7} {field.kind:<9} {field.meaning}"
+
+
+def _groups(info: Info) -> Iterator[tuple[str, int, str]]:
+    """Fields summed to rows: header, caption, one row a scale, metadata, and the rest of a cut file."""
+    sizes: dict[str, int] = {}
+    for field in info.fields:
+        name = field.name.removesuffix(" length").removesuffix(" head")
+        is_scale = name.rstrip("0123456789 ") in ("scale", "stage", "picture")
+        key = name if is_scale or field.kind in ("caption", "metadata") or name == "cut" else "header"
+        sizes[key] = sizes.get(key, 0) + field.length
+    scales = [name for name in sizes if name.rstrip("0123456789 ") in ("scale", "stage", "picture")]
+    rates = dict(zip(scales, info.bpp_per_scale, strict=False))
+    for (name, size), end in zip(sizes.items(), accumulate(sizes.values()), strict=True):
+        rest = f"{end:>8} so far" if name in rates or name == "header" else ""
+        yield name, size, rest + (f"   {rates[name]:.4f} bpp up to here" if name in rates else "")

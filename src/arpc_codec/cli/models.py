@@ -1,0 +1,42 @@
+"""`arpc models`: what can be used offline, now."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from arpc_codec.zoo import registry
+
+
+@click.group()
+def models() -> None:
+    """Models on this machine: the bundled ones and those in the folder ARPC_HOME."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
+def list_models(as_json: bool) -> int:
+    """Id, name, fingerprint, licence and folder of every model."""
+    for entry in registry.models():
+        if as_json:
+            plain = {
+                "schema": 1,
+                "id": entry.id,
+                "name": entry.name,
+                "fingerprint": entry.fingerprint,
+                "licence": entry.licence,
+                "path": str(entry.path),
+            }
+            click.echo(json.dumps(plain))
+        else:
+            click.echo(f"{entry.id:>3}  {entry.name:<12} {entry.fingerprint[:12]}  {entry.licence:<12} {entry.path}")
+    return 0
+
+
+@models.command("path")
+@click.argument("name", metavar="NAME")
+def model_path(name: str) -> int:
+    """Folder of a model, by name or id; exit 5 when it is missing."""
+    click.echo(str(registry.find(int(name) if name.isdecimal() else name).path))
+    return 0

@@ -1,0 +1,100 @@
+"""`arpc preview`: the progressive steps of a file on one sheet."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import click
+
+from arpc_codec.cli import common
+from arpc_codec.errors import FormatError, TruncatedError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_GAP = 8
+_TEXT = 14
+
+
+@click.command()
+@common.input_argument
+@click.option("-o", "--output", "out", metavar="OUT", help="PNG file, - is stdout (IN-preview.png).")
+@click.option("--columns", type=click.IntRange(1, 15), default=4, show_default=True, help="Pictures a row.")
+@click.option(
+    "--cell", type=click.IntRange(48, 4096), default=384, show_default=True, help="Longest side of one picture."
+)
+@common.fill_options
+@common.force_option
+@common.device_option
+@common.max_pixels_option
+@common.log_options
+def preview(
+    source: str,
+    out: str | None,
+    columns: int,
+    cell: int,
+    fill: str,
+    seed: int,
+    force: bool,
+    device: str,
+    max_pixels: int,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Make one PNG with the picture after every scale, its bytes and bits a pixel under each."""
+    outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
+
+    def work(name: str) -> int:
+        from arpc_codec.container import read, truncate
+        from arpc_codec.imageio import to_image
+        from arpc_codec.loading import load_for
+
+        target = outputs.target(name, "-preview.png")
+        outputs.skip(target)
+        data = common.read_bytes(name)
+        container = read(data, max_pixels=max_pixels)
+        header = container.header
+        cells = []
+        for step in load_for(header, device).steps(container, fill=fill, seed=seed):
+            size = len(truncate(data, scales=step.scales, max_pixels=max_pixels))
+            bpp = 8 * size / (header.width * header.height)
+            picture = to_image(step.pixels, None, bool(header.colour)).convert("RGB")
+            picture.thumbnail((cell, cell))
+            cells.append((picture, f"k = {step.scales}", f"{size} B   {bpp:.4f} bpp"))
+        if not cells:
+            raise FormatError("the first scale is damaged")
+        file = BytesIO()
+        _sheet(cells, min(columns, len(cells))).save(file, "PNG")
+        outputs.write(file.getvalue(), target)
+        there = len(container.segments)
+        if len(cells) < there:
+            log.error(name, f"scale {len(cells) + 1} is damaged: sheet written up to scale {len(cells)}")
+            return FormatError.exit_code
+        log.note(name, f"{target if target != common.STDIO else 'stdout'}: {len(cells)} steps")
+        if container.truncated:
+            log.error(name, f"truncated: {there} of {header.scales} scales arrived; sheet written")
+            return TruncatedError.exit_code
+        return 0
+
+    return common.run_all((source,), work, log)
+
+
+def _sheet(cells: list[tuple[Image.Image, str, str]], columns: int) -> Image.Image:
+    """Pictures of one size with two lines of text under each, row by row on white."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(_TEXT)
+    under = 2 * (_TEXT + 4)
+    texts = [font.getbbox(line)[2] for _, *lines in cells for line in lines]
+    width = max(cells[0][0].width, int(max(texts)) + 1) + _GAP
+    height = cells[0][0].height + under + _GAP
+    rows = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (picture, *lines) in enumerate(cells):
+        left, top = _GAP + index % columns * width, _GAP + index // columns * height
+        sheet.paste(picture, (left, top))
+        for row, line in enumerate(lines):
+            draw.text((left, top + picture.height + 2 + row * (_TEXT + 4)), line, fill="black", font=font)
+    return sheet

@@ -1,0 +1,27 @@
+"""The three ways to ask for a rate."""
+
+from __future__ import annotations
+
+from math import inf
+
+from arpc_codec.errors import UsageError
+
+
+def rate_bytes(
+    height: int, width: int, *, scales: int | None, target_bytes: int | None, target_bpp: float | None
+) -> int | None:
+    """Largest file in bytes that the options allow for a picture of this size; None when they name no size.
+
+    UsageError when more than one is given or when one is not positive.
+    """
+    if sum(rate is not None for rate in (scales, target_bytes, target_bpp)) > 1:
+        raise UsageError("only one of scales, target bytes and target bpp can be given")
+    if scales is not None and scales < 1:
+        raise UsageError(f"at least one scale must be sent, not {scales}")
+    if target_bytes is not None and target_bytes < 1:
+        raise UsageError(f"target bytes must be at least 1, not {target_bytes}")
+    if target_bpp is None:
+        return target_bytes
+    if not 0 < target_bpp < inf:
+        raise UsageError(f"target bpp must be above 0, not {target_bpp:g}")
+    return int(target_bpp * height * width / 8)

@@ -1,0 +1,76 @@
+"""Start of a tokenizer: the best linear transform codec of the training pictures.
+
+Encoder: the first Karhunen-Loeve components of 16x16 patches. Decoder: least squares from the quantised latent's 3x3
+neighbourhood to the patch. Learning these by gradient descent would cost most of a short run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..scales import scale_schedule
+from ..tokenizer import STRIDE, Tokenizer
+from .data import Photos, random_crop, to_tensor
+
+# Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
+SPREAD = 0.25
+AMPLITUDE = 0.45
+RIDGE = 1e-3
+
+
+def init_linear(model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = 256, gain_steps: int = 60) -> None:
+    """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`."""
+    rng = np.random.default_rng(0)
+    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
+    patches = F.pixel_unshuffle(x, STRIDE).permute(0, 2, 3, 1).flatten(0, 2)
+    mean = patches.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())
+    channels = model.config.channels
+    values, vectors = values.flip(0)[:channels].float(), vectors.flip(1)[:, :channels].float()
+    spread = values ** (SPREAD / 2)
+    scale = AMPLITUDE * spread / spread.mean() / values.sqrt()
+    weight = (vectors * scale).T
+    with torch.no_grad():
+        model.encoder.linear.weight.copy_(weight[:, :, None, None])
+        model.encoder.linear.bias.copy_(-weight @ mean)
+        h = model.encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
+    if model.config.learned_gains:
+        _fit_gains(model, h[: pictures // 4], scale, gain_steps)
+    _fit_decoder(model, h, F.pixel_unshuffle(x, STRIDE))
+
+
+def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
+    """Gradient steps on the gains alone, for the pixel error of the whole sum and of the sum less two scales."""
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    weight = (1 / scale**2)[:, None, None]
+    optimiser = torch.optim.Adam([model.quantizer.gain_knots], lr=0.03)
+    for _ in range(steps):
+        prefixes = model.quantizer(h, schedule).prefixes
+        errors = [((prefixes[i] - h).square() * weight).mean() for i in (-1, -3)]
+        optimiser.zero_grad()
+        (errors[0] + 0.3 * errors[1]).backward()
+        optimiser.step()
+        with torch.no_grad():
+            model.quantizer.gain_knots.clamp_(0.2, 1.5)
+
+
+@torch.no_grad()
+def _fit_decoder(model: Tokenizer, h: Tensor, patches_bchw: Tensor) -> None:
+    """Ridge regression from 3x3 neighbourhoods of z (all scales, and two fewer) to the pixels of the patch."""
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    prefixes = model.quantizer(h, schedule).prefixes
+    target = patches_bchw.permute(0, 2, 3, 1).flatten(0, 2).double()
+    size = 9 * model.config.channels + 1
+    gram, cross = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, target.shape[1], dtype=torch.float64)
+    for z in (prefixes[-1], prefixes[-1], prefixes[-3]):
+        columns = F.unfold(z, 3, padding=1).transpose(1, 2).flatten(0, 1).double()
+        columns = torch.cat([columns, torch.ones(len(columns), 1, dtype=torch.float64)], 1)
+        gram += columns.T @ columns
+        cross += columns.T @ target
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(size, dtype=torch.float64)
+    solution = torch.linalg.solve(gram, cross).float().T
+    model.decoder.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
+    model.decoder.linear.bias.copy_(solution[:, -1])
