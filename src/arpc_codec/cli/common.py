@@ -136,7 +136,8 @@ def run_all(inputs: Sequence[str], work: Callable[[str], int], log: Log) -> int:
 def read_bytes(name: str) -> bytes:
     """A file's bytes, or all of stdin for `-`; OSError as due."""
     if name == STDIO:
-        return click.get_binary_stream("stdin").read()
+        # Bytes on every system: Python opens the standard streams in binary mode, Windows included.
+        return sys.stdin.buffer.read()
     return Path(name).read_bytes()
 
 
@@ -148,9 +149,8 @@ def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool 
     if target == STDIO:
         if not terminal and sys.stdout.isatty():
             raise ArpcError("will not write binary data to a terminal (-o - does, -o FILE writes a file)")
-        stream = click.get_binary_stream("stdout")
-        stream.write(data)
-        stream.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
         return
     path = Path(os.path.realpath(target))
     if path.exists() and not path.is_file():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import accumulate
 
 import click
 
@@ -76,6 +75,9 @@ def _groups(info: Info) -> Iterator[tuple[str, int, str]]:
         sizes[key] = sizes.get(key, 0) + field.length
     scales = [name for name in sizes if name.rstrip("0123456789 ") in ("scale", "stage", "picture")]
     rates = dict(zip(scales, info.bpp_per_scale, strict=False))
-    for (name, size), end in zip(sizes.items(), accumulate(sizes.values()), strict=True):
-        rest = f"{end:>8} so far" if name in rates or name == "header" else ""
-        yield name, size, rest + (f"   {rates[name]:.4f} bpp up to here" if name in rates else "")
+    for name, size in sizes.items():
+        if name in rates:
+            whole = round(rates[name] * info.width * info.height / 8)
+            yield name, size, f"{whole:>8} B  {rates[name]:.4f} bpp if the file ended here"
+        else:
+            yield name, size, "incomplete" if name == "cut" or name in scales else ""

@@ -71,7 +71,7 @@ def preview(
         if len(cells) < there:
             log.error(name, f"scale {len(cells) + 1} is damaged: sheet written up to scale {len(cells)}")
             return FormatError.exit_code
-        log.note(name, f"{target if target != common.STDIO else 'stdout'}: {len(cells)} steps")
+        log.note(name, f"-> {target if target != common.STDIO else 'stdout'}: {len(cells)} steps")
         if container.truncated:
             log.error(name, f"truncated: {there} of {header.scales} scales arrived; sheet written")
             return TruncatedError.exit_code

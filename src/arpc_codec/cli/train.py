@@ -1,4 +1,4 @@
-"""`arpc train`: one command for the three networks."""
+"""`arpc train`: a tokenizer, then a prior on its tokens, then the decoder on filled scales, then a model folder."""
 
 from __future__ import annotations
 
@@ -6,39 +6,87 @@ from pathlib import Path
 
 import click
 
-from arpc_codec.errors import UsageError
+from arpc_codec.cli import common
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_WEIGHTS = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-
-@click.command()
-@click.argument("network", type=click.Choice(["tokenizer", "prior", "decoder"]))
-@click.option("--config", default="tiny", show_default=True, metavar="NAME", help="Sizes of the network.")
-@click.option("--data", type=_FOLDER, required=True, metavar="DIR", help="Training shards with their index.csv.")
-@click.option(
-    "--metrics", type=_FOLDER, envvar="ARPC_METRICS", metavar="DIR", help="Weights of the loss networks (ARPC_METRICS)."
+_config = click.option("--config", default="tiny", show_default=True, metavar="NAME", help="Bundled config, or a file.")
+_run = common.options(
+    _config,
+    click.option("--data", type=_FOLDER, required=True, metavar="DIR", help="Training shards with their index.csv."),
+    click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Run folder; a stopped run goes on there."),
+    click.option(
+        "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
+    ),
 )
-@click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Run folder; a run that stopped goes on there.")
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
+_metrics = click.option(
+    "--metrics",
+    type=_FOLDER,
+    envvar="ARPC_METRICS",
+    required=True,
+    metavar="DIR",
+    help="Weights of the loss networks (or ARPC_METRICS).",
 )
-@click.option(
-    "--tokenizer",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Trained tokenizer (for prior and decoder).",
-)
-def train(
-    network: str, config: str, data: Path, metrics: Path | None, out: Path, minutes: float, tokenizer: Path | None
-) -> int:
-    """Train a tokenizer, then a prior on its tokens, then the decoder on filled scales."""
-    if network != "prior" and metrics is None:
-        raise UsageError(f"train {network} needs --metrics (or ARPC_METRICS)")
-    if network != "tokenizer" and tokenizer is None:
-        raise UsageError(f"train {network} needs --tokenizer")
+_tokenizer = click.option("--tokenizer", type=_WEIGHTS, required=True, metavar="FILE", help="Trained tokenizer.")
+_prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
 
-    from arpc_codec.train import cli as runs
 
-    run = {"tokenizer": runs.run_tokenizer, "prior": runs.run_prior, "decoder": runs.run_decoder}[network]
-    run(config=config, data=data, metrics=metrics, out=out, minutes=minutes, tokenizer=tokenizer)
+@click.group()
+def train() -> None:
+    """Train the networks of a model: tokenizer, prior, decoder, in this order, then export."""
+
+
+@train.command()
+@_run
+@_metrics
+def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path) -> int:
+    """Train a tokenizer; its weights are OUT/ema.safetensors."""
+    from arpc_codec.train.cli import run_tokenizer
+
+    run_tokenizer(config=config, data=data, metrics=metrics, out=out, minutes=minutes)
+    return 0
+
+
+@train.command()
+@_run
+@_tokenizer
+def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path) -> int:
+    """Train a prior on the tokens of a tokenizer."""
+    from arpc_codec.train.cli import run_prior
+
+    run_prior(config=config, data=data, tokenizer=tokenizer, out=out, minutes=minutes)
+    return 0
+
+
+@train.command()
+@_run
+@_metrics
+@_tokenizer
+@_prior
+def decoder(config: str, data: Path, out: Path, minutes: float, metrics: Path, tokenizer: Path, prior: Path) -> int:
+    """Fine-tune a tokenizer's decoder on scales that the prior made up."""
+    from arpc_codec.train.cli import run_decoder
+
+    run_decoder(config=config, data=data, metrics=metrics, tokenizer=tokenizer, prior=prior, out=out, minutes=minutes)
+    return 0
+
+
+@train.command()
+@_config
+@_tokenizer
+@_prior
+@click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Model folder to write.")
+@click.option("--id", "model_id", type=click.IntRange(1, 2**32 - 1), required=True, help="Registry id; never reused.")
+@click.option("--name", required=True, help="Name for --model.")
+@click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`.")
+def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> int:
+    """Make a model folder of trained weights; prints its fingerprint."""
+    from arpc_codec.train.cli import run_export
+
+    click.echo(
+        run_export(
+            config=config, tokenizer=tokenizer, prior=prior, out=out, model_id=model_id, name=name, licence=licence
+        )
+    )
     return 0

@@ -43,7 +43,7 @@ def truncate(
             log.note(name, f"only {there} scales are there")
         log.note(
             name,
-            f"{out if out != common.STDIO else 'stdout'}: {kept.scales} of {there} scales, "
+            f"-> {out if out != common.STDIO else 'stdout'}: {kept.scales} of {there} scales, "
             f"{len(smaller)} of {len(data)} bytes",
         )
         return 0

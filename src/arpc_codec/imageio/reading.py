@@ -100,8 +100,9 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 
 def _convert(image: Image.Image, keep_icc: bool) -> Picture:
-    notes = dropped(image)
+    # Before anything loads the pixels: Pillow forgets the depth then.
     bits = sample_bits(image)
+    notes = dropped(image)
     if bits > 8 and image.mode not in DEEP:
         notes.append(f"{bits}-bit samples reduced to 8 bits")
     exif, xmp, icc = exif_of(image), xmp_of(image), image.info.get("icc_profile") or None

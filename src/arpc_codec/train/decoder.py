@@ -16,7 +16,7 @@ from ..tokenizer import STRIDE, Tokenizer
 from .data import Photos, random_crop, to_tensor
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
-from .tokenizer import validate
+from .tokenizer import RATES, validate
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,4 @@ def train_decoder(
         return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0)
-    parameters = list(tokenizer.decoder.parameters())
-    check = lambda m: validate(m, criterion, held)  # noqa: E731
-    return run(tokenizer, step, folder, config, validate=check, parameters=parameters).state
+    return run(tokenizer, step, folder, config, validate=lambda m: validate(m, criterion, held), rates=RATES).state

@@ -6,9 +6,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -57,23 +58,18 @@ def run(
     config: LoopConfig,
     *,
     validate: Callable[[nn.Module], Metrics] | None = None,
-    parameters: Iterable[nn.Parameter] | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Ema:
     """Train `module` until the minutes are spent; `step(index, progress)` returns the loss and what to log.
 
     Writes to `folder`: log.jsonl, checkpoint.pt's safetensors parts (weights, ema, optimiser) and state.json.
+    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them.
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trained = [p for p in (parameters if parameters is not None else module.parameters()) if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=config.lr,
-        betas=(0.9, config.beta2),
-    )
+    groups = _groups(module, config, rates or {})
+    trained = [p for group in groups for p in group["params"]]
+    optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2))
     ema = Ema(module, config.ema_half_life)
     index, spent = _resume(folder, module, optimiser, ema)
     torch.manual_seed(config.seed + index)
@@ -85,7 +81,7 @@ def run(
         rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         loss, metrics = step(index, progress)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -109,6 +105,17 @@ def run(
                 _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
                 last = time.monotonic()
     return ema
+
+
+def _groups(module: nn.Module, config: LoopConfig, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Optimiser groups by rate and weight decay; parameters of rate 0 or without gradient are left out."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        rate = next((value for prefix, value in rates.items() if name.startswith(prefix)), 1.0)
+        if rate and parameter.requires_grad:
+            decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": p, "rate": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
 
 
 @torch.no_grad()

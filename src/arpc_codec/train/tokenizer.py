@@ -17,6 +17,11 @@ from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 
 
+# The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
+# changes the decoder must learn again.
+RATES = {"encoder.linear": 0.0, "decoder.linear": 0.02, "encoder": 0.25, "quantizer": 0.25}
+
+
 @dataclass(frozen=True)
 class TokenizerTraining:
     """crops: (height, width, batch, share of steps). prefix_share: how often a random prefix is decoded."""
@@ -72,7 +77,7 @@ def train_tokenizer(
         return loss + setup.commitment * commitment, terms
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=3.0)
-    return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held)).state
+    return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held), rates=RATES).state
 
 
 @torch.no_grad()
