@@ -71,7 +71,9 @@ def dropped(image: Image.Image) -> list[str]:
     if frames > 1:
         notes.append(f"only the first of {frames} pictures in the file is used")
     texts = getattr(image, "text", None) or {}
-    if image.info.get("comment") or any(not key.startswith(_KNOWN_TEXTS) for key in texts):
+    # Every JPEG 2000 encoder leaves its name as the comment.
+    comment = image.info.get("comment") if image.format != "JPEG2000" else None
+    if comment or any(not key.startswith(_KNOWN_TEXTS) for key in texts):
         notes.append("text comments dropped")
     gamma = image.info.get("gamma")
     if isinstance(gamma, float) and abs(gamma - 0.45455) > 0.01 and not image.info.get("icc_profile"):

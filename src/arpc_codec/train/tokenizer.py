@@ -88,6 +88,8 @@ def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, coun
     pictures = [p if p.shape[0] >= p.shape[1] else np.rot90(p) for p in held.at_least(384).pictures]
     chosen = [p[:512, :384] for p in pictures if p.shape[0] >= 512][:count]
     total = len(scale_schedule(512 // STRIDE, 384 // STRIDE))
+    if not chosen:
+        return result
     for missing in (0, 3):
         sums = np.zeros(3)
         for picture in chosen:

@@ -1,0 +1,186 @@
+"""`arpc decode`, `verify` and `preview`: pictures, exit codes, what is said."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+
+from arpc_codec.container import Codec, Container, Header, write
+
+Run = Callable[..., Result]
+
+
+def test_decode_and_default_name(arpc: Run, coded: Path) -> None:
+    result = arpc("decode", coded)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert Image.open(coded.with_suffix(".png")).size == (48, 32)
+    assert arpc("decode", coded).exit_code == 1
+    assert arpc("decode", coded, "-f").exit_code == 0
+    assert arpc("decode", coded, "--skip-existing").exit_code == 0
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.png", "PNG"), ("a.webp", "WEBP"), ("a.jpg", "JPEG"), ("a.ppm", "PPM")])
+def test_formats(arpc: Run, coded: Path, tmp_path: Path, name: str, format: str) -> None:
+    assert arpc("decode", coded, "-o", tmp_path / name).exit_code == 0
+    assert Image.open(tmp_path / name).format == format
+    result = arpc("decode", coded, "-o", "-", "--format", format.lower())
+    assert Image.open(io.BytesIO(result.stdout_bytes)).format == format
+    assert arpc("decode", coded, "-o", tmp_path / "a.tif").exit_code == 2
+    assert arpc("decode", coded, "-o", tmp_path / "a.tif", "--format", "png").exit_code == 0
+
+
+def test_pipe_in_and_out(arpc: Run, coded: Path) -> None:
+    result = arpc("decode", "-", stdin=coded.read_bytes())
+    assert result.exit_code == 0
+    assert Image.open(io.BytesIO(result.stdout_bytes)).size == (48, 32)
+
+
+def test_steps_sort_and_end_with_the_picture(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    assert arpc("decode", coded, "--steps", tmp_path / "s", "-o", tmp_path / "all.png").exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "s").iterdir())
+    assert names == [f"coded-{k:02d}.png" for k in range(1, 7)]
+    assert (tmp_path / "s" / names[-1]).read_bytes() == (tmp_path / "all.png").read_bytes()
+    assert arpc("decode", coded, "--steps", tmp_path / "t", "--scales", "2").exit_code == 0
+    assert len(list((tmp_path / "t").iterdir())) == 2
+    assert not coded.with_suffix(".png").exists()
+
+
+def test_fewer_scales(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    pictures = [arpc("decode", coded, "-o", "-", "--scales", k).stdout_bytes for k in (2, 6, 12)]
+    assert pictures[0] != pictures[1] == pictures[2]
+
+
+def test_truncated_is_exit_6_with_a_picture(arpc: Run, cut: Path, tmp_path: Path) -> None:
+    result = arpc("decode", cut, "-o", tmp_path / "a.png", "-q")
+    assert result.exit_code == 6
+    assert result.stderr == f"arpc: {cut}: truncated: 5 of 6 scales arrived; picture written\n"
+    assert Image.open(tmp_path / "a.png").size == (48, 32)
+    assert arpc("decode", cut, "-o", tmp_path / "b.png", "--allow-truncated").exit_code == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert arpc("decode", cut, "--steps", tmp_path / "s").exit_code == 6
+    assert len(list((tmp_path / "s").iterdir())) == 5
+
+
+def test_every_prefix_gives_a_picture_or_exit_3(arpc: Run, coded: Path) -> None:
+    data = coded.read_bytes()
+    codes = set()
+    for size in range(0, len(data), 7):
+        result = arpc("decode", "-", "-q", stdin=data[:size])
+        codes.add(result.exit_code)
+        assert (result.exit_code == 6) == (len(result.stdout_bytes) > 0)
+    assert codes == {3, 6}
+
+
+def test_a_damaged_scale_is_exit_3_with_the_good_scales(arpc: Run, damaged: Path, coded: Path, tmp_path: Path) -> None:
+    result = arpc("decode", damaged, "-o", tmp_path / "a.png", "-q")
+    assert result.exit_code == 3
+    assert result.stderr == f"arpc: {damaged}: scale 5 is damaged: picture written from scales 1-4\n"
+    four = arpc("decode", coded, "-o", "-", "--scales", "4").stdout_bytes
+    assert (tmp_path / "a.png").read_bytes() == four
+    result = arpc("decode", damaged, "--steps", tmp_path / "s", "-q")
+    assert result.exit_code == 3
+    assert len(list((tmp_path / "s").iterdir())) == 4
+
+
+def test_alpha_comes_back_exactly(arpc: Run, with_alpha: Path, tmp_path: Path) -> None:
+    decoded = Image.open(io.BytesIO(arpc("decode", with_alpha, "-o", "-").stdout_bytes))
+    assert decoded.mode == "RGBA"
+    original = Image.open(tmp_path / "rgba.png")
+    assert np.array_equal(np.asarray(decoded)[..., 3], np.asarray(original)[..., 3])
+    flat = arpc("decode", with_alpha, "-o", "-", "--format", "jpeg")
+    assert flat.exit_code == 0
+    assert "no transparency" in flat.stderr
+    cut = with_alpha.read_bytes()[:-3]
+    result = arpc("decode", "-", stdin=cut)
+    assert result.exit_code == 6
+    assert "metadata at its end is missing" in result.stderr
+    spoilt = with_alpha.read_bytes()[:-3] + b"abc"
+    result = arpc("decode", "-", stdin=spoilt)
+    assert result.exit_code == 3
+    assert Image.open(io.BytesIO(result.stdout_bytes)).mode == "RGB"
+
+
+def test_files_that_cannot_be_decoded(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    assert arpc("decode", "-", stdin=b"junk").exit_code == 3
+    assert arpc("decode", tmp_path / "missing.arpc").exit_code == 1
+    assert arpc("decode", tmp_path, "-o", "-").exit_code == 1
+    progic = write(Container(Header(Codec.PROGIC, 1, 8, 8, 1), (b"x",)))
+    assert arpc("decode", "-", stdin=progic).exit_code == 4
+    other = write(Container(Header(Codec.ARPC, 77, 8, 8, 1), (b"x",)))
+    assert arpc("decode", "-", stdin=other).exit_code == 5
+    assert arpc("decode", "-", "--max-pixels", "1000", stdin=coded.read_bytes()).exit_code == 4
+
+
+def test_the_worst_exit_code_of_many(arpc: Run, coded: Path, cut: Path, damaged: Path, tmp_path: Path) -> None:
+    out = ["--out-dir", tmp_path / "out", "-q", "-f"]
+    assert arpc("decode", coded, cut, *out).exit_code == 6
+    assert arpc("decode", cut, tmp_path / "missing", coded, *out).exit_code == 1
+    assert arpc("decode", damaged, cut, tmp_path / "missing", *out).exit_code == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["coded.png", "cut.png", "damaged.png"]
+
+
+def test_bugs_and_memory_are_one_line(
+    arpc: Run, coded: Path, stand_in: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, text in (
+        (MemoryError(), "out of memory"),
+        (RuntimeError("CUDA out of memory. Tried"), "out of memory"),
+        (KeyError("x"), "internal error, KeyError: 'x' (ARPC_DEBUG=1 shows where)"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ):
+
+        def fail(*_args: object, _error: Exception = error, **_options: object) -> None:
+            raise _error
+
+        monkeypatch.setattr(stand_in, "decode", fail)
+        result = arpc("decode", coded, "-o", "-")
+        assert (result.exit_code, result.stderr) == (1, f"arpc: {coded}: {text}\n")
+
+
+def test_interrupt_is_exit_130(coded: Path, stand_in: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from arpc_codec.cli.main import main
+
+    def interrupt(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stand_in, "decode", interrupt)
+    result = CliRunner().invoke(main, ["decode", str(coded), "--device", "cpu"])
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "arpc: interrupted"
+    assert not coded.with_suffix(".png").exists()
+
+
+def test_verify(arpc: Run, coded: Path, cut: Path, damaged: Path, photo: Path, tmp_path: Path) -> None:
+    result = arpc("verify", coded)
+    assert (result.exit_code, result.stdout) == (0, f"{coded}: ok, 6 of 6 scales good\n")
+    assert arpc("verify", coded, "-q").stdout == ""
+    assert arpc("verify", cut).exit_code == 6
+    result = arpc("verify", damaged)
+    assert (result.exit_code, result.stdout) == (3, f"{damaged}: DAMAGED: scale 5, 4 of 6 scales good\n")
+    assert arpc("verify", coded, cut, damaged).exit_code == 3
+    result = arpc("verify", coded, "--against", photo)
+    assert "PSNR" in result.stdout
+    Image.new("RGB", (9, 9)).save(tmp_path / "small.png")
+    assert arpc("verify", coded, "--against", tmp_path / "small.png").exit_code == 1
+    assert arpc("verify", coded, "--against", tmp_path / "missing.png").exit_code == 1
+    assert arpc("verify", coded, cut, "--against", photo).exit_code == 2
+
+
+def test_preview(arpc: Run, coded: Path, cut: Path, damaged: Path, tmp_path: Path) -> None:
+    assert arpc("preview", coded).exit_code == 0
+    sheet = Image.open(coded.with_name("coded-preview.png"))
+    assert sheet.width > 4 * 48
+    assert sheet.height > 2 * 32
+    assert arpc("preview", coded).exit_code == 1
+    assert arpc("preview", coded, "-f", "--columns", "1").exit_code == 0
+    assert Image.open(coded.with_name("coded-preview.png")).height > 6 * 32
+    assert arpc("preview", cut, "-o", tmp_path / "c.png").exit_code == 6
+    assert arpc("preview", damaged, "-o", tmp_path / "d.png").exit_code == 3
+    assert Image.open(tmp_path / "d.png").size

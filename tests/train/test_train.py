@@ -1,0 +1,178 @@
+"""Trainers on made-up photographs: they run, log, resume, improve, and what they write becomes a model that codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.container import read
+from arpc_codec.errors import ModelError
+from arpc_codec.train import cli
+from arpc_codec.train.data import load_photos, random_crop
+from arpc_codec.train.decoder import DecoderTraining
+from arpc_codec.train.linear import init_linear
+from arpc_codec.train.loop import LoopConfig, run
+from arpc_codec.train.prior import PriorTraining
+from arpc_codec.train.tokenizer import TokenizerTraining
+
+CONFIG = {
+    "tokenizer": {
+        "channels": 16,
+        "encoder_widths": [8, 8],
+        "encoder_depths": [1, 1],
+        "decoder_widths": [8, 8, 8, 8],
+        "decoder_depths": [1, 1, 1, 1],
+    },
+    "prior": {"d": 16, "embed_dim": 32, "depth": 1, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 40},
+    "context": {"width": 16, "hidden": 2},
+}
+SMALL = ((96, 96, 2, 1.0),)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, picture: Callable[..., np.ndarray]) -> Path:
+    """One shard of 40 pictures of 128x160 and its index; two come from a non-commercial source."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    with tarfile.open(folder / "shard.tar", "w") as archive:
+        for i in range(40):
+            buffer = io.BytesIO()
+            Image.fromarray(picture(128, 160, i)).save(buffer, "WEBP", quality=90)
+            member = tarfile.TarInfo(f"{i:06}.webp")
+            member.size = buffer.tell()
+            archive.addfile(member, io.BytesIO(buffer.getvalue()))
+            source = "BIDS/BSDS500" if i in (3, 4) else "somebody/photos"
+            rows.append({"key": f"{i:06}", "shard": "shard.tar", "source_repo": source, "tier": "std"})
+    with (folder / "index.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("config") / "micro.json"
+    path.write_text(json.dumps(CONFIG))
+    return str(path)
+
+
+def log(folder: Path, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if name in line]
+
+
+def test_pictures_are_split_and_terms_respected(data: Path) -> None:
+    train, held = load_photos(data)
+    assert len(train) + len(held) == 38
+    assert not {"000003", "000004"} & set(train.keys + held.keys)
+    assert not set(train.keys) & set(held.keys)
+    assert load_photos(data)[1].keys == held.keys
+    with pytest.raises(ModelError, match="index"):
+        load_photos(data / "nowhere")
+
+
+def test_crops_fit_and_repeat(data: Path) -> None:
+    train, _ = load_photos(data)
+    for size in ((64, 64), (128, 160), (160, 128), (96, 32)):
+        crop = random_crop(np.random.default_rng(1), train, size)
+        assert crop.shape == (*size, 3)
+        assert np.array_equal(crop, random_crop(np.random.default_rng(1), train, size))
+    with pytest.raises(ValueError, match="crop"):
+        random_crop(np.random.default_rng(1), train, (500, 500))
+
+
+def test_linear_start_is_a_codec_already(data: Path, config: str) -> None:
+    from arpc_codec.train.data import to_tensor
+    from arpc_codec.train.tokenizer import forward_prefix
+
+    model = cli.Tokenizer(cli.load_config(config).tokenizer)
+    train, _ = load_photos(data)
+    init_linear(model, train, pictures=24, side=96, gain_steps=10)
+    x = to_tensor([picture[:96, :96] for picture in train.pictures[:4]])
+    with torch.no_grad():
+        x_hat, _ = forward_prefix(model, x, None)
+    assert float((x_hat - x).square().mean()) < 0.2 * float((x - x.mean()).square().mean())
+
+
+def test_loop_resumes_and_ends_with_its_budget(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    target = torch.randn(8, 8)
+
+    def train(minutes: float) -> torch.nn.Module:
+        model = torch.nn.Linear(8, 8)
+
+        def step(index: int, progress: float):
+            x = torch.randn(16, 8, generator=torch.Generator().manual_seed(index))
+            return (model(x) - x @ target).square().mean(), {}
+
+        run(model, step, tmp_path, LoopConfig(minutes=minutes, lr=0.05, warmup_steps=5))
+        return model
+
+    train(0.01)
+    first = json.loads((tmp_path / "state.json").read_text())
+    train(0.02)
+    second = json.loads((tmp_path / "state.json").read_text())
+    assert second["step"] > first["step"] > 0
+    assert second["spent_seconds"] < 1.6
+    assert log(tmp_path, "loss")[-1] < 0.3 * log(tmp_path, "loss")[0]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_unknown_config_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match="tiny"):
+        cli.load_config("no-such-config")
+
+
+@pytest.mark.parametrize("name", ["tiny", "base"])
+def test_bundled_configs_load(name: str) -> None:
+    sizes = cli.load_config(name)
+    with torch.device("meta"):
+        cli.Tokenizer(sizes.tokenizer)
+        cli.Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+
+
+def test_from_photos_to_files(
+    shared_dir: Path, data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture
+) -> None:
+    """Tokenizer, prior, decoder, export: then a picture goes through the trained model and comes back."""
+    metrics = shared_dir / "metrics"
+    monkeypatch.setattr(cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),)))
+    monkeypatch.setattr(cli, "PriorTraining", lambda: PriorTraining(crops=SMALL))
+    monkeypatch.setattr(cli, "DecoderTraining", lambda: DecoderTraining(crops=SMALL))
+    init = {"pictures": 16, "side": 96, "gain_steps": 5}
+    monkeypatch.setattr(
+        "arpc_codec.train.tokenizer.init_linear", lambda model, photos: init_linear(model, load_photos(data)[0], **init)
+    )
+    cli.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05)
+    weights = tmp_path / "tokenizer" / "ema.safetensors"
+    cli.run_prior(config, data, weights, tmp_path / "prior", 0.15)
+    bits = log(tmp_path / "prior", "bits_96x96")
+    assert bits[-1] < bits[0]
+    before = load_file(weights)
+    cli.run_decoder(config, data, metrics, weights, tmp_path / "prior" / "ema.safetensors", tmp_path / "decoder", 0.05)
+    after = load_file(tmp_path / "decoder" / "ema.safetensors")
+    changed = {k for k in after if not torch.equal(before[k], after[k])}
+    assert changed
+    assert all(k.startswith("decoder.") for k in changed)
+    home = tmp_path / "home"
+    cli.run_export(
+        config, tmp_path / "decoder" / "ema.safetensors", tmp_path / "prior" / "ema.safetensors", home / "m", 101, "m", "x"
+    )
+    monkeypatch.setenv("ARPC_HOME", str(home))
+    codec = ArpcCodec.load("m")
+    pixels = picture(96, 128)
+    decoded = codec.decode(read(codec.encode(pixels).data))
+    assert decoded.pixels.shape == pixels.shape
+    assert not decoded.damaged
