@@ -82,7 +82,9 @@ class StandIn:
         if not good:
             raise FormatError("no complete scale has arrived")
         segment = container.segments[good - 1]
-        small = Image.frombytes("RGB", (2**good, 2**good), zlib.decompress(segment[:-1] if good >= CHECKED else segment))
+        small = Image.frombytes(
+            "RGB", (2**good, 2**good), zlib.decompress(segment[:-1] if good >= CHECKED else segment)
+        )
         pixels = np.asarray(small.resize((container.header.width, container.header.height)))
         return Decoded(pixels, good, TOTAL, container.header.scales, damaged)
 

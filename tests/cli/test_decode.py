@@ -24,7 +24,9 @@ def test_decode_and_default_name(arpc: Run, coded: Path) -> None:
     assert arpc("decode", coded, "--skip-existing").exit_code == 0
 
 
-@pytest.mark.parametrize(("name", "format"), [("a.png", "PNG"), ("a.webp", "WEBP"), ("a.jpg", "JPEG"), ("a.ppm", "PPM")])
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.png", "PNG"), ("a.webp", "WEBP"), ("a.jpg", "JPEG"), ("a.ppm", "PPM")]
+)
 def test_formats(arpc: Run, coded: Path, tmp_path: Path, name: str, format: str) -> None:
     assert arpc("decode", coded, "-o", tmp_path / name).exit_code == 0
     assert Image.open(tmp_path / name).format == format
@@ -124,9 +126,7 @@ def test_the_worst_exit_code_of_many(arpc: Run, coded: Path, cut: Path, damaged:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["coded.png", "cut.png", "damaged.png"]
 
 
-def test_bugs_and_memory_are_one_line(
-    arpc: Run, coded: Path, stand_in: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bugs_and_memory_are_one_line(arpc: Run, coded: Path, stand_in: type, monkeypatch: pytest.MonkeyPatch) -> None:
     for error, text in (
         (MemoryError(), "out of memory"),
         (RuntimeError("CUDA out of memory. Tried"), "out of memory"),

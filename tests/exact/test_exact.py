@@ -93,9 +93,7 @@ def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
     schedule = scale_schedule(12, 16)
     active = quantizer.active(len(schedule))
     bits, prefixes = quantizer(0.4 * torch.randn(1, 16, 12, 16), schedule)
-    inputs = [
-        bilinear(z, size).flatten(2).transpose(1, 2) for z, size in zip(prefixes[:-1], schedule[1:], strict=True)
-    ]
+    inputs = [bilinear(z, size).flatten(2).transpose(1, 2) for z, size in zip(prefixes[:-1], schedule[1:], strict=True)]
     trunk, full = prior(inputs, bits, schedule, active)
     exact, caches = ExactPrior(export_prior(prior), CONFIG), None
     prior.float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -164,4 +165,4 @@ def test_spans_cover_and_overlap(length: int) -> None:
     assert parts[0][0] == 0
     assert sum(parts[-1]) == length
     assert all(size <= TILE for _, size in parts)
-    assert all(a + n - b >= OVERLAP for (a, n), (b, _) in zip(parts, parts[1:], strict=False))
+    assert all(a + n - b >= OVERLAP for (a, n), (b, _) in pairwise(parts))

@@ -44,7 +44,7 @@ def test_masked_channels_take_the_fill_value() -> None:
     for fill in (0.0, -1.0):
         quantizer = MultiScaleBSQ(16, fill=fill)
         schedule = scale_schedule(8, 8)
-        bits, prefixes = quantizer(latent(8, 8), schedule)
+        _, prefixes = quantizer(latent(8, 8), schedule)
         magnitude = float(quantizer.magnitude(schedule[0], schedule[-1]).detach())
         assert torch.allclose(prefixes[0][:, 8:], torch.full((), fill * magnitude), atol=1e-6)
 
@@ -86,7 +86,9 @@ def test_networks_keep_shapes_and_know_missing_scales() -> None:
     torch.nn.init.normal_(model.decoder.modulation.weight)
     h = model.encoder(torch.zeros(1, 3, 48, 80))
     assert h.shape == (1, 16, 3, 5)
-    pictures = [model.decoder(h, model.state(missing, filled)) for missing, filled in ((0, False), (3, False), (3, True))]
+    pictures = [
+        model.decoder(h, model.state(missing, filled)) for missing, filled in ((0, False), (3, False), (3, True))
+    ]
     assert pictures[0].shape == (1, 3, 48, 80)
     assert not torch.equal(pictures[1], pictures[2])
     assert int(model.state(0, True)) == int(model.state(0, False))

@@ -168,7 +168,13 @@ def test_from_photos_to_files(
     assert all(k.startswith("decoder.") for k in changed)
     home = tmp_path / "home"
     cli.run_export(
-        config, tmp_path / "decoder" / "ema.safetensors", tmp_path / "prior" / "ema.safetensors", home / "m", 101, "m", "x"
+        config,
+        tmp_path / "decoder" / "ema.safetensors",
+        tmp_path / "prior" / "ema.safetensors",
+        home / "m",
+        101,
+        "m",
+        "x",
     )
     monkeypatch.setenv("ARPC_HOME", str(home))
     codec = ArpcCodec.load("m")

@@ -1,7 +1,7 @@
 """The ARPC codec: pixels -> tokenizer -> scales -> exact prior -> entropy coder -> container, and back.
 
-    encode:  pixels -> h -> tiles -> bits per scale -> one sealed stream per scale -> file
-    decode:  file -> bits of the scales that were sent -> prior fills the others -> z -> pixels
+encode:  pixels -> h -> tiles -> bits per scale -> one sealed stream per scale -> file
+decode:  file -> bits of the scales that were sent -> prior fills the others -> z -> pixels
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..container.varint import CutError, decode_varint, encode_varint
 from ..errors import FormatError, ModelError, UsageError
 from ..prior.context import PHASES
 from ..scales import Schedule, scale_schedule
-from ..tokenizer import STRIDE
+from ..tokenizer import STRIDE, channels_last
 from ..zoo.bundle import Bundle, load_bundle
 from .tiles import Tile, blend, tiles, windowed
 from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
@@ -64,7 +64,8 @@ class ArpcCodec:
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self.bundle, self.device = bundle, torch.device(device)
-        self.tokenizer = bundle.tokenizer.to(memory_format=torch.channels_last)
+        self.tokenizer = bundle.tokenizer
+        channels_last(self.tokenizer)
 
     @classmethod
     def load(cls, model: str | int = "tiny", device: str = "cpu") -> ArpcCodec:

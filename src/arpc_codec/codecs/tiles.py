@@ -62,9 +62,7 @@ def _ramp(length: int) -> Tensor:
     return torch.minimum(edge, edge.flip(0)).clamp(max=OVERLAP)
 
 
-def windowed(
-    run: Callable[[Tensor], Tensor], x: Tensor, grid: tuple[int, int], in_step: int, out_step: int
-) -> Tensor:
+def windowed(run: Callable[[Tensor], Tensor], x: Tensor, grid: tuple[int, int], in_step: int, out_step: int) -> Tensor:
     """`run` over windows of [1, C, H*in_step, W*in_step] with a halo -> [1, C', H*out_step, W*out_step]."""
     rows, cols = grid
     if rows <= WINDOW + HALO and cols <= WINDOW + HALO:

@@ -6,9 +6,11 @@ behind or in front of it, and the two logits of a bit become their difference.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..prior.attention import MAX_LOG_SCALE
@@ -42,13 +44,14 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
     if prior.config.scale_embed == "index+end":
         state["end"] = quantize_bias(trunk.end_embed.weight)
     shared = trunk.modulation(trunk.cond[None])
-    for i, block in enumerate(trunk.blocks):
+    for i, block in enumerate(trunk.stack):
         gain1, gain2, scale1, scale2, shift1, shift2 = (shared + block.ada_gss)[0]
+        inner, outer = cast(nn.Linear, block.ffn[0]), cast(nn.Linear, block.ffn[2])
         qkv_bias = torch.cat([block.sa.q_bias, torch.zeros_like(block.sa.q_bias), block.sa.v_bias])
         put_normed(f"blocks.{i}.qkv", block.sa.qkv.weight, qkv_bias, scale1, shift1)
         put(f"blocks.{i}.proj", block.sa.proj.weight * gain1[:, None], block.sa.proj.bias * gain1)
-        put_normed(f"blocks.{i}.fc1", block.ffn[0].weight, block.ffn[0].bias, scale2, shift2)
-        put(f"blocks.{i}.fc2", block.ffn[2].weight * gain2[:, None], block.ffn[2].bias * gain2)
+        put_normed(f"blocks.{i}.fc1", inner.weight, inner.bias, scale2, shift2)
+        put(f"blocks.{i}.fc2", outer.weight * gain2[:, None], outer.bias * gain2)
         state[f"blocks.{i}.temperature"] = quantize_bias(block.sa.log_scale.clamp(max=MAX_LOG_SCALE).exp())
     scale, shift = trunk.head_ada(F.silu(trunk.cond)).chunk(2)
     head = trunk.head.weight.unflatten(0, (-1, 2)), trunk.head.bias.unflatten(0, (-1, 2))

@@ -39,7 +39,7 @@ def quantize_bias(bias: Tensor) -> Tensor:
 class ExactLinear:
     """y = snap(W x + b) from integers. x: multiples of 2^-12 within +-128, at most 2^12 inputs.
 
-    A term is below 2^7 * 2^15 in units of 2^-12 * row unit, that is 2^34 for the integers; 2^12 of them stay below 2^53.
+    A term is below 2^7 * 2^15 in units of a weight, 2^34 in units of the product; 2^12 of them stay below 2^53.
     """
 
     def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:

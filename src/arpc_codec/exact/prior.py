@@ -1,7 +1,7 @@
 """The prior in exact arithmetic: what drives the entropy coder, and what fills the scales that were not sent.
 
-    z so far -> tokens of the next scale -> trunk (KV cache) -> logits, features
-    logits + features + neighbours coded so far -> integer probability of the next bit
+z so far -> tokens of the next scale -> trunk (KV cache) -> logits, features
+logits + features + neighbours coded so far -> integer probability of the next bit
 """
 
 from __future__ import annotations

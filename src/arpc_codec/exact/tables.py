@@ -1,4 +1,4 @@
-"""Integer tables of the functions that libraries may round differently. Built once at export and shipped in the weights."""
+"""Integer tables of functions that libraries may round differently; built at export and shipped in the weights."""
 
 from __future__ import annotations
 

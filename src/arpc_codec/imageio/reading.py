@@ -116,9 +116,10 @@ def _convert(image: Image.Image, keep_icc: bool) -> Picture:
         alpha_hw = None
     base, icc, more = _colours(base, icc, keep_icc)
     notes += more
-    samples = np.asarray(base)
+    # A copy: Pillow's own memory is read-only, and networks want an array they could write to.
+    samples = np.array(base)
     pixels = np.repeat(samples[..., None], 3, axis=2) if base.mode == "L" else samples
-    return Picture(np.ascontiguousarray(pixels), alpha_hw, base.mode == "L", icc, exif, xmp, tuple(notes))
+    return Picture(pixels, alpha_hw, base.mode == "L", icc, exif, xmp, tuple(notes))
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:

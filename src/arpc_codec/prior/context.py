@@ -29,9 +29,10 @@ def phase_mask(height: int, width: int, phase: int, device: torch.device | None 
 
 def known_codes(bits_bhwd: Tensor, phase: int, active: int) -> Tensor:
     """[B, d+1, h, w] float: +-1 for active bits of earlier phases, 0 elsewhere; the last channel marks known tokens."""
-    known = torch.zeros(bits_bhwd.shape[1:3], dtype=torch.bool, device=bits_bhwd.device)
+    height, width = bits_bhwd.shape[1:3]
+    known = torch.zeros(height, width, dtype=torch.bool, device=bits_bhwd.device)
     for earlier in range(phase):
-        known |= phase_mask(*known.shape, earlier, known.device)
+        known |= phase_mask(height, width, earlier, known.device)
     signs = bits_bhwd.permute(0, 3, 1, 2).float() * 2 - 1
     signs = signs * known
     signs[:, active:] = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,9 @@ class TokenizerConfig:
     decoder_depths: tuple[int, ...] = (1, 1, 2, 3)
     fill: float = 0.0
     learned_gains: bool = True
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TokenizerConfig:
+        """Config from parsed JSON. Raises TypeError for an unknown name."""
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**sizes)

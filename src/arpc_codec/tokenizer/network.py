@@ -105,3 +105,8 @@ class Tokenizer(nn.Module):
     def state(missing: int, filled: bool, batch: int = 1) -> Tensor:
         """Modulation index for a latent of which `missing` scales were not sent (and, if `filled`, were generated)."""
         return torch.full((batch,), min(missing, MISSING_STATES - 1) + (MISSING_STATES if filled and missing else 0))
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay a network's weights out channels-last, the fast order of convolutions on a CPU."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

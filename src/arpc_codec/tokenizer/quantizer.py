@@ -1,8 +1,8 @@
 """Multi-scale residual binary spherical quantizer with group masks (GM-BMSRQ, PAPERS 1.2; KEYS section 3).
 
-    h --(-z)--> residual --area--> sign --mask, gain--> code --bilinear--> (+) --> z
-                   ^                                                        |
-                   +----------------------- next scale ---------------------+
+h --(-z)--> residual --area--> sign --mask, gain--> code --bilinear--> (+) --> z
+               ^                                                        |
+               +----------------------- next scale ---------------------+
 """
 
 from __future__ import annotations

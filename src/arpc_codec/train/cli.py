@@ -40,8 +40,7 @@ def load_config(name: str) -> TrainingConfig:
     path = path if path.is_file() else Path(name)
     try:
         values: dict[str, Any] = json.loads(path.read_text())
-        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in values["tokenizer"].items()}
-        tokenizer, prior = TokenizerConfig(**sizes), PriorConfig(**values["prior"])
+        tokenizer, prior = TokenizerConfig.from_json(values["tokenizer"]), PriorConfig(**values["prior"])
         return TrainingConfig(tokenizer, prior, values["context"]["width"], values["context"]["hidden"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..prior.model import Prior
 from ..scales import scale_schedule
 from ..scales.resample import bilinear
-from ..tokenizer import STRIDE, Tokenizer
+from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import Photos, random_crop, to_tensor
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
@@ -27,7 +27,7 @@ class DecoderTraining:
     whole_share: float = 0.3
     filled_share: float = 0.75
     lr: float = 4e-4
-    losses: LossWeights = LossWeights()
+    losses: LossWeights = field(default_factory=LossWeights)
 
 
 @torch.no_grad()
@@ -65,8 +65,9 @@ def train_decoder(
 ) -> dict[str, Tensor]:
     """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer."""
     train, held = photos
-    criterion = ReconstructionLoss(metrics, setup.losses).to(memory_format=torch.channels_last)
-    tokenizer.to(memory_format=torch.channels_last)
+    criterion = ReconstructionLoss(metrics, setup.losses)
+    channels_last(criterion)
+    channels_last(tokenizer)
     tokenizer.encoder.requires_grad_(False)
     tokenizer.quantizer.requires_grad_(False)
     prior.requires_grad_(False).eval()

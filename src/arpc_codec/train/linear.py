@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer
@@ -21,7 +21,9 @@ AMPLITUDE = 0.45
 RIDGE = 1e-3
 
 
-def init_linear(model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = 256, gain_steps: int = 60) -> None:
+def init_linear(
+    model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = 256, gain_steps: int = 60
+) -> None:
     """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`."""
     rng = np.random.default_rng(0)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
@@ -35,7 +37,7 @@ def init_linear(model: Tokenizer, photos: Photos, *, pictures: int = 240, side: 
     weight = (vectors * scale).T
     with torch.no_grad():
         model.encoder.linear.weight.copy_(weight[:, :, None, None])
-        model.encoder.linear.bias.copy_(-weight @ mean)
+        model.encoder.linear.bias = nn.Parameter(-weight @ mean)
         h = model.encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
@@ -73,4 +75,4 @@ def _fit_decoder(model: Tokenizer, h: Tensor, patches_bchw: Tensor) -> None:
     gram += RIDGE * gram.diagonal().mean() * torch.eye(size, dtype=torch.float64)
     solution = torch.linalg.solve(gram, cross).float().T
     model.decoder.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
-    model.decoder.linear.bias.copy_(solution[:, -1])
+    model.decoder.linear.bias = nn.Parameter(solution[:, -1].clone())

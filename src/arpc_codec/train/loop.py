@@ -96,7 +96,10 @@ def run(
             sums.setdefault(name, []).append(value)
         done = spent >= budget
         if index % config.log_every == 0 or done:
-            _log(folder, {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}})
+            _log(
+                folder,
+                {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}},
+            )
             sums = {}
         if now - saved > config.save_minutes * 60 or done:
             _save(folder, module, optimiser, ema, index, spent, config)
@@ -133,17 +136,23 @@ def _with_weights(module: nn.Module, state: dict[str, Tensor], call: Callable[[n
 
 def _log(folder: Path, values: dict[str, float]) -> None:
     with (folder / "log.jsonl").open("a") as handle:
-        handle.write(json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n")
+        handle.write(
+            json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n"
+        )
 
 
 def _save(
-    folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema, index: int, spent: float, config: LoopConfig
+    folder: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    ema: Ema,
+    index: int,
+    spent: float,
+    config: LoopConfig,
 ) -> None:
     """All parts under temporary names first, so that a kill leaves the previous checkpoint whole."""
     moments = {
-        f"{i}.{name}": value
-        for i, state in optimiser.state_dict()["state"].items()
-        for name, value in state.items()
+        f"{i}.{name}": value for i, state in optimiser.state_dict()["state"].items() for name, value in state.items()
     }
     parts = {"weights": dict(module.state_dict()), "ema": ema.state, "optimiser": moments}
     for name, tensors in parts.items():

@@ -1,6 +1,6 @@
 """Reconstruction loss: pixels at two resolutions and three perceptual networks seen through random views.
 
-One network alone is fooled: its blind spots fill with grids. Several networks under random shifts and reductions are not.
+One network alone is fooled: its blind spots fill with grids. Several under random shifts and reductions are not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class ReconstructionLoss(nn.Module):
         self.weights = weights
         self.alex, self.squeeze, self.vgg = LPIPS("alex", metrics), LPIPS("squeeze", metrics), VGGFeatures(metrics)
 
-    def forward(self, x_hat: Tensor, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, float]]:
+    def forward(
+        self, x_hat: Tensor, x: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
         """Scalar loss and its terms for [B, 3, H, W] batches in [-1, 1]."""
         w = self.weights
         l1 = (x_hat - x).abs().mean()

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from ..prior.model import Prior
 from ..scales import Schedule, scale_schedule
 from ..scales.resample import bilinear
-from ..tokenizer import STRIDE, Tokenizer
+from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import Photos, random_crop, to_tensor
 from .loop import LoopConfig, Metrics, run
 
 
 @dataclass(frozen=True)
 class PriorTraining:
-    """crops: (height, width, batch, share of steps). flips: bitwise self-correction, share of steps and highest rate."""
+    """crops: (height, width, batch, share of steps). flip_*: bitwise self-correction, share of steps and its rates."""
 
     crops: tuple[tuple[int, int, int, float], ...] = (
         (256, 256, 8, 0.25),
@@ -34,7 +34,9 @@ class PriorTraining:
 
 
 @torch.no_grad()
-def tokenize(tokenizer: Tokenizer, x: Tensor, flip: list[float] | None = None) -> tuple[Schedule, list[Tensor], list[Tensor]]:
+def tokenize(
+    tokenizer: Tokenizer, x: Tensor, flip: list[float] | None = None
+) -> tuple[Schedule, list[Tensor], list[Tensor]]:
     """(schedule, bits per scale [B, h, w, d], trunk inputs of scales 1.. [B, h*w, d]) of a batch of pictures."""
     h = tokenizer.encoder(x).float().contiguous()
     schedule = scale_schedule(h.shape[-2], h.shape[-1])
@@ -64,12 +66,18 @@ def scale_losses(
 
 
 def train_prior(
-    prior: Prior, tokenizer: Tokenizer, photos: tuple[Photos, Photos], folder: Path, minutes: float, setup: PriorTraining
+    prior: Prior,
+    tokenizer: Tokenizer,
+    photos: tuple[Photos, Photos],
+    folder: Path,
+    minutes: float,
+    setup: PriorTraining,
 ) -> dict[str, Tensor]:
     """Train within `minutes`; returns the averaged weights. The tokenizer is frozen."""
     train, held = photos
-    tokenizer.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-    prior.context.to(memory_format=torch.channels_last)
+    tokenizer.requires_grad_(False).eval()
+    channels_last(tokenizer)
+    channels_last(prior.context)
     pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
     shares = np.array([share for *_, share in setup.crops])
 
@@ -89,7 +97,10 @@ def train_prior(
         weights = weights / weights.sum()
         coded, alone = (weights * torch.stack(full)).sum(), (weights * torch.stack(trunk)).sum()
         name = f"bits_{height}x{width}" + ("_flip" if flip else "")
-        return coded + setup.trunk_weight * alone, {name: coded.item() / np.log(2), name + "_trunk": alone.item() / np.log(2)}
+        return coded + setup.trunk_weight * alone, {
+            name: coded.item() / np.log(2),
+            name + "_trunk": alone.item() / np.log(2),
+        }
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, weight_decay=0.02, clip=1.0)
     return run(prior, step, folder, config, validate=lambda m: validate(m, tokenizer, held)).state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..scales import scale_schedule
-from ..tokenizer import STRIDE, Tokenizer
+from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import Photos, random_crop, to_tensor
 from .linear import init_linear
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
-
 
 # The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
 # changes the decoder must learn again.
@@ -35,7 +34,7 @@ class TokenizerTraining:
     prefix_share: float = 0.5
     commitment: float = 0.5
     lr: float = 8e-4
-    losses: LossWeights = LossWeights()
+    losses: LossWeights = field(default_factory=LossWeights)
 
 
 def forward_prefix(model: Tokenizer, x: Tensor, sent: int | None) -> tuple[Tensor, Tensor]:
@@ -53,14 +52,20 @@ def forward_prefix(model: Tokenizer, x: Tensor, sent: int | None) -> tuple[Tenso
 
 
 def train_tokenizer(
-    model: Tokenizer, photos: tuple[Photos, Photos], metrics: Path, folder: Path, minutes: float, setup: TokenizerTraining
+    model: Tokenizer,
+    photos: tuple[Photos, Photos],
+    metrics: Path,
+    folder: Path,
+    minutes: float,
+    setup: TokenizerTraining,
 ) -> dict[str, Tensor]:
     """Train within `minutes`; returns the averaged weights."""
     train, held = photos
-    criterion = ReconstructionLoss(metrics, setup.losses).to(memory_format=torch.channels_last)
+    criterion = ReconstructionLoss(metrics, setup.losses)
+    channels_last(criterion)
     if not (folder / "state.json").is_file():
         init_linear(model, train.at_least(256))
-    model.to(memory_format=torch.channels_last)
+    channels_last(model)
     pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
     shares = np.array([share for *_, share in setup.crops])
 
@@ -100,4 +105,3 @@ def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, coun
         names = ("psnr", "alex", "squeeze")
         result |= {f"val_{n}_missing{missing}": float(v) for n, v in zip(names, sums / len(chosen), strict=True)}
     return result
-

@@ -76,7 +76,7 @@ def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -
         sizes = {"tokenizer": values["tokenizer"], "prior": values["prior"]}
         if check and fingerprint(sizes, _joined(half, integers)) != entry.fingerprint:
             raise ModelError(f"model '{entry.name}': weights do not match their fingerprint")
-        config = TokenizerConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values["tokenizer"].items()})
+        config = TokenizerConfig.from_json(values["tokenizer"])
         with torch.device("meta"):
             tokenizer = Tokenizer(config)
         tokenizer.load_state_dict({k: v.float() for k, v in half.items()}, assign=True)

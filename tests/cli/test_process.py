@@ -1,0 +1,194 @@
+"""What only a real process shows: start-up time, imports, pipes, terminals, files that are none."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from arpc_codec.cli.common import write_bytes
+from arpc_codec.container import Codec, Container, Header, write
+from arpc_codec.errors import ArpcError
+
+ARPC = [sys.executable, "-m", "arpc_codec.cli"]
+CODED = write(Container(Header(Codec.ARPC, 1, 768, 512, 3), (b"a", b"bb", b"c" * 30)))
+HEAVY = ("torch", "numpy", "PIL", "rich", "safetensors", "constriction")
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX terminals, pipes and links")
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> Path:
+    path = tmp_path / "x.arpc"
+    path.write_bytes(CODED)
+    return path
+
+
+def run(*args: str | Path, **options: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*ARPC, *map(str, args)], capture_output=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.parametrize("command", [["info"], ["truncate", "-o", "-", "-k", "1"], ["--help"], ["encode", "--help"]])
+def test_light_commands_import_nothing_heavy(coded: Path, command: list[str]) -> None:
+    words = [*command, *([str(coded)] if command[0] in ("info", "truncate") else [])]
+    code = (
+        "import sys\nfrom arpc_codec.cli.main import main\n"
+        f"try:\n    main({words!r}, prog_name='arpc')\n"
+        f"finally:\n    print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[-1] == b"[]"
+
+
+def test_the_package_imports_nothing_heavy() -> None:
+    code = f"import sys, arpc_codec, arpc_codec.container; print([n for n in {HEAVY!r} if n in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    assert result.stdout.strip() == b"[]"
+
+
+def test_info_answers_in_a_fifth_of_a_second(coded: Path) -> None:
+    spent = []
+    for _ in range(8):
+        start = time.perf_counter()
+        assert run("info", coded).returncode == 0
+        spent.append(time.perf_counter() - start)
+        # The best of a few, since other processes may be busy.
+        if min(spent) < 0.2:
+            return
+    pytest.fail(f"arpc info took {min(spent):.2f} s at best")
+
+
+def test_pipes_between_commands(coded: Path) -> None:
+    first = subprocess.Popen([*ARPC, "truncate", str(coded), "-o", "-", "-k", "2"], stdout=subprocess.PIPE)
+    second = run("info", "-", "--json", stdin=first.stdout)
+    assert first.wait() == second.returncode == 0
+    assert b'"scales_declared": 2' in second.stdout
+
+
+@posix
+def test_a_reader_that_leaves_is_no_noise(tmp_path: Path) -> None:
+    for args in (["truncate", "-", "-o", "-", "-k", "1"], ["info", "-", "-v"]):
+        data = write(Container(Header(Codec.ARPC, 1, 768, 512, 1), (bytes(1 << 20),)))
+        process = subprocess.Popen(
+            [*ARPC, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.write(data)
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+        process.stderr.close()
+
+
+@posix
+def test_binary_data_goes_to_a_terminal_only_when_asked(coded: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom arpc_codec.cli.common import Outputs\n"
+        "out = Outputs(sys.argv[1] or None, None)\nout.write(b'data', out.target('-', '.png'))\n"
+    )
+    for asked, expected in (("-", 0), ("", 1)):
+        master, slave = pty.openpty()
+        result = subprocess.run(
+            [sys.executable, "-c", code, asked], stdout=slave, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+        os.close(slave)
+        os.close(master)
+        assert result.returncode == expected
+        assert (b"will not write binary data to a terminal" in result.stderr) == bool(expected)
+
+
+@posix
+def test_progress_on_a_terminal_respects_quiet(coded: Path) -> None:
+    pty = pytest.importorskip("pty")
+    for flag, speaks in (("-v", True), ("-q", False)):
+        master, slave = pty.openpty()
+        words = [*ARPC, "truncate", str(coded), "-o", os.devnull, "-k", "1", flag]
+        assert subprocess.run(words, stderr=slave, timeout=60, check=False).returncode == 0
+        os.close(slave)
+        seen = b""
+        try:
+            while part := os.read(master, 4096):
+                seen += part
+        except OSError:
+            pass
+        os.close(master)
+        assert (b"1 of 3 scales" in seen) == speaks
+        assert bool(seen) == speaks
+
+
+def test_no_traceback_but_on_request(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    result = run("info", missing)
+    assert result.stderr.decode().strip() == f"arpc: {missing}: No such file or directory"
+    result = run("info", missing, env={**os.environ, "ARPC_DEBUG": "1"})
+    assert b"Traceback" in result.stderr
+    assert result.returncode == 1
+
+
+def test_names_and_captions_in_any_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "bäd 图.arpc"
+    path.write_bytes(write(Container(Header(Codec.ARPC, 1, 8, 8, 1, caption="图 \x1b]0;x\x07"), (b"a",))))
+    result = run("info", path, env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert result.returncode == 0
+    assert b"\x1b" not in result.stdout
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a"
+    write_bytes(b"1", target, force=False)
+    with pytest.raises(ArpcError, match="exists"):
+        write_bytes(b"2", target, force=False)
+    write_bytes(b"3", target, force=True)
+    assert target.read_bytes() == b"3"
+
+    def fail(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="space"):
+        write_bytes(b"4", target, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert target.read_bytes() == b"3"
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a"
+    real = os.link
+
+    def race(source: object, path: object) -> None:
+        target.write_bytes(b"other")
+        real(source, path)
+
+    monkeypatch.setattr(os, "link", race)
+    with pytest.raises(ArpcError, match="exists"):
+        write_bytes(b"mine", target, force=False)
+    assert target.read_bytes() == b"other"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_link(*_args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    write_bytes(b"1", tmp_path / "a", force=False)
+    with pytest.raises(ArpcError, match="exists"):
+        write_bytes(b"2", tmp_path / "a", force=False)
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+@posix
+def test_devices_and_links_are_written_through(tmp_path: Path) -> None:
+    write_bytes(b"x", "/dev/null", force=False)
+    assert not Path("/dev/null").is_file()
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_bytes(b"new", tmp_path / "link", force=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"

@@ -1,0 +1,77 @@
+"""Cut and corrupted files: a picture or one clear error, never anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.container import read
+from arpc_codec.errors import ArpcError, FormatError
+
+# What a corrupted header may claim here; the command line's default is 2^28.
+MAX_PIXELS = 1 << 18
+
+Picture = Callable[..., np.ndarray]
+
+
+def corrupt(data: bytes, rng: np.random.Generator) -> bytes:
+    """One of: flipped bits, replaced bytes, a removed, repeated or inserted piece."""
+    damaged = bytearray(data)
+    kind = int(rng.integers(5))
+    at = int(rng.integers(len(damaged)))
+    size = int(rng.integers(1, 9))
+    if kind == 0:
+        for _ in range(size):
+            damaged[int(rng.integers(len(damaged)))] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        damaged[at : at + size] = rng.bytes(len(damaged[at : at + size]))
+    elif kind == 2:
+        del damaged[at : at + size]
+    elif kind == 3:
+        damaged[at:at] = damaged[at : at + size]
+    else:
+        damaged[at:at] = rng.bytes(size)
+    return bytes(damaged)
+
+
+def survives(codec: ArpcCodec, data: bytes) -> bool:
+    """True when the file gives a picture of the size it claims, False when it is refused."""
+    try:
+        container = read(data, max_pixels=MAX_PIXELS)
+        pixels = codec.decode(container, fill="none").pixels
+    except ArpcError:
+        return False
+    assert pixels.shape == (container.header.height, container.header.width, 3)
+    return True
+
+
+def test_every_prefix_decodes_or_is_refused(micro: ArpcCodec, picture: Picture) -> None:
+    data = micro.encode(picture(48, 64), caption="x").data
+    first = next(n for n in range(len(data)) if survives(micro, data[:n]))
+    for length in range(len(data)):
+        try:
+            container = read(data[:length])
+        except FormatError:
+            assert length < first
+            continue
+        assert container.truncated
+        assert survives(micro, data[:length]) == (length >= first)
+
+
+def run_corruptions(codec: ArpcCodec, data: bytes, count: int, seed: int) -> int:
+    rng = np.random.default_rng(seed)
+    return sum(survives(codec, corrupt(data, rng)) for _ in range(count))
+
+
+def test_corruptions_are_survived_or_refused(micro: ArpcCodec, picture: Picture) -> None:
+    data = micro.encode(picture(48, 64)).data
+    assert 0 < run_corruptions(micro, data, 300, 0) < 300
+
+
+@pytest.mark.slow
+def test_ten_thousand_corruptions(micro: ArpcCodec, picture: Picture) -> None:
+    data = micro.encode(picture(64, 96), caption="a caption").data
+    assert 0 < run_corruptions(micro, data, 10_000, 1) < 10_000
