@@ -17,6 +17,7 @@ from arpc_codec import loading
 from arpc_codec.cli.main import main
 from arpc_codec.container import Codec, Colour, Container, Header, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
+from arpc_codec.zoo import registry
 
 TOTAL = 6
 CHECKED = 3
@@ -102,6 +103,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
     module = ModuleType("arpc_codec.codecs.arpc")
     module.ArpcCodec = StandIn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "arpc_codec.codecs.arpc", module)
+    monkeypatch.setattr(registry, "find", StandIn.load)
     StandIn.calls.clear()
     loading._load.cache_clear()
     yield StandIn

@@ -151,8 +151,10 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="space"):
+    with pytest.raises(ArpcError, match=r"cannot write .*: No space left on device"):
         write_bytes(b"4", target, force=True)
+    with pytest.raises(ArpcError, match="there is no folder"):
+        write_bytes(b"4", tmp_path / "nowhere" / "a", force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert target.read_bytes() == b"3"
 

@@ -29,7 +29,7 @@ def test_every_size_comes_back(micro: ArpcCodec, picture: Picture, size: tuple[i
 
 def test_decoder_gets_the_tokens_that_were_encoded(micro: ArpcCodec, picture: Picture) -> None:
     pixels = picture(160, 128)
-    h = micro._analyse(pixels)
+    h = micro.analyse(pixels)
     schedule = scale_schedule(*h.shape[-2:])
     expected = micro.tokenizer.quantizer(h, schedule).prefixes[-1]
     z = micro._latent(read(micro.encode(pixels).data), len(schedule), "none", 0)
@@ -152,10 +152,10 @@ def test_large_picture_is_tiled_and_whole(micro: ArpcCodec, picture: Picture) ->
 
 def test_windows_equal_one_pass(micro: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = picture(256, 640)
-    whole = micro._analyse(pixels)
+    whole = micro.analyse(pixels)
     monkeypatch.setattr("arpc_codec.codecs.tiles.WINDOW", 8)
     monkeypatch.setattr("arpc_codec.codecs.tiles.HALO", 8)
-    assert np.allclose(micro._analyse(pixels).numpy(), whole.numpy(), atol=1e-5)
+    assert np.allclose(micro.analyse(pixels).numpy(), whole.numpy(), atol=1e-5)
     assert HALO >= 8
 
 

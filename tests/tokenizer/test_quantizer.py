@@ -84,6 +84,7 @@ def test_networks_keep_shapes_and_know_missing_scales() -> None:
     )
     model = Tokenizer(config)
     torch.nn.init.normal_(model.decoder.modulation.weight)
+    torch.nn.init.normal_(model.decoder.out.weight)
     h = model.encoder(torch.zeros(1, 3, 48, 80))
     assert h.shape == (1, 16, 3, 5)
     pictures = [

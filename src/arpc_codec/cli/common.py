@@ -144,7 +144,8 @@ def read_bytes(name: str) -> bytes:
 def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool = True) -> None:
     """Write a whole file or nothing (a temporary file in the same folder, then renamed), or stdout for `-`.
 
-    ArpcError when the file exists and `force` is off, or when stdout is a terminal and `terminal` is off.
+    ArpcError when it cannot be written, when it exists and `force` is off, or when stdout is a terminal and
+    `terminal` is off.
     """
     if target == STDIO:
         if not terminal and sys.stdout.isatty():
@@ -153,6 +154,16 @@ def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool 
         sys.stdout.buffer.flush()
         return
     path = Path(os.path.realpath(target))
+    try:
+        _write_file(data, path, force)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = f"there is no folder {path.parent}" if not path.parent.is_dir() else error.strerror or str(error)
+        raise ArpcError(f"cannot write {target}: {reason}") from error
+
+
+def _write_file(data: bytes, path: Path, force: bool) -> None:
     if path.exists() and not path.is_file():
         # A device or a named pipe: nothing to replace.
         with path.open("wb") as stream:

@@ -67,10 +67,12 @@ def encode(
 
     from arpc_codec.imageio import apply_alpha, check_alpha, check_keep, read, to_chunks
     from arpc_codec.loading import load
+    from arpc_codec.zoo.registry import find
 
     check_keep(kept)
     check_alpha(alpha)
-    loaded = load(model, device)
+    # Said once, before any picture is read; loading waits for the first that can be.
+    find(model)
 
     def work(name: str) -> int:
         target = outputs.target(name, ".arpc")
@@ -82,7 +84,7 @@ def encode(
         picture = apply_alpha(source, alpha)
         chunks, more = to_chunks(picture, kept)
         height, width = picture.pixels.shape[:2]
-        encoded = loaded.encode(
+        encoded = load(model, device).encode(
             picture.pixels,
             scales=scales,
             target_bytes=rate_bytes(height, width, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp),

@@ -93,7 +93,7 @@ class ArpcCodec:
             raise UsageError(f"pixels must be uint8 [H, W, 3], not {pixels_hw3.dtype} {list(pixels_hw3.shape)}")
         if scales is not None and scales < 1:
             raise UsageError(f"at least one scale must be sent, not {scales}")
-        h = self._analyse(pixels_hw3)
+        h = self.analyse(pixels_hw3)
         layout = tiles(h.shape[-2], h.shape[-1])
         total = len(scale_schedule(layout[0].height, layout[0].width))
         notes = []
@@ -117,7 +117,7 @@ class ArpcCodec:
             container = self._fit(container, coded, target_bytes)
         return Encoded(write(container), container.header.scales, total, tuple(notes))
 
-    def _analyse(self, pixels_hw3: np.ndarray) -> Tensor:
+    def analyse(self, pixels_hw3: np.ndarray) -> Tensor:
         """h [1, C, rows, cols] of a picture whose right and bottom edges are repeated to a multiple of 16."""
         height, width = pixels_hw3.shape[:2]
         rows, cols = -(-height // STRIDE), -(-width // STRIDE)

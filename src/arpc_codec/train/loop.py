@@ -28,6 +28,7 @@ class LoopConfig:
     weight_decay: float = 0.0
     beta2: float = 0.98
     clip: float = 1.0
+    muon: str = ""
     ema_half_life: float = 150.0
     log_every: int = 20
     save_minutes: float = 2.0
@@ -62,16 +63,17 @@ def run(
 ) -> Ema:
     """Train `module` until the minutes are spent; `step(index, progress)` returns the loss and what to log.
 
-    Writes to `folder`: log.jsonl, checkpoint.pt's safetensors parts (weights, ema, optimiser) and state.json.
-    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them.
+    Writes to `folder`: log.jsonl, state.json and safetensors of the weights, their average and the optimiser.
+    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. `config.muon` names
+    a prefix whose matrices are trained with Muon (where this torch has it).
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
     groups = _groups(module, config, rates or {})
     trained = [p for group in groups for p in group["params"]]
-    optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2))
+    optimisers = _optimisers(groups, config)
     ema = Ema(module, config.ema_half_life)
-    index, spent = _resume(folder, module, optimiser, ema)
+    index, spent = _resume(folder, module, optimisers, ema)
     torch.manual_seed(config.seed + index)
     budget = config.minutes * 60
     last = saved = time.monotonic()
@@ -80,14 +82,16 @@ def run(
         progress = spent / budget
         rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group["rate"]
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["rate"]
         loss, metrics = step(index, progress)
-        optimiser.zero_grad(set_to_none=True)
+        module.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
         if torch.isfinite(norm):  # one bad batch must not cost the run
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             ema.update(module)
         index += 1
         now = time.monotonic()
@@ -102,7 +106,7 @@ def run(
             )
             sums = {}
         if now - saved > config.save_minutes * 60 or done:
-            _save(folder, module, optimiser, ema, index, spent, config)
+            _save(folder, module, optimisers, ema, index, spent, config)
             saved = now
             if validate is not None:
                 _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
@@ -111,14 +115,30 @@ def run(
 
 
 def _groups(module: nn.Module, config: LoopConfig, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Optimiser groups by rate and weight decay; parameters of rate 0 or without gradient are left out."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    """Optimiser groups by rate and kind; parameters of rate 0 or without gradient are left out."""
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         rate = next((value for prefix, value in rates.items() if name.startswith(prefix)), 1.0)
         if rate and parameter.requires_grad:
-            decay = config.weight_decay if parameter.ndim >= 2 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": p, "rate": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
+            # Gains and shifts are stored as matrices too, but are not linear maps.
+            muon = (
+                bool(config.muon) and name.startswith(config.muon) and name.endswith("weight") and parameter.ndim == 2
+            )
+            groups.setdefault((rate, parameter.ndim >= 2, muon), []).append(parameter)
+    return [
+        {"params": p, "rate": rate, "weight_decay": config.weight_decay if decay else 0.0, "muon": muon}
+        for (rate, decay, muon), p in groups.items()
+    ]
+
+
+def _optimisers(groups: list[dict[str, Any]], config: LoopConfig) -> list[torch.optim.Optimizer]:
+    has_muon = hasattr(torch.optim, "Muon")
+    hidden = [group for group in groups if group["muon"] and has_muon]
+    others = [group for group in groups if not (group["muon"] and has_muon)]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=config.lr, betas=(0.9, config.beta2))]
+    if hidden:
+        optimisers.append(torch.optim.Muon(hidden, lr=config.lr, adjust_lr_fn="match_rms_adamw"))
+    return optimisers
 
 
 @torch.no_grad()
@@ -144,7 +164,7 @@ def _log(folder: Path, values: dict[str, float]) -> None:
 def _save(
     folder: Path,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimisers: list[torch.optim.Optimizer],
     ema: Ema,
     index: int,
     spent: float,
@@ -152,7 +172,10 @@ def _save(
 ) -> None:
     """All parts under temporary names first, so that a kill leaves the previous checkpoint whole."""
     moments = {
-        f"{i}.{name}": value for i, state in optimiser.state_dict()["state"].items() for name, value in state.items()
+        f"{n}.{i}.{name}": value
+        for n, optimiser in enumerate(optimisers)
+        for i, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
     }
     parts = {"weights": dict(module.state_dict()), "ema": ema.state, "optimiser": moments}
     for name, tensors in parts.items():
@@ -164,16 +187,17 @@ def _save(
     os.replace(folder / "state.tmp", folder / "state.json")
 
 
-def _resume(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, ema: Ema) -> tuple[int, float]:
+def _resume(folder: Path, module: nn.Module, optimisers: list[torch.optim.Optimizer], ema: Ema) -> tuple[int, float]:
     if not (folder / "state.json").is_file():
         return 0, 0.0
     state = json.loads((folder / "state.json").read_text())
     module.load_state_dict(load_file(folder / "weights.safetensors"))
     ema.state = load_file(folder / "ema.safetensors")
     ema.updates = state["ema_updates"]
-    moments: dict[int, dict[str, Tensor]] = {}
+    moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]
     for key, value in load_file(folder / "optimiser.safetensors").items():
-        i, _, name = key.partition(".")
-        moments.setdefault(int(i), {})[name] = value
-    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        n, i, name = key.split(".")
+        moments[int(n)].setdefault(int(i), {})[name] = value
+    for optimiser, moment in zip(optimisers, moments, strict=True):
+        optimiser.load_state_dict({"state": moment, "param_groups": optimiser.state_dict()["param_groups"]})
     return state["step"], state["spent_seconds"]

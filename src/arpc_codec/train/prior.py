@@ -102,7 +102,7 @@ def train_prior(
             name + "_trunk": alone.item() / np.log(2),
         }
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, weight_decay=0.02, clip=1.0)
+    config = LoopConfig(minutes=minutes, lr=setup.lr, weight_decay=0.02, muon="trunk.blocks", save_minutes=4.0)
     return run(prior, step, folder, config, validate=lambda m: validate(m, tokenizer, held)).state
 
 

@@ -32,7 +32,7 @@ class TokenizerTraining:
         (512, 384, 1, 0.1),
     )
     prefix_share: float = 0.5
-    commitment: float = 0.5
+    commitment: float = 2.0
     lr: float = 8e-4
     losses: LossWeights = field(default_factory=LossWeights)
 

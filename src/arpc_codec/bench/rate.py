@@ -1,0 +1,68 @@
+"""`python -m arpc_codec.bench.rate DIR`: coded against raw active bits per scale, with and without context head."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from ..codecs.arpc import ArpcCodec
+from ..codecs.tokens import Walk, encode_scales
+from ..entropy import bits_cost
+from ..imageio import read
+from ..scales import raw_bits, scale_schedule
+from .run import pictures
+
+
+@torch.inference_mode()
+def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
+    """[K, 4] of one untiled picture: raw bits, bits of the sealed stream, ideal bits, ideal bits of the trunk alone."""
+    h = codec.analyse(pixels_hw3)
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    quantizer = codec.tokenizer.quantizer
+    bits = [b[0] for b in quantizer(h, schedule).bits]
+    coded = encode_scales(Walk(codec.bundle.prior, quantizer, schedule), bits)
+    trunk_walk = Walk(codec.bundle.prior, quantizer, schedule)
+    rows = []
+    for scale, raw in zip(coded, raw_bits(schedule, quantizer.channels), strict=True):
+        ideal = sum(bits_cost(b, c) for phase in scale.phases for b, c in phase)
+        trunk, _ = trunk_walk.predict()
+        active = trunk_walk.active[scale.scale]
+        counts = codec.bundle.prior.counts(trunk[..., :active]).flatten().cpu().numpy()
+        alone = bits_cost(scale.bits_hwd[..., :active].flatten().to(torch.int32).cpu().numpy(), counts)
+        trunk_walk.advance(trunk_walk.code(scale.bits_hwd))
+        rows.append((raw, 8 * len(scale.segment(codec.bundle.fingerprint)), ideal, alone))
+    return np.array(rows, dtype=float)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default="tiny", show_default=True)
+@click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Also write the sums here.")
+def main(folder: Path, model: str, target: Path | None) -> None:
+    """Print the table for pictures that share one schedule (others are counted with those of as many scales)."""
+    codec = ArpcCodec.load(model)
+    sums: dict[int, np.ndarray] = {}
+    files = pictures(folder)
+    for path in track(files, console=Console(stderr=True), description="coding"):
+        rows = rate_per_scale(codec, read(path).pixels)
+        sums[len(rows)] = sums.get(len(rows), np.zeros_like(rows)) + rows
+    for total, rows in sorted(sums.items()):
+        click.echo(f"{total} scales\n")
+        click.echo("| scale | raw bits | sealed / raw | ideal / raw | trunk alone / raw | up to here: sealed / raw |")
+        click.echo("|---|---|---|---|---|---|")
+        running = np.cumsum(rows, 0)
+        for i, (raw, sealed, ideal, alone) in enumerate(rows):
+            share = f"{sealed / raw:.3f} | {ideal / raw:.3f} | {alone / raw:.3f}"
+            click.echo(f"| {i + 1} | {raw / len(files):.0f} | {share} | {running[i, 1] / running[i, 0]:.3f} |")
+    if target is not None:
+        target.write_text(json.dumps({str(k): v.tolist() for k, v in sums.items()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
