@@ -32,7 +32,7 @@ def test_decoder_gets_the_tokens_that_were_encoded(micro: ArpcCodec, picture: Pi
     h = micro.analyse(pixels)
     schedule = scale_schedule(*h.shape[-2:])
     expected = micro.tokenizer.quantizer(h, schedule).prefixes[-1]
-    z = micro._latent(read(micro.encode(pixels).data), len(schedule), "none", 0)
+    z = micro.latent(read(micro.encode(pixels).data), len(schedule), "none", 0)
     assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
 
 

@@ -152,9 +152,8 @@ def test_from_photos_to_files(
     monkeypatch.setattr(cli, "PriorTraining", lambda: PriorTraining(crops=SMALL))
     monkeypatch.setattr(cli, "DecoderTraining", lambda: DecoderTraining(crops=SMALL))
     init = {"pictures": 16, "side": 96, "gain_steps": 5}
-    monkeypatch.setattr(
-        "arpc_codec.train.tokenizer.init_linear", lambda model, photos: init_linear(model, load_photos(data)[0], **init)
-    )
+    monkeypatch.setattr(cli, "LINEAR_SIDE", 96)
+    monkeypatch.setattr(cli, "init_linear", lambda model, photos: init_linear(model, photos, **init))
     cli.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05)
     weights = tmp_path / "tokenizer" / "ema.safetensors"
     cli.run_prior(config, data, weights, tmp_path / "prior", 0.15)

@@ -29,6 +29,7 @@ _metrics = click.option(
     help="Weights of the loss networks (or ARPC_METRICS).",
 )
 _tokenizer = click.option("--tokenizer", type=_WEIGHTS, required=True, metavar="FILE", help="Trained tokenizer.")
+_init = click.option("--init", type=_WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
 _prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
 
 
@@ -40,22 +41,24 @@ def train() -> None:
 @train.command()
 @_run
 @_metrics
-def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path) -> int:
+@_init
+def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None) -> int:
     """Train a tokenizer; its weights are OUT/ema.safetensors."""
     from arpc_codec.train.cli import run_tokenizer
 
-    run_tokenizer(config=config, data=data, metrics=metrics, out=out, minutes=minutes)
+    run_tokenizer(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init)
     return 0
 
 
 @train.command()
 @_run
 @_tokenizer
-def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path) -> int:
+@_init
+def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path, init: Path | None) -> int:
     """Train a prior on the tokens of a tokenizer."""
     from arpc_codec.train.cli import run_prior
 
-    run_prior(config=config, data=data, tokenizer=tokenizer, out=out, minutes=minutes)
+    run_prior(config=config, data=data, tokenizer=tokenizer, out=out, minutes=minutes, init=init)
     return 0
 
 

@@ -180,7 +180,7 @@ class ArpcCodec:
         damaged: set[int] = set()
         while used:
             try:
-                z = self._latent(container, used, fill, seed)
+                z = self.latent(container, used, fill, seed)
                 return self._synthesise(container, z, used, total, tuple(sorted(damaged)), fill)
             except DamagedScale as error:
                 # Every tile must stop at the same scale, as in a shorter file.
@@ -233,7 +233,7 @@ class ArpcCodec:
     def _layout(container: Container) -> list[Tile]:
         return tiles(-(-container.header.height // STRIDE), -(-container.header.width // STRIDE))
 
-    def _latent(self, container: Container, used: int, fill: str, seed: int) -> Tensor:
+    def latent(self, container: Container, used: int, fill: str, seed: int) -> Tensor:
         """z [1, C, rows, cols] float32 on the CPU. Raises DamagedScale."""
         layout = self._layout(container)
 

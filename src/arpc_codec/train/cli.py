@@ -18,6 +18,8 @@ from ..tokenizer import Tokenizer, TokenizerConfig
 from ..zoo.bundle import save_bundle
 from .data import Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
+from .linear import SIDE as LINEAR_SIDE
+from .linear import init_linear
 from .prior import PriorTraining, train_prior
 from .tokenizer import TokenizerTraining, train_tokenizer
 
@@ -47,18 +49,30 @@ def load_config(name: str) -> TrainingConfig:
         raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
 
 
-def run_tokenizer(config: str, data: Path, metrics: Path, out: Path, minutes: float) -> None:
-    """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors."""
-    torch.manual_seed(0)
-    model = Tokenizer(load_config(config).tokenizer)
-    train_tokenizer(model, _photos(data), metrics, out, minutes, TokenizerTraining())
+def run_tokenizer(config: str, data: Path, metrics: Path, out: Path, minutes: float, init: Path | None = None) -> None:
+    """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-
-def run_prior(config: str, data: Path, tokenizer: Path, out: Path, minutes: float) -> None:
-    """Train a prior on the tokens of the tokenizer weights in file `tokenizer`."""
+    `init`: weights to start from instead of the linear codec.
+    """
     sizes = load_config(config)
     torch.manual_seed(0)
-    prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+    photos = _photos(data)
+    if init is not None:
+        model = _tokenizer(sizes, init)
+    else:
+        model = Tokenizer(sizes.tokenizer)
+        init_linear(model, photos[0].at_least(LINEAR_SIDE))
+    train_tokenizer(model, photos, metrics, out, minutes, TokenizerTraining())
+
+
+def run_prior(config: str, data: Path, tokenizer: Path, out: Path, minutes: float, init: Path | None = None) -> None:
+    """Train a prior on the tokens of the tokenizer weights in file `tokenizer`; `init`: weights to start from."""
+    sizes = load_config(config)
+    torch.manual_seed(0)
+    if init is not None:
+        prior = _prior(sizes, init)
+    else:
+        prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     train_prior(prior, _tokenizer(sizes, tokenizer), _photos(data), out, minutes, PriorTraining())
 
 
@@ -99,6 +113,6 @@ def _prior(sizes: TrainingConfig, weights: Path) -> Prior:
 
 def _state(weights: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(weights)
+        return {name: tensor.float() for name, tensor in load_file(weights).items()}
     except (OSError, ValueError) as error:
         raise ModelError(f"{weights}: no weights ({error})") from error

@@ -19,10 +19,11 @@ from .data import Photos, random_crop, to_tensor
 SPREAD = 0.25
 AMPLITUDE = 0.45
 RIDGE = 1e-3
+SIDE = 256
 
 
 def init_linear(
-    model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = 256, gain_steps: int = 60
+    model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = SIDE, gain_steps: int = 60
 ) -> None:
     """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`."""
     rng = np.random.default_rng(0)

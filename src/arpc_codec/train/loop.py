@@ -64,8 +64,8 @@ def run(
     """Train `module` until the minutes are spent; `step(index, progress)` returns the loss and what to log.
 
     Writes to `folder`: log.jsonl, state.json and safetensors of the weights, their average and the optimiser.
-    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. `config.muon` names
-    a prefix whose matrices are trained with Muon (where this torch has it).
+    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. Matrices whose
+    names start with `config.muon` are trained with Muon, where this torch has it.
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
     folder.mkdir(parents=True, exist_ok=True)

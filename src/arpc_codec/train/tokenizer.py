@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import Photos, random_crop, to_tensor
-from .linear import init_linear
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 
@@ -63,8 +62,6 @@ def train_tokenizer(
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
     channels_last(criterion)
-    if not (folder / "state.json").is_file():
-        init_linear(model, train.at_least(256))
     channels_last(model)
     pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
     shares = np.array([share for *_, share in setup.crops])
