@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arpc_codec.container import Codec, Header
 from arpc_codec.errors import UnsupportedError, UsageError
+from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
     from arpc_codec.codecs.arpc import ArpcCodec
@@ -28,7 +30,7 @@ def load(model: str | int, device: str) -> ArpcCodec:
         if device == "cuda" and not there:
             raise UsageError("no CUDA device on this machine")
         device = "cuda" if there else "cpu"
-    return _load(model, device)
+    return _load(str(find(model).path), device)
 
 
 def load_for(header: Header, device: str) -> ArpcCodec:
@@ -39,7 +41,8 @@ def load_for(header: Header, device: str) -> ArpcCodec:
 
 
 @lru_cache(maxsize=2)
-def _load(model: str | int, device: str) -> ArpcCodec:
+def _load(folder: str, device: str) -> ArpcCodec:
     from arpc_codec.codecs.arpc import ArpcCodec
+    from arpc_codec.zoo.bundle import load_folder
 
-    return ArpcCodec.load(model, device)
+    return ArpcCodec(load_folder(Path(folder), device), device)

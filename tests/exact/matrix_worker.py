@@ -1,6 +1,7 @@
 """Child process of the imitation matrix: print a digest of every probability and token that files decode through.
 
-usage: matrix_worker.py [--mutate] [--noise] [--float64-default] MODEL FILE...
+usage: matrix_worker.py [FLAG...] MODEL FILE...; flags: --mutate --noise --float64 --no-onednn --autocast
+--one-query --one-chunk
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
-from arpc_codec.exact import fixed
+from arpc_codec.exact import fixed, prior
 from arpc_codec.exact.prior import ExactPrior
 from arpc_codec.tokenizer.network import Decoder, Encoder
 
@@ -22,8 +23,14 @@ def main(arguments: list[str]) -> None:
     """Decode each file with fill and print one digest for all."""
     flags = {a for a in arguments if a.startswith("--")}
     model, *files = (a for a in arguments if not a.startswith("--"))
-    if "--float64-default" in flags:
+    if "--float64" in flags:
         torch.set_default_dtype(torch.float64)
+    if "--no-onednn" in flags:
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    if "--one-query" in flags:
+        prior.SCORE_ELEMENTS = 1
+    if "--one-chunk" in flags:
+        prior.SCORE_ELEMENTS = 1 << 40
     if "--mutate" in flags:
         # One exact layer becomes its float twin: float32, weights off the grid, no snapping.
         def float_twin(self: fixed.ExactLinear, x: torch.Tensor) -> torch.Tensor:
@@ -50,9 +57,11 @@ def main(arguments: list[str]) -> None:
 
     ExactPrior.counts = logged  # type: ignore[method-assign]
     codec = ArpcCodec.load(model)
-    for name in files:
-        decoded = codec.decode(read(Path(name).read_bytes()))
-        digest.update(repr((decoded.scales, decoded.damaged)).encode())
+    with torch.autocast("cpu", torch.bfloat16, enabled="--autocast" in flags):
+        for name in files:
+            decoded = codec.decode(read(Path(name).read_bytes()))
+            if decoded.damaged and "--mutate" not in flags:
+                sys.exit(f"{name}: scales {decoded.damaged} did not decode")
     print(digest.hexdigest())
 
 

@@ -24,9 +24,12 @@ ROWS: dict[str, dict[str, str]] = {
     "MKL on SSE4.2": {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
     "MKL on avx2": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "MKL compatible": {"MKL_CBWR": "COMPATIBLE"},
-    "oneDNN off": {"DNNL_DEFAULT_FPMATH_MODE": "STRICT", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "SSE4_2"},
+    "everything old": {"DNNL_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "SSE4_2"},
+    "bfloat16 allowed": {"DNNL_DEFAULT_FPMATH_MODE": "BF16"},
 }
 FAST_ROWS = ("one thread", "two threads", "torch without vector units", "MKL on SSE4.2", "MKL compatible")
+# Other ways to compute the same, chosen inside the process.
+FLAGS = ("--no-onednn", "--float64", "--autocast", "--one-query", "--one-chunk")
 
 
 def digest(row: dict[str, str], home: Path, *arguments: str) -> str:
@@ -63,6 +66,13 @@ def test_same_probabilities_everywhere(name: str, micro_home: Path, files: list[
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in FAST_ROWS])
 def test_same_probabilities_on_rare_machines(name: str, micro_home: Path, files: list[str], reference: str) -> None:
     assert digest(ROWS[name], micro_home, "micro", *files) == reference
+
+
+@pytest.mark.parametrize(
+    "flag", ["--autocast", *(pytest.param(f, marks=pytest.mark.slow) for f in FLAGS if f != "--autocast")]
+)
+def test_same_probabilities_in_other_ways(flag: str, micro_home: Path, files: list[str], reference: str) -> None:
+    assert digest({}, micro_home, flag, "micro", *files) == reference
 
 
 def test_noise_outside_exact_changes_nothing(micro_home: Path, files: list[str], reference: str) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from arpc_codec.codecs.arpc import ArpcCodec
-from arpc_codec.codecs.tiles import HALO, OVERLAP, TILE, spans
+from arpc_codec.codecs.tiles import HALO, OVERLAP, TILE, blend, spans, tiles
 from arpc_codec.container import Container, read, truncate, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
 from arpc_codec.scales import scale_schedule
+from arpc_codec.tokenizer.network import Encoder
 
 Picture = Callable[..., np.ndarray]
 
@@ -34,6 +37,38 @@ def test_decoder_gets_the_tokens_that_were_encoded(micro: ArpcCodec, picture: Pi
     expected = micro.tokenizer.quantizer(h, schedule).prefixes[-1]
     z = micro.latent(read(micro.encode(pixels).data), len(schedule), "none", 0)
     assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
+
+
+def test_an_encoder_that_rounds_otherwise_still_makes_good_files(
+    micro: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise in the convolutions of the sender changes which tokens it picks, never whether they arrive."""
+    plain = Encoder.forward
+
+    def noisy(self: Encoder, x: torch.Tensor) -> torch.Tensor:
+        y = plain(self, x)
+        return y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+
+    pixels = picture(96, 128)
+    clean = micro.encode(pixels).data
+    monkeypatch.setattr(Encoder, "forward", noisy)
+    h = micro.analyse(pixels)
+    data = micro.encode(pixels).data
+    monkeypatch.undo()
+    assert data != clean
+    expected = micro.tokenizer.quantizer(h, scale_schedule(*h.shape[-2:])).prefixes[-1]
+    z = micro.latent(read(data), len(scale_schedule(*h.shape[-2:])), "none", 0)
+    assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_and_cpu_read_each_other(micro_home: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARPC_HOME", str(micro_home))
+    codecs = {device: ArpcCodec.load("micro", device) for device in ("cpu", "cuda")}
+    for sender, receiver in (("cpu", "cuda"), ("cuda", "cpu")):
+        container = read(codecs[sender].encode(picture(160, 128), scales=5).data)
+        latents = [codecs[device].latent(container, 5, "argmax", 0) for device in (sender, receiver)]
+        assert torch.equal(*latents)
 
 
 def test_same_input_same_bytes(micro: ArpcCodec, picture: Picture) -> None:
@@ -148,6 +183,21 @@ def test_large_picture_is_tiled_and_whole(micro: ArpcCodec, picture: Picture) ->
     decoded = micro.decode(container)
     assert decoded.pixels.shape == pixels.shape
     assert write(container) == encoded.data
+
+
+def test_blended_tiles_of_one_latent_give_it_back() -> None:
+    latent = torch.randn(1, 16, 60, 130, generator=torch.Generator().manual_seed(0))
+    parts = [(t, latent[..., t.top : t.top + t.height, t.left : t.left + t.width]) for t in tiles(*latent.shape[-2:])]
+    assert len(parts) > 4
+    assert torch.allclose(blend(iter(parts), (60, 130)), latent, atol=1e-6)
+
+
+def test_blend_has_no_step_at_a_tile_edge() -> None:
+    """Tiles that disagree by 1 meet in a ramp over the overlap, not in a jump."""
+    layout = tiles(16, 90)
+    parts = [(t, torch.full((1, 1, t.height, t.width), float(i % 2))) for i, t in enumerate(layout)]
+    row = blend(iter(parts), (16, 90))[0, 0, 8]
+    assert float((row[1:] - row[:-1]).abs().max()) <= 0.25
 
 
 def test_windows_equal_one_pass(micro: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from arpc_codec.scales import scale_schedule
+from arpc_codec.scales.resample import bilinear
 from arpc_codec.tokenizer import MultiScaleBSQ, Tokenizer, TokenizerConfig
 
 
@@ -36,8 +37,11 @@ def test_accumulated_bits_give_the_encoder_sum() -> None:
     h = latent(10, 14)
     schedule = scale_schedule(10, 14)
     bits, prefixes = quantizer(h, schedule)
-    for k in range(1, len(schedule) + 1):
-        assert torch.allclose(quantizer.accumulate(bits[:k], schedule).float(), prefixes[k - 1], atol=1e-5)
+    z = torch.zeros(h.shape, dtype=torch.float64)
+    for b, size, active, prefix in zip(bits, schedule, quantizer.active(len(schedule)), prefixes, strict=True):
+        magnitude = quantizer.magnitude(size, schedule[-1]).detach().double()
+        z += bilinear(quantizer.code(b, magnitude, active), schedule[-1])
+        assert torch.allclose(z.float(), prefix, atol=1e-5)
 
 
 def test_masked_channels_take_the_fill_value() -> None:

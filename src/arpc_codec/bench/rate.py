@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import track
 
 from ..codecs.arpc import ArpcCodec
+from ..codecs.tiles import TILE
 from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
 from ..imageio import read
 from ..scales import raw_bits, scale_schedule
+from ..tokenizer import STRIDE
 from .run import pictures
 
 
@@ -30,7 +32,7 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     trunk_walk = Walk(codec.bundle.prior, quantizer, schedule)
     rows = []
     for scale, raw in zip(coded, raw_bits(schedule, quantizer.channels), strict=True):
-        ideal = sum(bits_cost(b, c) for phase in scale.phases for b, c in phase)
+        ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
         trunk, _ = trunk_walk.predict()
         active = trunk_walk.active[scale.scale]
         counts = codec.bundle.prior.counts(trunk[..., :active]).flatten().cpu().numpy()
@@ -48,18 +50,22 @@ def main(folder: Path, model: str, target: Path | None) -> None:
     """Print the table for pictures that share one schedule (others are counted with those of as many scales)."""
     codec = ArpcCodec.load(model)
     sums: dict[int, np.ndarray] = {}
-    files = pictures(folder)
-    for path in track(files, console=Console(stderr=True), description="coding"):
-        rows = rate_per_scale(codec, read(path).pixels)
+    count: dict[int, int] = {}
+    for path in track(pictures(folder), console=Console(stderr=True), description="coding"):
+        pixels = read(path).pixels
+        if max(pixels.shape) > TILE * STRIDE:
+            raise click.UsageError(f"{path} is larger than one tile of {TILE * STRIDE} pixels")
+        rows = rate_per_scale(codec, pixels)
         sums[len(rows)] = sums.get(len(rows), np.zeros_like(rows)) + rows
+        count[len(rows)] = count.get(len(rows), 0) + 1
     for total, rows in sorted(sums.items()):
-        click.echo(f"{total} scales\n")
+        click.echo(f"{total} scales, {count[total]} pictures\n")
         click.echo("| scale | raw bits | sealed / raw | ideal / raw | trunk alone / raw | up to here: sealed / raw |")
         click.echo("|---|---|---|---|---|---|")
         running = np.cumsum(rows, 0)
         for i, (raw, sealed, ideal, alone) in enumerate(rows):
             share = f"{sealed / raw:.3f} | {ideal / raw:.3f} | {alone / raw:.3f}"
-            click.echo(f"| {i + 1} | {raw / len(files):.0f} | {share} | {running[i, 1] / running[i, 0]:.3f} |")
+            click.echo(f"| {i + 1} | {raw / count[total]:.0f} | {share} | {running[i, 1] / running[i, 0]:.3f} |")
     if target is not None:
         target.write_text(json.dumps({str(k): v.tolist() for k, v in sums.items()}, indent=1) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 import traceback
@@ -47,7 +48,9 @@ def describe(error: BaseException) -> tuple[int, str]:
     text = " ".join(str(error).split())[:_MESSAGE_WIDTH]
     if isinstance(error, ArpcError):
         return error.exit_code, text
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
+    # torch has no exception of its own for this on a CPU.
+    exhausted = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", text)
+    if isinstance(error, MemoryError) or exhausted:
         return 1, "out of memory"
     if isinstance(error, OSError):
         return 1, error.strerror or text

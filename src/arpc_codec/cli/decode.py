@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.errors import FormatError, TruncatedError
+from arpc_codec.errors import ArpcError, FormatError, TruncatedError
 
 if TYPE_CHECKING:
     from arpc_codec.codecs.arpc import ArpcCodec, Decoded
@@ -114,9 +114,14 @@ def decode(
         log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
         return _verdict(name, decoded, container, extras.notes, allow_truncated, log)
 
+    step_owners: dict[str, str] = {}
+
     def step_path(name: str, step: Decoded) -> str:
         assert steps is not None
         stem = "stdin" if name == common.STDIO else Path(name).stem
+        other = step_owners.setdefault(stem, name)
+        if other != name:
+            raise ArpcError(f"the steps in {steps} named {stem}-* are those of {other} already")
         return str(steps / f"{stem}-{step.scales:02d}{_SUFFIX[format]}")
 
     return common.run_all(inputs, work, log)

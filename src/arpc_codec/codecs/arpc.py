@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
@@ -121,17 +120,14 @@ class ArpcCodec:
         """h [1, C, rows, cols] of a picture whose right and bottom edges are repeated to a multiple of 16."""
         height, width = pixels_hw3.shape[:2]
         rows, cols = -(-height // STRIDE), -(-width // STRIDE)
-        x = torch.from_numpy(np.ascontiguousarray(pixels_hw3)).permute(2, 0, 1)[None]
+        pad = ((0, rows * STRIDE - height), (0, cols * STRIDE - width), (0, 0))
+        x = torch.from_numpy(np.pad(pixels_hw3, pad, mode="edge")).permute(2, 0, 1)[None]
 
         def run(part: Tensor) -> Tensor:
             part = part.to(self.device).float() / 127.5 - 1
             return self.tokenizer.encoder(part.contiguous(memory_format=torch.channels_last)).cpu()
 
-        padded = x
-        if (rows * STRIDE, cols * STRIDE) != (height, width):
-            pad = (0, cols * STRIDE - width, 0, rows * STRIDE - height)
-            padded = F.pad(x.float(), pad, mode="replicate").to(torch.uint8)
-        return windowed(run, padded, (rows, cols), STRIDE, 1).float().contiguous()
+        return windowed(run, x, (rows, cols), STRIDE, 1).float().contiguous()
 
     def _encode_tile(self, h: Tensor, tile: Tile, sent: int) -> list[CodedScale]:
         part = h[..., tile.top : tile.top + tile.height, tile.left : tile.left + tile.width].to(self.device)
@@ -161,8 +157,9 @@ class ArpcCodec:
             raise UsageError(f"{target_bytes} bytes are too few: one scale of this picture takes {smallest}")
         if kept < whole.header.scales:
             for phases in range(len(PHASES) - 1, 0, -1):
+                adds_tokens = any(tile[kept].phases[phases - 1] for tile in coded)
                 longer = cut(kept + 1, phases, self._segment(coded, kept, phases))
-                if len(write(longer)) <= target_bytes:
+                if adds_tokens and len(write(longer)) <= target_bytes:
                     return longer
         return cut(kept, None, None)
 
@@ -176,7 +173,7 @@ class ArpcCodec:
 
         Raises FormatError when no scale is usable, ModelError for a file of another model, UsageError for bad options.
         """
-        used, total = self._check(container, scales, fill)
+        used, total = self._check(container, scales, fill, seed)
         damaged: set[int] = set()
         while used:
             try:
@@ -191,7 +188,7 @@ class ArpcCodec:
     @torch.inference_mode()
     def steps(self, container: Container, *, fill: str = "argmax", seed: int = 0) -> Iterator[Decoded]:
         """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
-        sent, total = self._check(container, None, fill)
+        sent, total = self._check(container, None, fill, seed)
         layout = self._layout(container)
         walk = self._walk(scale_schedule(layout[0].height, layout[0].width))
         for used in range(1, sent + 1):
@@ -202,7 +199,7 @@ class ArpcCodec:
                 yield decoded
                 continue
             try:
-                self._decode_scales(walk, container, 0, used)
+                self._decode_scales(walk, container.header, list(container.segments[:used]))
             except DamagedScale:
                 return
             filled = walk.fork()
@@ -210,12 +207,14 @@ class ArpcCodec:
                 fill_scales(filled, fill, seed)
             yield self._synthesise(container, filled.z.float().cpu(), used, total, (), fill)
 
-    def _check(self, container: Container, scales: int | None, fill: str) -> tuple[int, int]:
+    def _check(self, container: Container, scales: int | None, fill: str, seed: int) -> tuple[int, int]:
         """(scales to use, scales of the picture) after all that can be checked without decoding."""
         if fill not in FILLS:
             raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
         if scales is not None and scales < 1:
             raise UsageError(f"at least one scale must be decoded, not {scales}")
+        if not 0 <= seed < 1 << 63:
+            raise UsageError(f"seed must be 0 or more, not {seed}")
         header = container.header
         if header.codec is not Codec.ARPC:
             raise UsageError(f"not an arpc-codec file but {header.codec.name.lower()}")
@@ -236,11 +235,12 @@ class ArpcCodec:
     def latent(self, container: Container, used: int, fill: str, seed: int) -> Tensor:
         """z [1, C, rows, cols] float32 on the CPU. Raises DamagedScale."""
         layout = self._layout(container)
+        streams = self._streams(container, used)
 
         def parts() -> Iterator[tuple[Tile, Tensor]]:
             for index, tile in enumerate(layout):
                 walk = self._walk(scale_schedule(tile.height, tile.width))
-                self._decode_scales(walk, container, index, used)
+                self._decode_scales(walk, container.header, [scale[index] for scale in streams])
                 if fill != "none":
                     fill_scales(walk, fill, seed + index)
                 yield tile, walk.z.float().cpu()
@@ -249,14 +249,26 @@ class ArpcCodec:
             return next(parts())[1]
         return blend(parts(), (-(-container.header.height // STRIDE), -(-container.header.width // STRIDE)))
 
-    def _decode_scales(self, walk: Walk, container: Container, tile: int, used: int) -> None:
-        """Advance a walk to `used` scales. Raises DamagedScale."""
-        header, count = container.header, len(self._layout(container))
-        while walk.scale < used:
+    def _streams(self, container: Container, used: int) -> list[list[bytes]]:
+        """Streams of the tiles, per scale. Raises DamagedScale."""
+        count, streams = len(self._layout(container)), []
+        for scale, segment in enumerate(container.segments[:used], 1):
+            try:
+                streams.append(_split(segment, count))
+            except FormatError as error:
+                raise DamagedScale(scale) from error
+        return streams
+
+    def _decode_scales(self, walk: Walk, header: Header, streams: list[bytes]) -> None:
+        """Advance a walk to the end of its streams, the first of which are those of scales already walked.
+
+        Raises DamagedScale.
+        """
+        while walk.scale < len(streams):
             scale = walk.scale
             phases = header.phases if header.phases and scale + 1 == header.scales else len(PHASES)
             try:
-                decode_scale(walk, _split(container.segments[scale], count)[tile], self.bundle.fingerprint, phases)
+                decode_scale(walk, streams[scale], self.bundle.fingerprint, phases)
             except FormatError as error:
                 raise DamagedScale(scale + 1) from error
 

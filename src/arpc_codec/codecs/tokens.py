@@ -98,7 +98,7 @@ def known(bits_hwd: Tensor, log: list[tuple[np.ndarray, np.ndarray]]) -> BitSour
 
     def source(counts: Tensor, positions: Tensor, bit: int) -> Tensor:
         drawn = bits_hwd.flatten(0, 1)[positions, bit]
-        log.append((drawn.to(torch.int32).cpu().numpy(), counts.cpu().numpy()))
+        log.append((drawn.cpu().numpy(), counts.cpu().numpy().astype(np.uint16)))
         return drawn
 
     return source
@@ -146,7 +146,7 @@ class CodedScale:
         encoder = BitEncoder()
         for phase in self.phases[:phases]:
             for bits, counts in phase:
-                encoder.encode(bits, counts)
+                encoder.encode(bits.astype(np.int32), counts)
         check = scale_check(fingerprint, self.scale, self.bits_hwd, phases)
         if check is not None:
             encoder.encode_byte(check)
@@ -183,12 +183,11 @@ def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = l
     """
     decoder = BitDecoder(segment)
     trunk, features = walk.predict()
-    bits = walk.draw(trunk, features, [decoded(decoder)] * phases)
+    missing = len(PHASES) - phases
+    bits = walk.draw(trunk, features, [decoded(decoder)] * phases + [likeliest] * missing)
     expected = scale_check(fingerprint, walk.scale, bits, phases)
     if expected is not None and decoder.decode_byte() != expected:
         raise FormatError(f"scale {walk.scale + 1} is damaged")
-    if phases < len(PHASES):
-        bits = walk.draw(trunk, features, [known(bits, [])] * phases + [likeliest] * (len(PHASES) - phases))
     walk.advance(walk.code(bits))
 
 

@@ -6,6 +6,7 @@ behind or in front of it, and the two logits of a bit become their difference.
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
@@ -29,7 +30,9 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
     """
     if prior.config.text_channels:
         raise ModelError("only a prior without text can be made exact")
-    trunk, context, state = prior.trunk.double(), prior.context.double(), {}
+    # On a copy: the caller may go on training.
+    trunk, context = copy.deepcopy(prior.trunk).double(), copy.deepcopy(prior.context).double()
+    state: dict[str, Tensor] = {}
 
     def put(name: str, weight: Tensor, bias: Tensor) -> None:
         state[f"{name}.weight"], state[f"{name}.exponent"] = quantize_rows(weight)
@@ -67,5 +70,4 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
     state["tables.gelu"], state["tables.exp"] = gelu_table(), exp_table()
     state["tables.probability"] = probability_table()
     state["tables.rotation"] = rotation_table(POSITIONS, prior.config.head_dim)
-    prior.float()
     return {name: tensor.contiguous() for name, tensor in state.items()}

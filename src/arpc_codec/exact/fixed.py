@@ -11,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ModelError
+
 ACTIVATION_BITS = 12
 ACTIVATION_LIMIT = 128.0
 WEIGHT_BITS = 15
 MAX_EXPONENT = 20
 BIAS_BITS = 20
+MAX_INPUTS = 1 << 19
 
 
 def snap(x: Tensor, bits: int = ACTIVATION_BITS, limit: float = ACTIVATION_LIMIT) -> Tensor:
@@ -37,14 +40,18 @@ def quantize_bias(bias: Tensor) -> Tensor:
 
 
 class ExactLinear:
-    """y = snap(W x + b) from integers. x: multiples of 2^-12 within +-128, at most 2^12 inputs.
+    """y = snap(W x + b) from integers. x: multiples of 2^-12 within +-128.
 
-    A term is below 2^7 * 2^15 in units of a weight, 2^34 in units of the product; 2^12 of them stay below 2^53.
+    A term is an integer of at most 2^19 * 2^15 = 2^34 in its unit, so sums of up to 2^19 terms stay within 2^53.
+    Raises ModelError for a wider layer.
     """
 
     def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:
         matrix, exponent = state[f"{name}.weight"].to(device), state[f"{name}.exponent"].to(device)
-        self.weight = matrix.double() * torch.exp2(-exponent.double())[:, None]
+        if matrix.shape[1] > MAX_INPUTS:
+            raise ModelError(f"layer {name} has {matrix.shape[1]} inputs; exact sums hold up to {MAX_INPUTS}")
+        units = torch.tensor([2.0**-e for e in exponent.tolist()], dtype=torch.float64, device=device)
+        self.weight = matrix.double() * units[:, None]
         self.bias = state[f"{name}.bias"].to(device).double() * 2.0**-BIAS_BITS
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -64,8 +71,10 @@ class ExactConv3x3(ExactLinear):
 
 def layer_norm(x: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(variance + eps) over the last dimension, on the activation grid."""
-    centred = snap(x - x.sum(-1, keepdim=True) / x.shape[-1])
-    variance = (centred * centred).sum(-1, keepdim=True) / x.shape[-1]
+    # A tensor, not a number: a GPU divides by a number as a product with its rounded reciprocal.
+    count = torch.full((), x.shape[-1], dtype=x.dtype, device=x.device)
+    centred = snap(x - x.sum(-1, keepdim=True) / count)
+    variance = (centred * centred).sum(-1, keepdim=True) / count
     return snap(centred / torch.sqrt(variance + eps), limit=32.0)
 
 

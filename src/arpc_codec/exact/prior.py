@@ -17,7 +17,7 @@ from ..scales import Schedule
 from .fixed import BIAS_BITS, ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
 
-# Unit vectors on this grid have dot products that are exact in float32, the fast type of most processors.
+# Unit vectors on this grid have dot products that are float32 numbers.
 COSINE_BITS = 11
 # Attention is computed for so many queries at a time that scores stay near this many elements.
 SCORE_ELEMENTS = 1 << 22
@@ -38,16 +38,18 @@ class ExactAttention:
     def __call__(self, x_nc: Tensor, rotation: tuple[Tensor, Tensor], cache: list[tuple[Tensor, Tensor]]) -> Tensor:
         """[n, C] -> [n, C]; appends to `cache` unless the scale has more than `key_tokens` tokens."""
         q, k, v = self.qkv(x_nc).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
-        q = rotate(unit_length(q, COSINE_BITS), rotation).float()
+        q = rotate(unit_length(q, COSINE_BITS), rotation)
         if not self.key_tokens or len(x_nc) <= self.key_tokens:
-            cache.append((rotate(unit_length(k, COSINE_BITS), rotation).float(), snap(v, bits=10, limit=32.0)))
+            cache.append((rotate(unit_length(k, COSINE_BITS), rotation), snap(v, bits=10, limit=32.0)))
         keys, values = torch.cat([k for k, _ in cache], 1), torch.cat([v for _, v in cache], 1)
         step = max(1, SCORE_ELEMENTS // (self.heads * keys.shape[1]))
         out = torch.cat([self._attend(part, keys, values) for part in q.split(step, 1)], 1)
         return self.proj(out.transpose(0, 1).flatten(1))
 
     def _attend(self, q_hne: Tensor, k_hme: Tensor, v_hme: Tensor) -> Tensor:
-        scores = q_hne @ k_hme.transpose(1, 2)
+        # float64 even though float32 would be exact: nothing (autocast, TF32, bfloat16 modes) ever lowers float64. The
+        # scores themselves fit float32, and elementwise operations on them are faster there.
+        scores = (q_hne @ k_hme.transpose(1, 2)).float()
         distance = (scores.amax(-1, keepdim=True) - scores).mul_(self.temperature)
         index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
         weights = self.exp.index_select(0, index.flatten()).view(scores.shape)

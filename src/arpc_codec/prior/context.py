@@ -20,7 +20,7 @@ PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 
 def phase_mask(height: int, width: int, phase: int, device: torch.device | None = None) -> Tensor:
-    """[h, w] bool: the positions of a phase (none in a map of one row or column may be empty)."""
+    """[h, w] bool: the positions of a phase (none, for some phases of a map of one row or column)."""
     row, col = PHASES[phase]
     mask = torch.zeros(height, width, dtype=torch.bool, device=device)
     mask[row::2, col::2] = True

@@ -229,7 +229,8 @@ class VAR(nn.Module):
             raise UsageError(f"all {s} scales of this run were already predicted")
         self._check_inputs([] if x_bnd is None else [x_bnd], state.schedule[max(s, 1) : s + 1])
         if x_bnd is None:
-            x = self._start_token(state.condition.pooled_bc, state.batch * (1 + state.guided))
+            tokens = state.schedule[0][0] * state.schedule[0][1]
+            x = self._start_token(state.condition.pooled_bc, state.batch * (1 + state.guided), tokens)
         else:
             x = self.word_embed(torch.cat((x_bnd, x_bnd)) if state.guided else x_bnd)
         x = x + self._scale_vector(s, state.total_scales)
@@ -267,7 +268,7 @@ class VAR(nn.Module):
         condition = self._condition(text)
         shared = self.modulation(condition.pooled_bc)
         batch = len(x_scales[0]) if x_scales else len(condition.pooled_bc)
-        start = self._start_token(condition.pooled_bc, batch)
+        start = self._start_token(condition.pooled_bc, batch, schedule[0][0] * schedule[0][1])
         embedded = [start, self.word_embed(torch.cat(list(x_scales), dim=1))] if x_scales else [start]
         tokens = [h * w for h, w in schedule]
         scales = torch.cat([self._scale_vector(s, total).expand(n, -1) for s, n in enumerate(tokens)])
@@ -280,8 +281,9 @@ class VAR(nn.Module):
         scale, shift = _in_float32(self.head_ada, F.silu(pooled_bc)).chunk(2, dim=-1)
         return modulated_norm(x_blc, scale, shift)
 
-    def _start_token(self, pooled_bc: Tensor, batch: int) -> Tensor:
-        return (pooled_bc + self.pos_start)[:, None].expand(batch, -1, -1)
+    def _start_token(self, pooled_bc: Tensor, batch: int, tokens: int) -> Tensor:
+        """The first scale has one token, but for pictures wider than 9:4."""
+        return (pooled_bc + self.pos_start)[:, None].expand(batch, tokens, -1)
 
     def _scale_vector(self, scale: int, total_scales: int) -> Tensor:
         vector = self.lvl_embed.weight[scale]

@@ -11,8 +11,8 @@ from math import isqrt
 
 Schedule = tuple[tuple[int, int], ...]
 
-NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96)
-MAX_SCALES = 15
+NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80)
+MAX_SCALES = len(NOMINAL_SIDES) + 1
 # A scale with more than 7/8 of the final cells would repeat the final scale at almost its price.
 _FULL_NUM, _FULL_DEN = 7, 8
 
@@ -26,7 +26,7 @@ def scale_schedule(rows: int, cols: int) -> Schedule:
     if rows < 1 or cols < 1:
         raise ValueError(f"a latent needs at least one cell, got {rows}x{cols}")
     sizes: list[tuple[int, int]] = []
-    for side in NOMINAL_SIDES[: MAX_SCALES - 1]:
+    for side in NOMINAL_SIDES:
         size = (_rounded_root(side * side * rows, cols, rows), _rounded_root(side * side * cols, rows, cols))
         if _FULL_DEN * size[0] * size[1] > _FULL_NUM * rows * cols:
             break

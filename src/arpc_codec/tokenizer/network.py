@@ -22,6 +22,8 @@ from .quantizer import MultiScaleBSQ
 STRIDE = 16
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.
 MISSING_STATES = 16
+# Training crops have few scales; a picture that lacks more than this is shown as one that lacks this many.
+MOST_MISSING = 7
 
 
 class ResidualBlock(nn.Module):
@@ -104,7 +106,7 @@ class Tokenizer(nn.Module):
     @staticmethod
     def state(missing: int, filled: bool, batch: int = 1) -> Tensor:
         """Modulation index for a latent of which `missing` scales were not sent (and, if `filled`, were generated)."""
-        return torch.full((batch,), min(missing, MISSING_STATES - 1) + (MISSING_STATES if filled and missing else 0))
+        return torch.full((batch,), min(missing, MOST_MISSING) + (MISSING_STATES if filled and missing else 0))
 
 
 def channels_last(module: nn.Module) -> None:

@@ -55,7 +55,7 @@ class MultiScaleBSQ(nn.Module):
             low += 1
         t = max(0.0, min(1.0, 2.0 - side * 2.0 ** (low + 1)))
         gain = self.gain_knots[low].double() * (1 - t) + self.gain_knots[low + 1].double() * t
-        value = gain / self.channels**0.5
+        value = gain / gain.new_tensor(math.sqrt(self.channels))
         rounded = torch.round(value.detach() * 4096) / 4096
         return rounded + (value - value.detach())
 
@@ -85,11 +85,3 @@ class MultiScaleBSQ(nn.Module):
             z = z + bilinear(self.code(sign, self.magnitude(size, final).to(h_bchw), active), final)
             prefixes.append(z)
         return Quantized(bits, prefixes)
-
-    def accumulate(self, bits: Sequence[Tensor], schedule: Schedule) -> Tensor:
-        """Sum of the codes of the given leading scales, [B, C, H, W] float64, exact in any order on any device."""
-        final, active = schedule[-1], self.active(len(schedule))
-        z = torch.zeros(bits[0].shape[0], self.channels, *final, dtype=torch.float64, device=bits[0].device)
-        for b, size, a in zip(bits, schedule, active, strict=False):
-            z += bilinear(self.code(b, self.magnitude(size, final).detach().to(z), a), final)
-        return z

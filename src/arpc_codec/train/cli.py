@@ -69,10 +69,9 @@ def run_prior(config: str, data: Path, tokenizer: Path, out: Path, minutes: floa
     """Train a prior on the tokens of the tokenizer weights in file `tokenizer`; `init`: weights to start from."""
     sizes = load_config(config)
     torch.manual_seed(0)
+    prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     if init is not None:
-        prior = _prior(sizes, init)
-    else:
-        prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+        prior.load_state_dict(_state(init))
     train_prior(prior, _tokenizer(sizes, tokenizer), _photos(data), out, minutes, PriorTraining())
 
 

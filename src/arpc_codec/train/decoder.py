@@ -81,7 +81,7 @@ def train_decoder(
         x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)])
         schedule = scale_schedule(height // STRIDE, width // STRIDE)
         whole = rng.random() < setup.whole_share
-        sent = len(schedule) if whole else int(rng.integers(max(2, len(schedule) - 6), len(schedule)))
+        sent = len(schedule) if whole else int(rng.integers(1, len(schedule)))
         filled = not whole and rng.random() < setup.filled_share
         with torch.no_grad():
             h = tokenizer.encoder(x).float().contiguous()

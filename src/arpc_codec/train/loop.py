@@ -170,7 +170,7 @@ def _save(
     spent: float,
     config: LoopConfig,
 ) -> None:
-    """All parts under temporary names first, so that a kill leaves the previous checkpoint whole."""
+    """Every file under a temporary name first: a kill between the renames mixes two checkpoints at worst."""
     moments = {
         f"{n}.{i}.{name}": value
         for n, optimiser in enumerate(optimisers)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..metrics.lpips import LPIPS
 from ..metrics.vggfeat import VGGFeatures, vgg_loss
+from ..tokenizer import STRIDE
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,20 @@ class LossWeights:
 
     l1: float = 1.0
     l1_quarter: float = 0.5
-    alex: float = 0.2
-    squeeze: float = 0.2
-    vgg: float = 0.4
+    alex: float = 0.12
+    squeeze: float = 0.15
+    vgg: float = 0.5
+    grid: float = 2.0
+
+
+def grid_error(error_bchw: Tensor) -> Tensor:
+    """Mean magnitude of the error's average over all 16x16 cells: what repeats in every cell is a grid, not content."""
+    cell = F.pixel_unshuffle(error_bchw, STRIDE).mean((2, 3)).unflatten(1, (-1, STRIDE**2))
+    return (cell - cell.mean(2, keepdim=True)).abs().mean()
 
 
 class ReconstructionLoss(nn.Module):
-    """L1 + L1 at a quarter of the size + LPIPS-Alex + LPIPS-Squeeze + VGG-19 features."""
+    """Grid error + L1 + L1 at a quarter of the size + LPIPS-Alex + LPIPS-Squeeze + VGG-19 features."""
 
     def __init__(self, metrics: Path, weights: LossWeights) -> None:
         super().__init__()
@@ -42,7 +50,8 @@ class ReconstructionLoss(nn.Module):
         w = self.weights
         l1 = (x_hat - x).abs().mean()
         quarter = (F.avg_pool2d(x_hat, 4) - F.avg_pool2d(x, 4)).abs().mean()
-        loss = w.l1 * l1 + w.l1_quarter * quarter
+        grid = grid_error(x_hat - x)
+        loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid
         # The networks cost more than the codec, so each step asks one of them, with the weight of its share.
         shares = {"alex": (w.alex, 0.3), "squeeze": (w.squeeze, 0.3), "vgg": (w.vgg, 0.4)}
         draw = torch.rand((), generator=generator)
@@ -56,7 +65,7 @@ class ReconstructionLoss(nn.Module):
             a, b = self._view(x_hat, x, generator)
             term = (self.alex if name == "alex" else self.squeeze)(a, b).mean()
         weight, share = shares[name]
-        return loss + weight / share * term, {"l1": l1.item(), name: term.item()}
+        return loss + weight / share * term, {"l1": l1.item(), "grid": grid.item(), name: term.item()}
 
     @staticmethod
     def _view(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:

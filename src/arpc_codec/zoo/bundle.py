@@ -17,7 +17,7 @@ from ..errors import ModelError
 from ..exact.prior import ExactPrior
 from ..prior.config import PriorConfig
 from ..tokenizer import Tokenizer, TokenizerConfig
-from .registry import CONFIG, ModelEntry, find
+from .registry import CONFIG, ModelEntry, find, read_entry
 
 TOKENIZER, PRIOR = "tokenizer.safetensors", "prior.safetensors"
 
@@ -68,8 +68,13 @@ def save_bundle(
 
 
 def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -> Bundle:
-    """Load a model by name or id. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
-    entry = find(model)
+    """Load a model by name or id; as `load_folder`."""
+    return load_folder(find(model).path, device, check=check)
+
+
+def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bundle:
+    """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
+    entry = read_entry(folder)
     values = json.loads((entry.path / CONFIG).read_text())
     try:
         half, integers = load_file(entry.path / TOKENIZER), load_file(entry.path / PRIOR)

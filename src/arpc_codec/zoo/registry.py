@@ -25,19 +25,26 @@ class ModelEntry:
 
 
 def models() -> list[ModelEntry]:
-    """Every model that can be used, bundled ones first. Raises ModelError for an unreadable config."""
+    """Every model that can be used, bundled ones first; folders without a usable config are passed over."""
     roots = [BUNDLED]
     if os.environ.get("ARPC_HOME"):
         roots.append(Path(os.environ["ARPC_HOME"]))
-    return [_entry(config) for root in roots for config in sorted(root.glob(f"*/{CONFIG}"))]
+    found = []
+    for root in roots:
+        for config in sorted(root.glob(f"*/{CONFIG}")):
+            try:
+                found.append(read_entry(config.parent))
+            except ModelError:
+                continue  # one broken folder must not stop the others
+    return found
 
 
 def find(model: str | int) -> ModelEntry:
     """The model of that name or registry id. Raises ModelError when it is not here."""
     for entry in models():
-        if model in (entry.name, entry.id):
+        if str(model) in (entry.name, str(entry.id)):
             return entry
-    label = f"model id {model}" if isinstance(model, int) else f"model '{model}'"
+    label = f"model id {model}" if str(model).isdecimal() else f"model '{model}'"
     raise ModelError(f"{label} is not on this machine (see `arpc models list`)")
 
 
@@ -46,9 +53,15 @@ def bundled(name: str) -> Path:
     return BUNDLED / name
 
 
-def _entry(config: Path) -> ModelEntry:
+def read_entry(folder: Path) -> ModelEntry:
+    """The model in a folder. Raises ModelError when its config.json is missing or malformed."""
     try:
-        values = json.loads(config.read_text())
-        return ModelEntry(values["id"], values["name"], values["fingerprint"], values["licence"], config.parent)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{config}: not a model configuration ({error})") from error
+        values = json.loads((folder / CONFIG).read_text())
+        entry = ModelEntry(
+            int(values["id"]), str(values["name"]), str(values["fingerprint"]), str(values["licence"]), folder
+        )
+        if len(bytes.fromhex(entry.fingerprint)) != 32:
+            raise ValueError("the fingerprint is not 32 bytes")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / CONFIG}: not a model configuration ({error})") from error
+    return entry
