@@ -29,6 +29,9 @@ _metrics = click.option(
     help="Weights of the loss networks (or ARPC_METRICS).",
 )
 _tokenizer = click.option("--tokenizer", type=_WEIGHTS, required=True, metavar="FILE", help="Trained tokenizer.")
+_device = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train."
+)
 _init = click.option("--init", type=_WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
 _prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
 
@@ -42,11 +45,12 @@ def train() -> None:
 @_run
 @_metrics
 @_init
-def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None) -> int:
+@_device
+def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None, device: str) -> int:
     """Train a tokenizer; its weights are OUT/ema.safetensors."""
     from arpc_codec.train.cli import run_tokenizer
 
-    run_tokenizer(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init)
+    run_tokenizer(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init, device=device)
     return 0
 
 
@@ -54,11 +58,12 @@ def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path,
 @_run
 @_tokenizer
 @_init
-def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path, init: Path | None) -> int:
+@_device
+def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path, init: Path | None, device: str) -> int:
     """Train a prior on the tokens of a tokenizer."""
     from arpc_codec.train.cli import run_prior
 
-    run_prior(config=config, data=data, tokenizer=tokenizer, out=out, minutes=minutes, init=init)
+    run_prior(config=config, data=data, tokenizer=tokenizer, out=out, minutes=minutes, init=init, device=device)
     return 0
 
 
@@ -67,11 +72,23 @@ def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path, i
 @_metrics
 @_tokenizer
 @_prior
-def decoder(config: str, data: Path, out: Path, minutes: float, metrics: Path, tokenizer: Path, prior: Path) -> int:
+@_device
+def decoder(
+    config: str, data: Path, out: Path, minutes: float, metrics: Path, tokenizer: Path, prior: Path, device: str
+) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.cli import run_decoder
 
-    run_decoder(config=config, data=data, metrics=metrics, tokenizer=tokenizer, prior=prior, out=out, minutes=minutes)
+    run_decoder(
+        config=config,
+        data=data,
+        metrics=metrics,
+        tokenizer=tokenizer,
+        prior=prior,
+        out=out,
+        minutes=minutes,
+        device=device,
+    )
     return 0
 
 

@@ -54,4 +54,5 @@ def _separable(x: Tensor, matrix, size: tuple[int, int], unit: float) -> Tensor:
         return x
     rows = (matrix(x.shape[-2], size[0]) * unit).to(x)
     cols = (matrix(x.shape[-1], size[1]) * unit).to(x)
-    return rows @ x @ cols.T
+    with torch.autocast(x.device.type, enabled=False):
+        return rows @ x @ cols.T

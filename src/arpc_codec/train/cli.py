@@ -49,7 +49,9 @@ def load_config(name: str) -> TrainingConfig:
         raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
 
 
-def run_tokenizer(config: str, data: Path, metrics: Path, out: Path, minutes: float, init: Path | None = None) -> None:
+def run_tokenizer(
+    config: str, data: Path, metrics: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
+) -> None:
     """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
     `init`: weights to start from instead of the linear codec.
@@ -62,27 +64,31 @@ def run_tokenizer(config: str, data: Path, metrics: Path, out: Path, minutes: fl
     else:
         model = Tokenizer(sizes.tokenizer)
         init_linear(model, photos[0].at_least(LINEAR_SIDE))
-    train_tokenizer(model, photos, metrics, out, minutes, TokenizerTraining())
+    train_tokenizer(model.to(device), photos, metrics, out, minutes, TokenizerTraining())
 
 
-def run_prior(config: str, data: Path, tokenizer: Path, out: Path, minutes: float, init: Path | None = None) -> None:
+def run_prior(
+    config: str, data: Path, tokenizer: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
+) -> None:
     """Train a prior on the tokens of the tokenizer weights in file `tokenizer`; `init`: weights to start from."""
     sizes = load_config(config)
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     if init is not None:
         prior.load_state_dict(_state(init))
-    train_prior(prior, _tokenizer(sizes, tokenizer), _photos(data), out, minutes, PriorTraining())
+    train_prior(prior.to(device), _tokenizer(sizes, tokenizer).to(device), _photos(data), out, minutes, PriorTraining())
 
 
 def run_decoder(
-    config: str, data: Path, metrics: Path, tokenizer: Path, prior: Path, out: Path, minutes: float
+    config: str, data: Path, metrics: Path, tokenizer: Path, prior: Path, out: Path, minutes: float, device: str = "cpu"
 ) -> None:
     """Fine-tune the decoder of a tokenizer on latents that the prior fills in."""
     sizes = load_config(config)
     torch.manual_seed(0)
     model = _tokenizer(sizes, tokenizer)
-    train_decoder(model, _prior(sizes, prior), _photos(data), metrics, out, minutes, DecoderTraining())
+    train_decoder(
+        model.to(device), _prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, DecoderTraining()
+    )
 
 
 def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> str:

@@ -76,9 +76,9 @@ def load_photos(root: Path, *, keep: Callable[[dict[str, str]], bool] = lambda r
     return train, held
 
 
-def to_tensor(pictures: list[np.ndarray]) -> Tensor:
+def to_tensor(pictures: list[np.ndarray], device: torch.device | str = "cpu") -> Tensor:
     """Equal-sized uint8 [H, W, 3] pictures -> float32 [B, 3, H, W] in [-1, 1], channels-last."""
-    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    batch = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
     return batch.contiguous(memory_format=torch.channels_last)
 
 

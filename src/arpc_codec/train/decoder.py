@@ -66,6 +66,8 @@ def train_decoder(
     """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer."""
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
+    device = tokenizer.decoder.modulation.weight.device
+    criterion.to(device)
     channels_last(criterion)
     channels_last(tokenizer)
     tokenizer.encoder.requires_grad_(False)
@@ -78,7 +80,7 @@ def train_decoder(
         rng = np.random.default_rng((index, 3))
         choice = int(rng.choice(len(shares), p=shares / shares.sum()))
         height, width, batch, _ = setup.crops[choice]
-        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)])
+        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)], device)
         schedule = scale_schedule(height // STRIDE, width // STRIDE)
         whole = rng.random() < setup.whole_share
         sent = len(schedule) if whole else int(rng.integers(1, len(schedule)))
@@ -89,10 +91,12 @@ def train_decoder(
                 z = fill_latent(prior, tokenizer, h, sent, bool(rng.random() < 0.5))
             else:
                 z = tokenizer.quantizer(h, schedule).prefixes[sent - 1]
-        state = tokenizer.state(len(schedule) - sent, filled, batch)
+        state = tokenizer.state(len(schedule) - sent, filled, batch).to(device)
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
         loss, terms = criterion(x_hat, x)
         return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0)
-    return run(tokenizer, step, folder, config, validate=lambda m: validate(m, criterion, held), rates=RATES).state
+    return run(
+        tokenizer, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES
+    ).state

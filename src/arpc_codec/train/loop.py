@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -72,12 +75,16 @@ def run(
     groups = _groups(module, config, rates or {})
     trained = [p for group in groups for p in group["params"]]
     optimisers = _optimisers(groups, config)
+    device = next(module.parameters()).device
     ema = Ema(module, config.ema_half_life)
     index, spent = _resume(folder, module, optimisers, ema)
     torch.manual_seed(config.seed + index)
     budget = config.minutes * 60
     last = saved = time.monotonic()
     sums: dict[str, list[float]] = {}
+    bar = _progress_bar()
+    task = bar.add_task(folder.name, total=budget, completed=int(spent))
+    bar.start()
     while spent < budget:
         progress = spent / budget
         rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
@@ -85,7 +92,8 @@ def run(
         for optimiser in optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["rate"]
-        loss, metrics = step(index, progress)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss, metrics = step(index, progress)
         module.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
@@ -96,6 +104,9 @@ def run(
         index += 1
         now = time.monotonic()
         spent, last = spent + now - last, now
+        bar.update(
+            task, completed=min(spent, budget), description=f"{folder.name}: step {index}, loss {loss.item():.3f}"
+        )
         for name, value in {"loss": loss.item(), "grad": float(norm), **metrics}.items():
             sums.setdefault(name, []).append(value)
         done = spent >= budget
@@ -111,7 +122,14 @@ def run(
             if validate is not None:
                 _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
                 last = time.monotonic()
+    bar.stop()
     return ema
+
+
+def _progress_bar() -> Progress:
+    """Time spent of the budget; shown when stderr is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def _groups(module: nn.Module, config: LoopConfig, rates: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -192,7 +210,7 @@ def _resume(folder: Path, module: nn.Module, optimisers: list[torch.optim.Optimi
         return 0, 0.0
     state = json.loads((folder / "state.json").read_text())
     module.load_state_dict(load_file(folder / "weights.safetensors"))
-    ema.state = load_file(folder / "ema.safetensors")
+    ema.state = {k: v.to(ema.state[k].device) for k, v in load_file(folder / "ema.safetensors").items()}
     ema.updates = state["ema_updates"]
     moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]
     for key, value in load_file(folder / "optimiser.safetensors").items():

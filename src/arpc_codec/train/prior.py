@@ -78,6 +78,7 @@ def train_prior(
     tokenizer.requires_grad_(False).eval()
     channels_last(tokenizer)
     channels_last(prior.context)
+    device = prior.trunk.pos_start.device
     pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
     shares = np.array([share for *_, share in setup.crops])
 
@@ -86,14 +87,14 @@ def train_prior(
         choice = int(rng.choice(len(shares), p=shares / shares.sum()))
         height, width, batch, _ = setup.crops[choice]
         size = (height, width) if rng.random() < 0.5 else (width, height)
-        x = to_tensor([random_crop(rng, pools[choice], size) for _ in range(batch)])
+        x = to_tensor([random_crop(rng, pools[choice], size) for _ in range(batch)], device)
         schedule = scale_schedule(size[0] // STRIDE, size[1] // STRIDE)
         flip = None
         if rng.random() < setup.flip_share:
             flip = [float(rng.choice(setup.flip_rates)) for _ in schedule]
         _, full, trunk = scale_losses(prior, tokenizer, x, flip)
         # A scale weighs as the square root of its tokens: fine scales hold the bytes, coarse ones the picture.
-        weights = torch.tensor([(h * w) ** 0.5 for h, w in schedule])
+        weights = torch.tensor([(h * w) ** 0.5 for h, w in schedule], device=device)
         weights = weights / weights.sum()
         coded, alone = (weights * torch.stack(full)).sum(), (weights * torch.stack(trunk)).sum()
         name = f"bits_{height}x{width}" + ("_flip" if flip else "")
@@ -116,7 +117,7 @@ def validate(prior: nn.Module, tokenizer: Tokenizer, held: Photos, count: int = 
         chosen = [p[:height, :width] for p in pictures if p.shape[0] >= height and p.shape[1] >= width][:count]
         sums = np.zeros(3)
         for picture in chosen:
-            x = to_tensor([np.ascontiguousarray(picture)])
+            x = to_tensor([np.ascontiguousarray(picture)], prior.trunk.pos_start.device)
             schedule, full, trunk = scale_losses(prior, tokenizer, x)
             active = tokenizer.quantizer.active(len(schedule))
             raw = np.array([h * w * a for (h, w), a in zip(schedule, active, strict=True)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ..scales import scale_schedule
@@ -18,6 +19,10 @@ from .losses import LossWeights, ReconstructionLoss
 # The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
 # changes the decoder must learn again.
 RATES = {"encoder.linear": 0.0, "decoder.linear": 0.02, "encoder": 0.25, "quantizer": 0.25}
+
+
+SHEET_SIDE = 256
+SHEET_MISSING = (0, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def forward_prefix(model: Tokenizer, x: Tensor, sent: int | None) -> tuple[Tenso
     commitment = (h - prefixes[-1].detach()).square().mean()
     # Straight through: the encoder sees the identity, the gains see their own codes.
     z = z + h - h.detach()
-    state = model.state(len(schedule) - sent, False, x.shape[0])
+    state = model.state(len(schedule) - sent, False, x.shape[0]).to(x.device)
     return model.decoder(z.contiguous(memory_format=torch.channels_last), state), commitment
 
 
@@ -61,6 +66,8 @@ def train_tokenizer(
     """Train within `minutes`; returns the averaged weights."""
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
+    device = model.decoder.modulation.weight.device
+    criterion.to(device)
     channels_last(criterion)
     channels_last(model)
     pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
@@ -70,7 +77,7 @@ def train_tokenizer(
         rng = np.random.default_rng((index, 1))
         choice = int(rng.choice(len(shares), p=shares / shares.sum()))
         height, width, batch, _ = setup.crops[choice]
-        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)])
+        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)], device)
         total = len(scale_schedule(height // STRIDE, width // STRIDE))
         sent = int(rng.integers(2, total)) if rng.random() < setup.prefix_share else None
         x_hat, commitment = forward_prefix(model, x, sent)
@@ -79,13 +86,14 @@ def train_tokenizer(
         return loss + setup.commitment * commitment, terms
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=3.0)
-    return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held), rates=RATES).state
+    return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES).state
 
 
 @torch.no_grad()
-def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, count: int = 6) -> Metrics:
-    """PSNR and LPIPS on held-out pictures of 512x384, with all scales and with three fewer."""
+def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path, count: int = 6) -> Metrics:
+    """PSNR and LPIPS on held-out 512x384 pictures, with all scales and three fewer; a sample sheet in `folder`."""
     assert isinstance(model, Tokenizer)
+    save_sheet(model, held, folder / "sheet.png")
     result: Metrics = {}
     pictures = [p if p.shape[0] >= p.shape[1] else np.rot90(p) for p in held.at_least(384).pictures]
     chosen = [p[:512, :384] for p in pictures if p.shape[0] >= 512][:count]
@@ -95,10 +103,27 @@ def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, coun
     for missing in (0, 3):
         sums = np.zeros(3)
         for picture in chosen:
-            x = to_tensor([np.ascontiguousarray(picture)])
+            x = to_tensor([np.ascontiguousarray(picture)], model.decoder.modulation.weight.device)
             x_hat = forward_prefix(model, x, total - missing)[0].clamp(-1, 1)
             error = float((x_hat - x).square().mean()) / 4
             sums += [-10 * np.log10(error), criterion.alex(x_hat, x).item(), criterion.squeeze(x_hat, x).item()]
         names = ("psnr", "alex", "squeeze")
         result |= {f"val_{n}_missing{missing}": float(v) for n, v in zip(names, sums / len(chosen), strict=True)}
     return result
+
+
+@torch.no_grad()
+def save_sheet(model: Tokenizer, held: Photos, target: Path, count: int = 4) -> None:
+    """PNG with a row per photo: the original, then all scales, two fewer, four fewer, nothing filled."""
+    total = len(scale_schedule(SHEET_SIDE // STRIDE, SHEET_SIDE // STRIDE))
+    rows = []
+    for picture in held.at_least(SHEET_SIDE).pictures[:count]:
+        crop = np.ascontiguousarray(picture[:SHEET_SIDE, :SHEET_SIDE])
+        x = to_tensor([crop], model.decoder.modulation.weight.device)
+        row = [crop]
+        for missing in SHEET_MISSING:
+            x_hat = forward_prefix(model, x, total - missing)[0][0].clamp(-1, 1)
+            row.append(((x_hat + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+        rows.append(np.concatenate(row, 1))
+    if rows:
+        Image.fromarray(np.concatenate(rows)).save(target)
