@@ -3,10 +3,11 @@
     image -unshuffle 8-> 1/8 blocks -stride 2-> 1/16 blocks --(+)-> h -> quantizer -> z
     image -unshuffle 16------------------> linear transform --^
     z -> 1/16 blocks -shuffle-> 1/8 -shuffle-> 1/4 -shuffle-> 1/2 -shuffle-> full resolution 3x3 --(+)-> image
-    z -> linear 3x3 -shuffle 16-------------------------------------------------------------------^
+    z -> linear 3x3 -shuffle 4-> 1/4 size -bilinear-----------------------------------------------^
 
 The two linear paths start as the best linear codec of the training pictures (train/linear.py); the deep paths start at
-zero and learn what a linear codec cannot do.
+zero and learn what a linear codec cannot do. The decoder's linear path ends at a quarter of the size: carried to full
+size it draws its 16-pixel cells on every smooth surface.
 Normalisation is over the channels of one position only, so a picture decoded in tiles with a halo equals the whole one.
 """
 
@@ -20,6 +21,8 @@ from .config import TokenizerConfig
 from .quantizer import MultiScaleBSQ
 
 STRIDE = 16
+# Pixels of the picture per pixel of the linear path.
+LINEAR_SIZE = 4
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.
 MISSING_STATES = 16
 # Training crops have few scales; a picture that lacks more than this is shown as one that lacks this many.
@@ -78,7 +81,7 @@ class Decoder(nn.Module):
             for i, (w, n) in enumerate(zip(widths, (*widths[1:], 12), strict=True))
         )
         self.out = nn.Conv2d(12, 3, 3, padding=1)
-        self.linear = nn.Conv2d(config.channels, 3 * STRIDE**2, 3, padding=1)
+        self.linear = nn.Conv2d(config.channels, 3 * (STRIDE // LINEAR_SIZE) ** 2, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.modulation = nn.Embedding(2 * MISSING_STATES, 2 * widths[0])
@@ -90,7 +93,12 @@ class Decoder(nn.Module):
         x = x * (1 + scale) + shift
         for stage, up in zip(self.stages, self.up, strict=True):
             x = F.pixel_shuffle(up(F.silu(stage(x))), 2)
-        return self.out(F.silu(x)) + F.pixel_shuffle(self.linear(z), STRIDE)
+        return self.out(F.silu(x)) + self.draft(z)
+
+    def draft(self, z: Tensor) -> Tensor:
+        """The linear path alone: a smooth picture [B, 3, 16H, 16W]."""
+        small = F.pixel_shuffle(self.linear(z), STRIDE // LINEAR_SIZE)
+        return F.interpolate(small, scale_factor=LINEAR_SIZE, mode="bilinear")
 
 
 class Tokenizer(nn.Module):

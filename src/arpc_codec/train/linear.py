@@ -1,7 +1,7 @@
 """Start of a tokenizer: the best linear transform codec of the training pictures.
 
 Encoder: the first Karhunen-Loeve components of 16x16 patches. Decoder: least squares from the quantised latent's 3x3
-neighbourhood to the patch. Learning these by gradient descent would cost most of a short run.
+neighbourhood to the patch at a quarter of the size. Learning these by gradient descent would cost most of a short run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer
+from ..tokenizer.network import LINEAR_SIZE
 from .data import Photos, random_crop, to_tensor
 
 # Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
@@ -42,7 +43,7 @@ def init_linear(
         h = model.encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
-    _fit_decoder(model, h, F.pixel_unshuffle(x, STRIDE))
+    fit_decoder(model, h, x)
 
 
 def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
@@ -61,8 +62,10 @@ def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
 
 
 @torch.no_grad()
-def _fit_decoder(model: Tokenizer, h: Tensor, patches_bchw: Tensor) -> None:
-    """Ridge regression from 3x3 neighbourhoods of z (all scales, and two fewer) to the pixels of the patch."""
+def fit_decoder(model: Tokenizer, h: Tensor, x_bchw: Tensor) -> None:
+    """Ridge regression from 3x3 neighbourhoods of z (all scales, and two fewer) to the pixels of the reduced patch."""
+    small = F.avg_pool2d(x_bchw, LINEAR_SIZE)
+    patches_bchw = F.pixel_unshuffle(small, STRIDE // LINEAR_SIZE)
     schedule = scale_schedule(h.shape[-2], h.shape[-1])
     prefixes = model.quantizer(h, schedule).prefixes
     target = patches_bchw.permute(0, 2, 3, 1).flatten(0, 2).double()

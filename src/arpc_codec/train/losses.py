@@ -26,7 +26,7 @@ class LossWeights:
     alex: float = 0.12
     squeeze: float = 0.15
     vgg: float = 0.5
-    grid: float = 2.0
+    grid: float = 3.0
 
 
 def grid_error(error_bchw: Tensor) -> Tensor:
