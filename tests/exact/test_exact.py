@@ -68,9 +68,11 @@ def test_convolution_is_the_ordinary_one() -> None:
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(5, 7, 3, padding=1)
     state = linear_state(conv.weight.detach().flatten(1), conv.bias.detach())
-    x = snap(torch.randn(2, 5, 6, 9).double())
+    x = snap(torch.randn(1, 5, 6, 9).double())
     exact = ExactConv3x3(state, "l", torch.device("cpu"))(x)
     assert torch.allclose(exact, conv.double()(x), atol=2e-3)
+    some = torch.tensor([0, 7, 53])
+    assert torch.equal(ExactConv3x3(state, "l", torch.device("cpu")).at(x, some), exact[0].flatten(1)[:, some].T)
 
 
 def test_layer_norm_and_tables_are_close_to_the_float_functions() -> None:
@@ -104,8 +106,8 @@ def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
         logits, features = exact.step(x, schedule, scale, caches)
         assert torch.allclose(logits, trunk[scale][0].double(), atol=0.03)
         for phase in range(4):
-            context = exact.phase_context(features, bits[scale][0], phase, active[scale])
-            units = exact.phase_units(context.flatten(0, 1))
+            every = torch.arange(size[0] * size[1])
+            units = exact.phase_units(exact.phase_context(features, bits[scale][0], phase, active[scale], every))
             signs = bits[scale][0].flatten(0, 1).double() * 2 - 1
             row, col = ((0, 0), (1, 1), (0, 1), (1, 0))[phase]
             for bit in range(active[scale]):

@@ -81,8 +81,8 @@ class Walk:
             positions = phase_mask(height, width, phase, trunk.device).flatten().nonzero()[:, 0]
             if not len(positions):
                 continue
-            context = self.prior.phase_context(features, bits, phase, active)
-            units = self.prior.phase_units(context.flatten(0, 1)[positions])
+            context = self.prior.phase_context(features, bits, phase, active, positions)
+            units = self.prior.phase_units(context)
             logits = trunk.flatten(0, 1)[positions]
             signs = torch.zeros_like(logits)
             for bit in range(active):

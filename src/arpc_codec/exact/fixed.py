@@ -63,10 +63,14 @@ class ExactConv3x3(ExactLinear):
     """3x3 convolution with zero padding as one matrix product (a library's Winograd would not be exact)."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[B, in, h, w] -> [B, out, h, w] on the activation grid."""
-        columns = F.unfold(x, 3, padding=1)
-        y = snap(self.weight @ columns + self.bias[:, None])
-        return y.unflatten(2, x.shape[-2:])
+        """[1, in, h, w] -> [1, out, h, w] on the activation grid."""
+        columns = F.unfold(x, 3, padding=1)[0]
+        return snap(self.weight @ columns + self.bias[:, None]).unflatten(1, x.shape[-2:])[None]
+
+    def at(self, x: Tensor, positions: Tensor) -> Tensor:
+        """[1, in, h, w], flat positions [n] -> [n, out] at these positions only."""
+        columns = F.unfold(x, 3, padding=1)[0].index_select(1, positions)
+        return snap(columns.T @ self.weight.T + self.bias)
 
 
 def layer_norm(x: Tensor, eps: float) -> Tensor:

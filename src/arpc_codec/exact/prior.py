@@ -116,11 +116,11 @@ class ExactPrior:
         features = self.feature(normed).T.unflatten(1, size)[None]
         return self.head(normed).unflatten(0, size), features
 
-    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int) -> Tensor:
-        """[h, w, width] context of every token, given the bits [h, w, d] of earlier phases."""
+    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
+        """[n, width] context of the tokens at n flat positions, given the bits [h, w, d] of earlier phases."""
         known = known_codes(bits_hwd[None], phase, active).double()
         x = snap(features + self.known(known)).relu_()
-        return self.conv2(self.conv1(x).relu_()).relu_()[0].permute(1, 2, 0)
+        return self.conv2.at(self.conv1(x).relu_(), positions).relu_()
 
     def phase_units(self, context_nw: Tensor) -> Tensor:
         """[n, width] context of a phase's tokens -> hidden units [n, d, u] before the earlier bits."""

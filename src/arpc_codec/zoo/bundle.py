@@ -82,8 +82,8 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
         if check and fingerprint(sizes, _joined(half, integers)) != entry.fingerprint:
             raise ModelError(f"model '{entry.name}': weights do not match their fingerprint")
         config = TokenizerConfig.from_json(values["tokenizer"])
-        with torch.device("meta"):
-            tokenizer = Tokenizer(config)
+        # Not on the meta device: initialising there imports a second of torch's compiler.
+        tokenizer = Tokenizer(config)
         tokenizer.load_state_dict({k: v.float() for k, v in half.items()}, assign=True)
         prior = ExactPrior(integers, PriorConfig(**values["prior"]), device)
     except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
