@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arpc_codec.container import Codec, Header
@@ -30,7 +29,8 @@ def load(model: str | int, device: str) -> ArpcCodec:
         if device == "cuda" and not there:
             raise UsageError("no CUDA device on this machine")
         device = "cuda" if there else "cpu"
-    return _load(str(find(model).path), device)
+    entry = find(model)
+    return _load(entry.name, str(entry.path), device)
 
 
 def load_for(header: Header, device: str) -> ArpcCodec:
@@ -41,8 +41,8 @@ def load_for(header: Header, device: str) -> ArpcCodec:
 
 
 @lru_cache(maxsize=2)
-def _load(folder: str, device: str) -> ArpcCodec:
+def _load(name: str, folder: str, device: str) -> ArpcCodec:
+    """`folder` is part of the key only: ARPC_HOME may change between calls."""
     from arpc_codec.codecs.arpc import ArpcCodec
-    from arpc_codec.zoo.bundle import load_folder
 
-    return ArpcCodec(load_folder(Path(folder), device), device)
+    return ArpcCodec.load(name, device)
