@@ -105,3 +105,24 @@ def random_crop(rng: np.random.Generator, photos: Photos, size: tuple[int, int])
         crop = photo[top : top + height, left : left + width]
         return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
     raise ValueError(f"no training picture holds a {width}x{height} crop")
+
+
+# (height, width, batch, share of steps)
+CropMix = tuple[tuple[int, int, int, float], ...]
+
+
+class CropSampler:
+    """Batches of crops in a mix of sizes; crops that are not square stand upright half of the time."""
+
+    def __init__(self, photos: Photos, mix: CropMix, device: torch.device | str = "cpu") -> None:
+        self.mix, self.device = mix, device
+        self.pools = [photos.at_least(min(height, width)) for height, width, _, _ in mix]
+        shares = np.array([share for *_, share in mix])
+        self.shares = shares / shares.sum()
+
+    def draw(self, rng: np.random.Generator) -> Tensor:
+        """One batch [B, 3, H, W]. Raises ValueError when no picture is large enough."""
+        choice = int(rng.choice(len(self.shares), p=self.shares))
+        height, width, batch, _ = self.mix[choice]
+        size = (height, width) if rng.random() < 0.5 else (width, height)
+        return to_tensor([random_crop(rng, self.pools[choice], size) for _ in range(batch)], self.device)

@@ -13,7 +13,7 @@ from ..prior.model import Prior
 from ..scales import scale_schedule
 from ..scales.resample import bilinear
 from ..tokenizer import STRIDE, Tokenizer, channels_last
-from .data import Photos, random_crop, to_tensor
+from .data import CropMix, CropSampler, Photos
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 from .tokenizer import RATES, validate
@@ -21,9 +21,9 @@ from .tokenizer import RATES, validate
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """crops: (height, width, batch, share). whole_share: all scales sent; of the rest, filled_share are filled."""
+    """whole_share: all scales sent; of the rest, filled_share are filled."""
 
-    crops: tuple[tuple[int, int, int, float], ...] = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
+    crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
     whole_share: float = 0.3
     filled_share: float = 0.75
     lr: float = 4e-4
@@ -73,15 +73,12 @@ def train_decoder(
     tokenizer.encoder.requires_grad_(False)
     tokenizer.quantizer.requires_grad_(False)
     prior.requires_grad_(False).eval()
-    pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
-    shares = np.array([share for *_, share in setup.crops])
+    sampler = CropSampler(train, setup.crops, device)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 3))
-        choice = int(rng.choice(len(shares), p=shares / shares.sum()))
-        height, width, batch, _ = setup.crops[choice]
-        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)], device)
-        schedule = scale_schedule(height // STRIDE, width // STRIDE)
+        x = sampler.draw(rng)
+        schedule = scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         whole = rng.random() < setup.whole_share
         sent = len(schedule) if whole else int(rng.integers(1, len(schedule)))
         filled = not whole and rng.random() < setup.filled_share
@@ -91,7 +88,7 @@ def train_decoder(
                 z = fill_latent(prior, tokenizer, h, sent, bool(rng.random() < 0.5))
             else:
                 z = tokenizer.quantizer(h, schedule).prefixes[sent - 1]
-        state = tokenizer.state(len(schedule) - sent, filled, batch).to(device)
+        state = tokenizer.state(len(schedule) - sent, filled, len(x)).to(device)
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
         loss, terms = criterion(x_hat, x)
         return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}

@@ -14,15 +14,15 @@ from ..prior.model import Prior
 from ..scales import Schedule, scale_schedule
 from ..scales.resample import bilinear
 from ..tokenizer import STRIDE, Tokenizer, channels_last
-from .data import Photos, random_crop, to_tensor
+from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
 
 
 @dataclass(frozen=True)
 class PriorTraining:
-    """crops: (height, width, batch, share of steps). flip_*: bitwise self-correction, share of steps and its rates."""
+    """flip_*: bitwise self-correction, share of steps and its rates."""
 
-    crops: tuple[tuple[int, int, int, float], ...] = (
+    crops: CropMix = (
         (256, 256, 8, 0.25),
         (384, 512, 2, 0.35),
         (512, 768, 1, 0.4),
@@ -79,16 +79,13 @@ def train_prior(
     channels_last(tokenizer)
     channels_last(prior.context)
     device = prior.trunk.pos_start.device
-    pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
-    shares = np.array([share for *_, share in setup.crops])
+    sampler = CropSampler(train, setup.crops, device)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 2))
-        choice = int(rng.choice(len(shares), p=shares / shares.sum()))
-        height, width, batch, _ = setup.crops[choice]
-        size = (height, width) if rng.random() < 0.5 else (width, height)
-        x = to_tensor([random_crop(rng, pools[choice], size) for _ in range(batch)], device)
-        schedule = scale_schedule(size[0] // STRIDE, size[1] // STRIDE)
+        x = sampler.draw(rng)
+        height, width = x.shape[-2:]
+        schedule = scale_schedule(height // STRIDE, width // STRIDE)
         flip = None
         if rng.random() < setup.flip_share:
             flip = [float(rng.choice(setup.flip_rates)) for _ in schedule]
@@ -97,7 +94,7 @@ def train_prior(
         weights = torch.tensor([(h * w) ** 0.5 for h, w in schedule], device=device)
         weights = weights / weights.sum()
         coded, alone = (weights * torch.stack(full)).sum(), (weights * torch.stack(trunk)).sum()
-        name = f"bits_{height}x{width}" + ("_flip" if flip else "")
+        name = f"bits_{min(height, width)}x{max(height, width)}" + ("_flip" if flip else "")
         return coded + setup.trunk_weight * alone, {
             name: coded.item() / np.log(2),
             name + "_trunk": alone.item() / np.log(2),

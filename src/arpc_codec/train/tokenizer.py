@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
-from .data import Photos, random_crop, to_tensor
+from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 
@@ -27,9 +27,9 @@ SHEET_MISSING = (0, 2, 4)
 
 @dataclass(frozen=True)
 class TokenizerTraining:
-    """crops: (height, width, batch, share of steps). prefix_share: how often a random prefix is decoded."""
+    """prefix_share: how often a random prefix is decoded."""
 
-    crops: tuple[tuple[int, int, int, float], ...] = (
+    crops: CropMix = (
         (128, 128, 12, 0.4),
         (192, 192, 6, 0.3),
         (256, 384, 2, 0.2),
@@ -70,16 +70,13 @@ def train_tokenizer(
     criterion.to(device)
     channels_last(criterion)
     channels_last(model)
-    pools = [train.at_least(min(h, w)) for h, w, _, _ in setup.crops]
-    shares = np.array([share for *_, share in setup.crops])
+    sampler = CropSampler(train, setup.crops, device)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 1))
-        choice = int(rng.choice(len(shares), p=shares / shares.sum()))
-        height, width, batch, _ = setup.crops[choice]
-        x = to_tensor([random_crop(rng, pools[choice], (height, width)) for _ in range(batch)], device)
-        total = len(scale_schedule(height // STRIDE, width // STRIDE))
-        sent = int(rng.integers(2, total)) if rng.random() < setup.prefix_share else None
+        x = sampler.draw(rng)
+        total = len(scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
+        sent = int(rng.integers(1, total)) if rng.random() < setup.prefix_share else None
         x_hat, commitment = forward_prefix(model, x, sent)
         loss, terms = criterion(x_hat, x)
         terms["commitment"] = commitment.item()
