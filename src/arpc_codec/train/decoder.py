@@ -26,7 +26,7 @@ class DecoderTraining:
     crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
     whole_share: float = 0.3
     filled_share: float = 0.75
-    lr: float = 4e-4
+    lr: float = 5e-4
     losses: LossWeights = field(default_factory=LossWeights)
 
 

@@ -23,9 +23,9 @@ class LossWeights:
 
     l1: float = 1.0
     l1_quarter: float = 0.5
-    alex: float = 0.12
-    squeeze: float = 0.15
-    vgg: float = 0.5
+    alex: float = 0.04
+    squeeze: float = 0.08
+    vgg: float = 0.7
     grid: float = 3.0
 
 
