@@ -66,7 +66,7 @@ def decode(
     data: bytes,
     *,
     scales: int | None = None,
-    fill: str = "argmax",
+    fill: str = "mean",
     seed: int = 0,
     device: str = "cpu",
     allow_truncated: bool = False,
@@ -74,7 +74,7 @@ def decode(
     """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales.
 
     Raises FormatError for a damaged file, TruncatedError for a cut one unless allowed, ModelError when its model is
-    missing. `fill`: argmax, sample, mean or none.
+    missing. `fill`: mean, argmax, sample or none.
     """
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError

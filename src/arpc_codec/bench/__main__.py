@@ -40,7 +40,7 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Report folder.")
 @click.option("--codec", type=click.Choice(["arpc", "none"]), default="arpc", show_default=True)
 @click.option("--model", default="tiny", show_default=True, help="Model of our codec.")
-@click.option("--fill", default="argmax", show_default=True, help="How our decoder fills unsent scales.")
+@click.option("--fill", default="mean", show_default=True, help="How our decoder fills unsent scales.")
 @click.option("--ks", default="", help="Scale counts, such as 4,6,8 (all).")
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)

@@ -55,7 +55,7 @@ class Arpc:
 
     name = "arpc"
 
-    def __init__(self, model: str = "tiny", fill: str = "argmax") -> None:
+    def __init__(self, model: str = "tiny", fill: str = "mean") -> None:
         self.model = model
         self.fill = fill
         self._last: tuple[bytes, bytes] | None = None

@@ -289,8 +289,8 @@ device_option = click.option(
 fill_options = options(
     click.option(
         "--fill",
-        type=click.Choice(["argmax", "sample", "mean", "none"]),
-        default="argmax",
+        type=click.Choice(["mean", "argmax", "sample", "none"]),
+        default="mean",
         show_default=True,
         help="How scales that were not sent are made up.",
     ),

@@ -23,7 +23,7 @@ from ..zoo.bundle import Bundle, load_bundle
 from .tiles import Tile, blend, tiles, windowed
 from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
 
-FILLS = ("argmax", "sample", "mean", "none")
+FILLS = ("mean", "argmax", "sample", "none")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class ArpcCodec:
 
     @torch.inference_mode()
     def decode(
-        self, container: Container, *, scales: int | None = None, fill: str = "argmax", seed: int = 0
+        self, container: Container, *, scales: int | None = None, fill: str = "mean", seed: int = 0
     ) -> Decoded:
         """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
 
@@ -186,7 +186,7 @@ class ArpcCodec:
         raise FormatError("the first scale is damaged")
 
     @torch.inference_mode()
-    def steps(self, container: Container, *, fill: str = "argmax", seed: int = 0) -> Iterator[Decoded]:
+    def steps(self, container: Container, *, fill: str = "mean", seed: int = 0) -> Iterator[Decoded]:
         """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
         sent, total = self._check(container, None, fill, seed)
         layout = self._layout(container)
