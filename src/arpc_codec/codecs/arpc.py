@@ -166,9 +166,7 @@ class ArpcCodec:
     # -- decode ------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def decode(
-        self, container: Container, *, scales: int | None = None, fill: str = "mean", seed: int = 0
-    ) -> Decoded:
+    def decode(self, container: Container, *, scales: int | None = None, fill: str = "mean", seed: int = 0) -> Decoded:
         """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
 
         Raises FormatError when no scale is usable, ModelError for a file of another model, UsageError for bad options.
