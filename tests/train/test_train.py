@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
@@ -181,3 +181,20 @@ def test_from_photos_to_files(
     decoded = codec.decode(read(codec.encode(pixels).data))
     assert decoded.pixels.shape == pixels.shape
     assert not decoded.damaged
+
+
+def test_a_deeper_decoder_starts_from_a_shallower_one(config: str, tmp_path: Path) -> None:
+    """New residual blocks are the identity: the picture does not change."""
+    shallow = cli.Tokenizer(cli.load_config(config).tokenizer)
+    save_file(shallow.state_dict(), tmp_path / "shallow.safetensors")
+    deeper = json.loads(json.dumps(CONFIG))
+    deeper["tokenizer"]["decoder_depths"] = [1, 2, 3, 2]
+    (tmp_path / "deeper.json").write_text(json.dumps(deeper))
+    sizes = cli.load_config(str(tmp_path / "deeper.json"))
+    deep = cli._tokenizer(sizes, tmp_path / "shallow.safetensors", deeper=True)
+    z = torch.randn(1, 16, 6, 8)
+    state = deep.state(0, False)
+    with torch.no_grad():
+        assert torch.equal(deep.decoder(z, state), shallow.decoder(z, state))
+    with pytest.raises(RuntimeError):
+        cli._tokenizer(sizes, tmp_path / "shallow.safetensors")

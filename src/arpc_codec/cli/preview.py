@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import click
 
 from arpc_codec.cli import common
 from arpc_codec.errors import FormatError, TruncatedError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-_GAP = 8
-_TEXT = 14
 
 
 @click.command()
@@ -48,6 +41,7 @@ def preview(
     def work(name: str) -> int:
         from arpc_codec.container import read, truncate
         from arpc_codec.imageio import to_image
+        from arpc_codec.imageio.sheet import contact_sheet
         from arpc_codec.loading import load_for
 
         target = outputs.target(name, "-preview.png")
@@ -65,7 +59,7 @@ def preview(
         if not cells:
             raise FormatError("the first scale is damaged")
         file = BytesIO()
-        _sheet(cells, min(columns, len(cells))).save(file, "PNG")
+        contact_sheet(cells, min(columns, len(cells))).save(file, "PNG")
         outputs.write(file.getvalue(), target)
         there = len(container.segments)
         if len(cells) < there:
@@ -78,23 +72,3 @@ def preview(
         return 0
 
     return common.run_all((source,), work, log)
-
-
-def _sheet(cells: list[tuple[Image.Image, str, str]], columns: int) -> Image.Image:
-    """Pictures of one size with two lines of text under each, row by row on white."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(_TEXT)
-    under = 2 * (_TEXT + 4)
-    texts = [font.getbbox(line)[2] for _, *lines in cells for line in lines]
-    width = max(cells[0][0].width, int(max(texts)) + 1) + _GAP
-    height = cells[0][0].height + under + _GAP
-    rows = -(-len(cells) // columns)
-    sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (picture, *lines) in enumerate(cells):
-        left, top = _GAP + index % columns * width, _GAP + index // columns * height
-        sheet.paste(picture, (left, top))
-        for row, line in enumerate(lines):
-            draw.text((left, top + picture.height + 2 + row * (_TEXT + 4)), line, fill="black", font=font)
-    return sheet

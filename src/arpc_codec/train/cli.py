@@ -82,10 +82,13 @@ def run_prior(
 def run_decoder(
     config: str, data: Path, metrics: Path, tokenizer: Path, prior: Path, out: Path, minutes: float, device: str = "cpu"
 ) -> None:
-    """Fine-tune the decoder of a tokenizer on latents that the prior fills in."""
+    """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
+
+    Decoder stages of the config may be deeper than in the file: a new residual block starts as the identity.
+    """
     sizes = load_config(config)
     torch.manual_seed(0)
-    model = _tokenizer(sizes, tokenizer)
+    model = _tokenizer(sizes, tokenizer, deeper=True)
     train_decoder(
         model.to(device), _prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, DecoderTraining()
     )
@@ -104,9 +107,12 @@ def _photos(data: Path) -> tuple[Photos, Photos]:
     return load_photos(data, keep=lambda row: row["tier"] != "cap")
 
 
-def _tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
+def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) -> Tokenizer:
     model = Tokenizer(sizes.tokenizer)
-    model.load_state_dict(_state(weights))
+    state = _state(weights)
+    if deeper:
+        state = {k: v for k, v in model.state_dict().items() if k.startswith("decoder.stages.")} | state
+    model.load_state_dict(state)
     return model
 
 

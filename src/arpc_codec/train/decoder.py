@@ -13,6 +13,7 @@ from ..prior.model import Prior
 from ..scales import scale_schedule
 from ..scales.resample import bilinear
 from ..tokenizer import STRIDE, Tokenizer, channels_last
+from .adversary import Adversary
 from .data import CropMix, CropSampler, Photos
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
@@ -21,11 +22,17 @@ from .tokenizer import RATES, validate
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """whole_share: all scales sent; of the rest, filled_share are filled."""
+    """whole_share: all scales sent; of the rest, filled_share are filled, mean_share of those with expected codes.
+
+    adversary: gradient of the discriminator as a share of the other losses', from this share of the minutes on.
+    """
 
     crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
-    whole_share: float = 0.3
-    filled_share: float = 0.75
+    whole_share: float = 0.25
+    filled_share: float = 0.85
+    mean_share: float = 0.8
+    adversary: float = 0.3
+    adversary_from: float = 0.4
     lr: float = 5e-4
     losses: LossWeights = field(default_factory=LossWeights)
 
@@ -74,26 +81,39 @@ def train_decoder(
     tokenizer.quantizer.requires_grad_(False)
     prior.requires_grad_(False).eval()
     sampler = CropSampler(train, setup.crops, device)
+    adversary = Adversary(setup.adversary).to(device)
+    channels_last(adversary)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 3))
         x = sampler.draw(rng)
         schedule = scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         whole = rng.random() < setup.whole_share
-        sent = len(schedule) if whole else int(rng.integers(1, len(schedule)))
+        # Squared: the last scales hold most of the bytes, so most files lack only a few.
+        missing = 0 if whole else 1 + int((len(schedule) - 1) * rng.random() ** 2)
+        sent = len(schedule) - missing
         filled = not whole and rng.random() < setup.filled_share
         with torch.no_grad():
             h = tokenizer.encoder(x).float().contiguous()
             if filled:
-                z = fill_latent(prior, tokenizer, h, sent, bool(rng.random() < 0.5))
+                z = fill_latent(prior, tokenizer, h, sent, bool(rng.random() < setup.mean_share))
             else:
                 z = tokenizer.quantizer(h, schedule).prefixes[sent - 1]
-        state = tokenizer.state(len(schedule) - sent, filled, len(x)).to(device)
+        state = tokenizer.state(missing, filled, len(x)).to(device)
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
         loss, terms = criterion(x_hat, x)
+        if progress >= setup.adversary_from:
+            loss, more = adversary(x_hat, x, loss, index)
+            terms |= more
         return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0)
+    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
     return run(
-        tokenizer, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES
+        tokenizer,
+        step,
+        folder,
+        config,
+        validate=lambda m: validate(m, criterion, held, folder),
+        rates=RATES,
+        adversary=adversary,
     ).state

@@ -65,21 +65,25 @@ def run(
     *,
     validate: Callable[[nn.Module], Metrics] | None = None,
     rates: Mapping[str, float] | None = None,
+    adversary: nn.Module | None = None,
 ) -> Ema:
     """Train `module` until the minutes are spent; `step(index, progress)` returns the loss and what to log.
 
     Writes to `folder`: log.jsonl, state.json and safetensors of the weights, their average and the optimiser.
     `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. Matrices whose
-    names start with `config.muon` are trained with Muon, which needs fewer steps than AdamW.
+    names start with `config.muon` are trained with Muon, which needs fewer steps than AdamW. The `adversary`, if any,
+    is trained and saved beside the module, but not averaged.
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
     groups = _groups(module, config, rates or {})
     trained = [p for group in groups for p in group["params"]]
     optimisers = _optimisers(groups, config)
+    if adversary is not None:
+        optimisers.append(torch.optim.AdamW([{"params": list(adversary.parameters()), "rate": 1.0}], betas=(0.5, 0.98)))
     device = next(module.parameters()).device
     ema = Ema(module, config.ema_half_life)
-    index, spent = _resume(folder, module, optimisers, ema)
+    index, spent = _resume(folder, module, adversary, optimisers, ema)
     torch.manual_seed(config.seed + index)
     budget = config.minutes * 60
     last = saved = time.monotonic()
@@ -96,7 +100,9 @@ def run(
                 group["lr"] = rate * group["rate"]
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss, metrics = step(index, progress)
-        module.zero_grad(set_to_none=True)
+        for network in (module, adversary):
+            if network is not None:
+                network.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
         if torch.isfinite(norm):  # one bad batch must not cost the run
@@ -119,7 +125,7 @@ def run(
             )
             sums = {}
         if now - saved > config.save_minutes * 60 or done:
-            _save(folder, module, optimisers, ema, index, spent, config)
+            _save(folder, module, adversary, optimisers, ema, index, spent, config)
             saved = now
             if validate is not None:
                 _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
@@ -183,6 +189,7 @@ def _log(folder: Path, values: dict[str, float]) -> None:
 def _save(
     folder: Path,
     module: nn.Module,
+    adversary: nn.Module | None,
     optimisers: list[torch.optim.Optimizer],
     ema: Ema,
     index: int,
@@ -197,6 +204,8 @@ def _save(
         for name, value in state.items()
     }
     parts = {"weights": dict(module.state_dict()), "ema": ema.state, "optimiser": moments}
+    if adversary is not None:
+        parts["adversary"] = dict(adversary.state_dict())
     for name, tensors in parts.items():
         save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{name}.tmp")
     state = {"step": index, "spent_seconds": spent, "ema_updates": ema.updates, "loop": asdict(config)}
@@ -206,11 +215,15 @@ def _save(
     os.replace(folder / "state.tmp", folder / "state.json")
 
 
-def _resume(folder: Path, module: nn.Module, optimisers: list[torch.optim.Optimizer], ema: Ema) -> tuple[int, float]:
+def _resume(
+    folder: Path, module: nn.Module, adversary: nn.Module | None, optimisers: list[torch.optim.Optimizer], ema: Ema
+) -> tuple[int, float]:
     if not (folder / "state.json").is_file():
         return 0, 0.0
     state = json.loads((folder / "state.json").read_text())
     module.load_state_dict(load_file(folder / "weights.safetensors"))
+    if adversary is not None and (folder / "adversary.safetensors").is_file():
+        adversary.load_state_dict(load_file(folder / "adversary.safetensors"))
     ema.state = {k: v.to(ema.state[k].device) for k, v in load_file(folder / "ema.safetensors").items()}
     ema.updates = state["ema_updates"]
     moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]

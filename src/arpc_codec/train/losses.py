@@ -16,17 +16,21 @@ from ..metrics.lpips import LPIPS
 from ..metrics.vggfeat import VGGFeatures, vgg_loss
 from ..tokenizer import STRIDE
 
+# Mean fine detail (of [-1, 1]) below which a surface counts as smooth.
+FLAT = 0.02
+
 
 @dataclass(frozen=True)
 class LossWeights:
     """Factor of each term; see `ReconstructionLoss`."""
 
-    l1: float = 1.0
+    l1: float = 0.6
     l1_quarter: float = 0.5
-    alex: float = 0.04
-    squeeze: float = 0.08
-    vgg: float = 0.7
+    alex: float = 0.2
+    squeeze: float = 0.2
+    vgg: float = 0.3
     grid: float = 3.0
+    flat: float = 5.0
 
 
 def grid_error(error_bchw: Tensor) -> Tensor:
@@ -35,8 +39,20 @@ def grid_error(error_bchw: Tensor) -> Tensor:
     return (cell - cell.mean(2, keepdim=True)).abs().mean()
 
 
+def flat_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Mean fine error where the picture is smooth: marks that the perceptual networks like are seen there first."""
+    size = x.shape[-2:]
+
+    def fine(y: Tensor) -> Tensor:
+        return y - F.interpolate(F.avg_pool2d(y, 8), size, mode="bilinear")
+
+    activity = F.avg_pool2d(fine(x).abs().mean(1, keepdim=True), 8)
+    weight = 1 / (1 + (F.interpolate(activity, size, mode="bilinear") / FLAT) ** 2)
+    return (weight * fine(x_hat - x).abs()).mean()
+
+
 class ReconstructionLoss(nn.Module):
-    """Grid error + L1 + L1 at a quarter of the size + LPIPS-Alex + LPIPS-Squeeze + VGG-19 features."""
+    """Grid and flat error + L1 + L1 at a quarter of the size + LPIPS-Alex + LPIPS-Squeeze + VGG-19 features."""
 
     def __init__(self, metrics: Path, weights: LossWeights) -> None:
         super().__init__()
@@ -50,8 +66,8 @@ class ReconstructionLoss(nn.Module):
         w = self.weights
         l1 = (x_hat - x).abs().mean()
         quarter = (F.avg_pool2d(x_hat, 4) - F.avg_pool2d(x, 4)).abs().mean()
-        grid = grid_error(x_hat - x)
-        loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid
+        grid, flat = grid_error(x_hat - x), flat_error(x_hat, x)
+        loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid + w.flat * flat
         # The networks cost more than the codec, so each step asks one of them, with the weight of its share.
         shares = {"alex": (w.alex, 0.3), "squeeze": (w.squeeze, 0.3), "vgg": (w.vgg, 0.4)}
         draw = torch.rand((), generator=generator)
@@ -65,7 +81,12 @@ class ReconstructionLoss(nn.Module):
             a, b = self._view(x_hat, x, generator)
             term = (self.alex if name == "alex" else self.squeeze)(a, b).mean()
         weight, share = shares[name]
-        return loss + weight / share * term, {"l1": l1.item(), "grid": grid.item(), name: term.item()}
+        return loss + weight / share * term, {
+            "l1": l1.item(),
+            "grid": grid.item(),
+            "flat": flat.item(),
+            name: term.item(),
+        }
 
     @staticmethod
     def _view(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
