@@ -23,6 +23,8 @@ from .linear import init_linear
 from .prior import PriorTraining, train_prior
 from .tokenizer import TokenizerTraining, train_tokenizer
 
+# Parameters that a deeper config adds: residual blocks, which start as the identity.
+DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.")
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
 
@@ -54,13 +56,13 @@ def run_tokenizer(
 ) -> None:
     """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-    `init`: weights to start from instead of the linear codec.
+    `init`: weights to start from instead of the linear codec; the config may have more residual blocks than they have.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
     photos = _photos(data)
     if init is not None:
-        model = _tokenizer(sizes, init)
+        model = _tokenizer(sizes, init, deeper=True)
     else:
         model = Tokenizer(sizes.tokenizer)
         init_linear(model, photos[0].at_least(LINEAR_SIDE))
@@ -84,7 +86,7 @@ def run_decoder(
 ) -> None:
     """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
 
-    Decoder stages of the config may be deeper than in the file: a new residual block starts as the identity.
+    The config may have more residual blocks than the file has.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
@@ -111,7 +113,7 @@ def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) ->
     model = Tokenizer(sizes.tokenizer)
     state = _state(weights)
     if deeper:
-        state = {k: v for k, v in model.state_dict().items() if k.startswith("decoder.stages.")} | state
+        state = {k: v for k, v in model.state_dict().items() if k.startswith(DEPTH)} | state
     model.load_state_dict(state)
     return model
 

@@ -26,7 +26,7 @@ class LossWeights:
 
     l1: float = 0.6
     l1_quarter: float = 0.5
-    alex: float = 0.2
+    alex: float = 0.25
     squeeze: float = 0.2
     vgg: float = 0.3
     grid: float = 3.0
