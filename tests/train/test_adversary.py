@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from arpc_codec.train.adversary import Adversary
+from arpc_codec.train.adversary import WARM_UP, Adversary
 
 
 def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,16 +17,30 @@ def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_gradients_stay_on_their_side() -> None:
     torch.manual_seed(0)
     adversary = Adversary(weight=0.5)
+    adversary.steps += WARM_UP
     smooth, x = batch(0)
-    x_hat = smooth.requires_grad_()
+    last = torch.nn.Conv2d(3, 3, 3, padding=1)
+    x_hat = last(smooth)
     other = (x_hat - x).square().mean()
-    alone = torch.autograd.grad(other, x_hat, retain_graph=True)[0]
-    loss, terms = adversary(x_hat, x, other, 0)
+    alone = torch.autograd.grad(other, last.weight, retain_graph=True)[0]
+    loss, terms = adversary(x_hat, x, other, last.weight)
     loss.backward()
-    share = (x_hat.grad - alone).norm() / alone.norm()
+    share = (last.weight.grad - alone).norm() / alone.norm()
     assert 0.49 < share < 0.51
     assert terms.keys() == {"tell", "fool"}
     assert all(p.grad is not None and p.grad.any() for p in adversary.discriminator.layers.parameters())
+
+
+def test_at_first_it_only_teaches() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(weight=0.5)
+    smooth, x = batch(0)
+    last = torch.nn.Conv2d(3, 3, 3, padding=1)
+    x_hat = last(smooth)
+    other = (x_hat - x).square().mean()
+    alone = torch.autograd.grad(other, last.weight, retain_graph=True)[0]
+    adversary(x_hat, x, other, last.weight)[0].backward()
+    torch.testing.assert_close(last.weight.grad, alone)
 
 
 def test_it_learns_to_tell() -> None:
@@ -37,7 +51,7 @@ def test_it_learns_to_tell() -> None:
     for step in range(30):
         smooth, x = batch(step)
         x_hat = smooth.requires_grad_()
-        loss, terms = adversary(x_hat, x, x_hat.sum() * 0, step)
+        loss, terms = adversary(x_hat, x, x_hat.sum() * 0, x_hat)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

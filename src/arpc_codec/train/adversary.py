@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-# The ratio of gradients is measured once in so many steps; it changes slowly.
-MEASURE_EVERY = 16
+WARM_UP = 200
 
 
 class PatchDiscriminator(nn.Module):
@@ -31,24 +30,33 @@ class PatchDiscriminator(nn.Module):
 class Adversary(nn.Module):
     """Hinge losses of decoder and discriminator in one sum, so that one backward pass serves both."""
 
-    ratio: Tensor
+    steps: Tensor
 
     def __init__(self, weight: float) -> None:
-        """`weight`: size of the adversarial gradient at the picture as a share of the other losses' gradient."""
+        """`weight`: adversarial gradient at the decoder's last layer as a share of the other losses' gradient there."""
         super().__init__()
         self.weight = weight
         self.discriminator = PatchDiscriminator()
-        self.register_buffer("ratio", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x_hat: Tensor, x: Tensor, other: Tensor, index: int) -> tuple[Tensor, dict[str, float]]:
-        """`other` (the loss so far, a function of x_hat) plus both adversarial terms; `index` counts steps."""
+    def forward(self, x_hat: Tensor, x: Tensor, other: Tensor, last: nn.Parameter) -> tuple[Tensor, dict[str, float]]:
+        """Replaces `other` (the loss so far, which depends on x_hat alone) by a loss that also fools and teaches.
+
+        The two gradients are weighed at `last`, the last layer's weight (VQGAN, eq. 7): weighed at the picture, a pull
+        that all patches share sums up in the weights and shifts the colours. For WARM_UP steps it only teaches.
+        """
         self.discriminator.requires_grad_(False)
         fool = -self.discriminator(x_hat).mean()
         self.discriminator.requires_grad_(True)
-        if index % MEASURE_EVERY == 0 or self.ratio == 0:
-            g_other, g_fool = (torch.autograd.grad(t, x_hat, retain_graph=True)[0].norm() for t in (other, fool))
-            measured = g_other / (g_fool + 1e-12)
-            self.ratio.lerp_(measured, 1.0 if self.ratio == 0 else 0.1)
+        (pull,), (g_fool,) = torch.autograd.grad(other, x_hat), torch.autograd.grad(fool, x_hat)
+        if self.steps >= WARM_UP:
+            size, size_fool = (
+                torch.autograd.grad(x_hat, last, grad_outputs=g, retain_graph=True)[0].norm() for g in (pull, g_fool)
+            )
+            pull = pull + self.weight * size / (size_fool + 1e-12) * g_fool
+        self.steps += 1
+        through = (x_hat * pull).sum()
         real, fake = self.discriminator(x), self.discriminator(x_hat.detach())
         tell = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-        return other + self.weight * self.ratio * fool + tell, {"tell": tell.item(), "fool": fool.item()}
+        loss = other.detach() + through - through.detach() + tell
+        return loss, {"tell": tell.item(), "fool": fool.item()}

@@ -31,8 +31,8 @@ class DecoderTraining:
     whole_share: float = 0.25
     filled_share: float = 0.85
     mean_share: float = 0.8
-    adversary: float = 0.3
-    adversary_from: float = 0.4
+    adversary: float = 0.0
+    adversary_from: float = 0.1
     lr: float = 5e-4
     losses: LossWeights = field(default_factory=LossWeights)
 
@@ -102,8 +102,8 @@ def train_decoder(
         state = tokenizer.state(missing, filled, len(x)).to(device)
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
         loss, terms = criterion(x_hat, x)
-        if progress >= setup.adversary_from:
-            loss, more = adversary(x_hat, x, loss, index)
+        if setup.adversary and progress >= setup.adversary_from:
+            loss, more = adversary(x_hat, x, loss, tokenizer.decoder.out.weight)
             terms |= more
         return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}
 

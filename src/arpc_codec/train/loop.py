@@ -76,6 +76,7 @@ def run(
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    torch.set_flush_denormal(True)  # on a CPU they made steps two to three times slower
     groups = _groups(module, config, rates or {})
     trained = [p for group in groups for p in group["params"]]
     optimisers = _optimisers(groups, config)

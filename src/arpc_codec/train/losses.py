@@ -26,11 +26,11 @@ class LossWeights:
 
     l1: float = 0.6
     l1_quarter: float = 0.5
-    alex: float = 0.25
+    alex: float = 0.2
     squeeze: float = 0.2
-    vgg: float = 0.3
+    vgg: float = 0.4
     grid: float = 3.0
-    flat: float = 5.0
+    flat: float = 12.0
 
 
 def grid_error(error_bchw: Tensor) -> Tensor:
