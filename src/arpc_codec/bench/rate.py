@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -16,8 +17,12 @@ from ..codecs.tiles import TILE
 from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
 from ..imageio import read
+from ..prior.model import Prior
 from ..scales import raw_bits, scale_schedule
 from ..tokenizer import STRIDE
+from ..train.cli import load_config, load_prior
+from ..train.data import to_tensor
+from ..train.prior import scale_losses
 from .run import pictures
 
 
@@ -42,13 +47,28 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     return np.array(rows, dtype=float)
 
 
+@torch.inference_mode()
+def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray) -> float:
+    """Ideal bits of one untiled picture by the float prior that the exact one was made from."""
+    height, width = (-(-side // STRIDE) * STRIDE for side in pixels_hw3.shape[:2])
+    pad = ((0, height - pixels_hw3.shape[0]), (0, width - pixels_hw3.shape[1]), (0, 0))
+    x = to_tensor([np.pad(pixels_hw3, pad, mode="edge")])
+    schedule, nats, _ = scale_losses(prior, codec.tokenizer, x)
+    raw = raw_bits(schedule, codec.tokenizer.quantizer.channels)
+    return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", default="tiny", show_default=True)
+@click.option("--float-prior", type=click.Path(dir_okay=False, path_type=Path), help="Also: what exactness costs.")
+@click.option("--config", default="tiny", show_default=True, help="Training config of the float prior.")
 @click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Also write the sums here.")
-def main(folder: Path, model: str, target: Path | None) -> None:
+def main(folder: Path, model: str, float_prior: Path | None, config: str, target: Path | None) -> None:
     """Print the table for pictures that share one schedule (others are counted with those of as many scales)."""
     codec = ArpcCodec.load(model)
+    prior = None if float_prior is None else load_prior(load_config(config), float_prior)
+    ratios = []
     sums: dict[int, np.ndarray] = {}
     count: dict[int, int] = {}
     for path in track(pictures(folder), console=Console(stderr=True), description="coding"):
@@ -56,6 +76,8 @@ def main(folder: Path, model: str, target: Path | None) -> None:
         if max(pixels.shape) > TILE * STRIDE:
             raise click.UsageError(f"{path} is larger than one tile of {TILE * STRIDE} pixels")
         rows = rate_per_scale(codec, pixels)
+        if prior is not None:
+            ratios.append(rows[:, 2].sum() / float_bits(codec, prior, pixels))
         sums[len(rows)] = sums.get(len(rows), np.zeros_like(rows)) + rows
         count[len(rows)] = count.get(len(rows), 0) + 1
     for total, rows in sorted(sums.items()):
@@ -66,6 +88,8 @@ def main(folder: Path, model: str, target: Path | None) -> None:
         for i, (raw, sealed, ideal, alone) in enumerate(rows):
             share = f"{sealed / raw:.3f} | {ideal / raw:.3f} | {alone / raw:.3f}"
             click.echo(f"| {i + 1} | {raw / count[total]:.0f} | {share} | {running[i, 1] / running[i, 0]:.3f} |")
+    if ratios:
+        click.echo(f"\nideal bits, exact / float: mean {np.mean(ratios):.6f}, {min(ratios):.6f} to {max(ratios):.6f}")
     if target is not None:
         target.write_text(json.dumps({str(k): v.tolist() for k, v in sums.items()}, indent=1) + "\n")
 

@@ -92,14 +92,14 @@ def run_decoder(
     torch.manual_seed(0)
     model = _tokenizer(sizes, tokenizer, deeper=True)
     train_decoder(
-        model.to(device), _prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, DecoderTraining()
+        model.to(device), load_prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, DecoderTraining()
     )
 
 
 def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> str:
     """Write a model folder from trained weights; returns its fingerprint."""
     sizes = load_config(config)
-    state = export_prior(_prior(sizes, prior))
+    state = export_prior(load_prior(sizes, prior))
     weights = _tokenizer(sizes, tokenizer).state_dict()
     return save_bundle(out, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
 
@@ -118,7 +118,8 @@ def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) ->
     return model
 
 
-def _prior(sizes: TrainingConfig, weights: Path) -> Prior:
+def load_prior(sizes: TrainingConfig, weights: Path) -> Prior:
+    """A float prior from weights. Raises ModelError when there are none."""
     model = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     model.load_state_dict(_state(weights))
     return model
