@@ -86,6 +86,8 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.modulation = nn.Embedding(2 * MISSING_STATES, 2 * widths[0])
         nn.init.zeros_(self.modulation.weight)
+        self.draft_gain = nn.Embedding(2 * MISSING_STATES, config.channels)
+        nn.init.zeros_(self.draft_gain.weight)
 
     def forward(self, z: Tensor, state: Tensor) -> Tensor:
         x = self.stem(z)
@@ -93,11 +95,16 @@ class Decoder(nn.Module):
         x = x * (1 + scale) + shift
         for stage, up in zip(self.stages, self.up, strict=True):
             x = F.pixel_shuffle(up(F.silu(stage(x))), 2)
-        return self.out(F.silu(x)) + self.draft(z)
+        return self.out(F.silu(x)) + self.draft(z, state)
 
-    def draft(self, z: Tensor) -> Tensor:
-        """The linear path alone: a smooth picture [B, 3, 16H, 16W]."""
-        small = F.pixel_shuffle(self.linear(z), STRIDE // LINEAR_SIZE)
+    def draft(self, z: Tensor, state: Tensor) -> Tensor:
+        """The linear path alone: a smooth picture [B, 3, 16H, 16W].
+
+        A code is never 0: until fine scales correct them, the channels of fine detail hold a value that means nothing
+        and draws a plaid. The gains mute them while scales are missing.
+        """
+        gain = 1 + self.draft_gain(state)[:, :, None, None]
+        small = F.pixel_shuffle(self.linear(z * gain), STRIDE // LINEAR_SIZE)
         return F.interpolate(small, scale_factor=LINEAR_SIZE, mode="bilinear")
 
 

@@ -19,12 +19,12 @@ from ..zoo.bundle import save_bundle
 from .data import Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
 from .linear import SIDE as LINEAR_SIDE
-from .linear import init_linear
+from .linear import fit_draft_gains, init_linear
 from .prior import PriorTraining, train_prior
 from .tokenizer import TokenizerTraining, train_tokenizer
 
-# Parameters that a deeper config adds: residual blocks, which start as the identity.
-DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.")
+# What older or smaller weights may lack: residual blocks, which start as the identity, and gains, which start at 1.
+DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.", "decoder.draft_gain.")
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
 
@@ -63,6 +63,8 @@ def run_tokenizer(
     photos = _photos(data)
     if init is not None:
         model = _tokenizer(sizes, init, deeper=True)
+        if not model.decoder.draft_gain.weight.any():
+            fit_draft_gains(model, photos[0].at_least(LINEAR_SIDE), side=LINEAR_SIDE)
     else:
         model = Tokenizer(sizes.tokenizer)
         init_linear(model, photos[0].at_least(LINEAR_SIDE))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer
-from ..tokenizer.network import LINEAR_SIZE
+from ..tokenizer.network import LINEAR_SIZE, MOST_MISSING
 from .data import Photos, random_crop, to_tensor
 
 # Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
@@ -44,6 +44,7 @@ def init_linear(
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
     fit_decoder(model, h, x)
+    fit_draft_gains(model, photos)
 
 
 def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
@@ -80,3 +81,17 @@ def fit_decoder(model: Tokenizer, h: Tensor, x_bchw: Tensor) -> None:
     solution = torch.linalg.solve(gram, cross).float().T
     model.decoder.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
     model.decoder.linear.bias = nn.Parameter(solution[:, -1].clone())
+
+
+@torch.no_grad()
+def fit_draft_gains(model: Tokenizer, photos: Photos, *, pictures: int = 48, side: int = SIDE) -> None:
+    """Per number of missing scales, nothing filled: the factor of each channel of z that comes closest to h."""
+    rng = np.random.default_rng(1)
+    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
+    h = model.encoder(x).float().contiguous()
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    prefixes = model.quantizer(h, schedule).prefixes
+    factors = [(h * z).mean((0, 2, 3)) / z.square().mean((0, 2, 3)).clamp_min(1e-6) for z in prefixes]
+    for missing in range(1, MOST_MISSING + 1):
+        factor = factors[max(0, len(prefixes) - 1 - missing)] / factors[-1]
+        model.decoder.draft_gain.weight[int(model.state(missing, False))] = factor.clamp(0, 1.5) - 1

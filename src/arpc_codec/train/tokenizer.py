@@ -18,7 +18,15 @@ from .losses import LossWeights, ReconstructionLoss
 
 # The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
 # changes the decoder must learn again.
-RATES = {"encoder.linear": 0.0, "decoder.linear": 0.02, "encoder": 0.5, "quantizer": 0.25}
+# Modulations are rarely seen: each state has its own rows.
+RATES = {
+    "encoder.linear": 0.0,
+    "encoder": 0.5,
+    "quantizer": 0.25,
+    "decoder.linear": 0.02,
+    "decoder.modulation": 4.0,
+    "decoder.draft_gain": 4.0,
+}
 
 
 SHEET_SIDE = 256
