@@ -71,4 +71,4 @@ def test_it_follows_a_linear_law(channels: int) -> None:
     x = torch.from_numpy(np.stack(planes, -1))[None]
     error = (predict_tiles(x, 8) - x).abs()[0, 16:, 8:40]
     step = (x[:, :, 1:] - x[:, :, :-1]).abs()[0, 16:, 8:40]
-    assert float(error.mean()) < 0.05 * float(step.mean())
+    assert float(error.mean()) < 0.1 * float(step.mean())
