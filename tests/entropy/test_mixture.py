@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arpc_codec.entropy.mixture import Mixture, MixtureModel, code, sigmoid_table
+from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
+from arpc_codec.exact.tables import sigmoid_table
 
 MODEL = MixtureModel(sigmoid_table())
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SIGMOID_BITS = 24  # unit of the table's values
-GRID_BITS = 6  # grid of its argument
-SIGMOID_RANGE = 20
+from ..exact.tables import SIGMOID_GRID, SIGMOID_RANGE
+
 MEAN_BITS = 8  # grid of the means, in samples
 WEIGHT_BITS = 12
 # Share of a uniform distribution in every mixture, as a power of two: no sample is impossible.
@@ -25,12 +24,6 @@ COUNT = 1 << 16
 # Window: this many (largest) scales to either side of the mean, as a power of two of samples.
 FOCUS = 12.0
 SMALLEST_FOCUS = 4
-
-
-def sigmoid_table(device: torch.device | str = "cpu") -> Tensor:
-    """float64 integers: sigmoid at multiples of 2^-6 in +-20, in units of 2^-24; one more entry to interpolate to."""
-    x = torch.arange((-SIGMOID_RANGE << GRID_BITS), (SIGMOID_RANGE << GRID_BITS) + 2, dtype=torch.float64)
-    return (torch.sigmoid(x / (1 << GRID_BITS)) * (1 << SIGMOID_BITS)).round().to(device)
 
 
 @dataclass(frozen=True)
@@ -56,15 +49,15 @@ class MixtureModel:
     """Counts of decisions; holds the sigmoid table of a model (shipped, since libraries round it differently)."""
 
     def __init__(self, table: Tensor) -> None:
-        self.table = table
+        self.table = table.double()
 
     def below(self, mixture: Mixture, x: Tensor) -> Tensor:
         """[n]: weight of samples below x (integers, may be at either end), uniform share included."""
         z = (x[:, None] - 0.5 - mixture.mean) * mixture.rate
-        z = z.clamp(-SIGMOID_RANGE, SIGMOID_RANGE) * (1 << GRID_BITS)
+        z = z.clamp(-SIGMOID_RANGE, SIGMOID_RANGE) * (1 << SIGMOID_GRID)
         cell = z.floor()
         part = ((z - cell) * 4096).floor()
-        index = (cell + (SIGMOID_RANGE << GRID_BITS)).to(torch.int64)
+        index = (cell + (SIGMOID_RANGE << SIGMOID_GRID)).to(torch.int64)
         low, high = self.table[index], self.table[index + 1]
         mass = (low * 4096 + (high - low) * part) * mixture.weight
         total = mass[:, 0]

@@ -179,7 +179,7 @@ class Grid:
 
 def mixture_bits(weight: Tensor, mean: Tensor, rate: Tensor, x: Tensor) -> Tensor:
     """Bits of samples [...] under discretised mixtures [..., K] (PixelCNN++), a uniform share of 2^-14 included."""
-    inverse = rate.clamp(-9, 4).exp()
+    inverse = rate.clamp(-11, 4).exp()
     z = x[..., None] - mean
     upper, lower = (z + 0.5) * inverse, (z - 0.5) * inverse
     # sigmoid(upper) - sigmoid(lower), without cancellation in the tails.
