@@ -12,7 +12,7 @@ from torch import Tensor
 from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
 from ..prior.adaptive import HERE, AdaptivePredictor, N, W, contexts, step_inputs
 from ..prior.pixel import TAPS, PixelConfig, PixelPrior, channel_features, local_scale, pixel_features
-from ..prior.wavefront import DELTA, Offset, Samples, rank
+from ..prior.wavefront import Offset, Samples, rank, rows_of
 from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, rate_table, sigmoid_table, silu_table
 
@@ -111,15 +111,10 @@ class Wavefront:
         self.outer = [ExactLinear(state, f"outer.{i}", device) for i in range(config.channels)]
         self.exp, self.rate = (state[f"tables.{name}"].to(device).double() for name in ("exp", "rate"))
 
-    def rows(self, step: int) -> slice:
-        """Rows with a pixel in a step."""
-        return slice(max(0, -(-(step - self.width + 1) // DELTA)), min(self.height, step // DELTA + 1))
-
     def begin(self, step: int) -> None:
         """Compute what does not depend on the step's own pixels."""
-        self.step, self.now = step, self.rows(step)
-        everywhere = {c: self._all(c, W) + self._all(c, N) for c in range(self.config.channels)}
-        self.bases = {c: both * 0.5 for c, both in everywhere.items()}
+        self.step, self.now = step, rows_of(step, self.height, self.width)
+        self.bases = {c: (self._sample(c, W) + self._sample(c, N)) * 0.5 for c in range(self.config.channels)}
         self.scales = [snap(local_scale(self._error, c)) for c in range(self.config.channels)]
         features = snap(pixel_features(self._sample, self._error, self.scales))
         h = self.embed(features)
@@ -130,9 +125,10 @@ class Wavefront:
     def mixture(self, place: int) -> Mixture:
         """Distributions of the step's samples of one channel, tiles and rows flattened."""
         context = self.plan[place]
-        inputs = step_inputs(self.samples, context, self.step, self.bases)
-        self.mean_all = snap(self.predictors[place].predict(inputs) + self.bases[context.channel], MEAN_BITS, 2.0**17)
-        mean, before = self.mean_all[:, self.now], tuple(c.channel for c in self.plan[:place])
+        inputs = step_inputs(self.samples, context, self.step, self.now, self.bases)
+        predicted = self.predictors[place].predict(inputs, self.now) + self.bases[context.channel]
+        self.mean = mean = snap(predicted, MEAN_BITS, 2.0**17)
+        before = tuple(c.channel for c in self.plan[:place])
         own = channel_features(context.channel, before, self._sample, self._error, mean, self.scales)
         hidden = self.blocks[0].activate(self.inner[place](torch.cat([self.h, snap(own)], -1)))
         weight, shift, rate = self.outer[place](hidden).flatten(0, 1).chunk(3, -1)
@@ -148,18 +144,13 @@ class Wavefront:
     def settle(self, place: int, samples_n: Tensor) -> None:
         """The step's true samples of one channel, in the order of `mixture`."""
         channel = self.plan[place].channel
-        here = self.samples.at(self.step, HERE, channel)
-        here[:, self.now] = samples_n.view(self.batch, -1)
-        there = torch.zeros_like(here)
-        there[:, self.now] = 1.0
-        self.predictors[place].learn((here - self.bases[channel]) * there, there)
-        self.errors.at(self.step, HERE, channel).copy_((here - self.mean_all) * there)
-
-    def _all(self, channel: int, offset: Offset) -> Tensor:
-        return self.samples.at(self.step, offset, channel)
+        here = samples_n.view(self.batch, -1)
+        self.predictors[place].learn(here - self.bases[channel])
+        self.samples.at(self.step, self.now, HERE, channel).copy_(here)
+        self.errors.at(self.step, self.now, HERE, channel).copy_(here - self.mean)
 
     def _sample(self, channel: int, offset: Offset) -> Tensor:
-        return self.samples.at(self.step, offset, channel)[:, self.now]
+        return self.samples.at(self.step, self.now, offset, channel)
 
     def _error(self, channel: int, offset: Offset) -> Tensor:
-        return self.errors.at(self.step, offset, channel)[:, self.now]
+        return self.errors.at(self.step, self.now, offset, channel)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .wavefront import Offset, Samples, skew, unskew
+from .wavefront import Offset, Samples, rows_of, skew, unskew
 
 W, N, NW, NE, WW, NN = (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)
 NWW, NNW, NNE, WWW = (-1, -2), (-2, -1), (-2, 1), (0, -3)
@@ -80,7 +80,7 @@ def solve(matrix_nnv: Tensor, right_nv: Tensor) -> Tensor:
 class AdaptivePredictor:
     """Predicts one channel of a step's pixels, then learns from their true values.
 
-    Vectors run over [B, H]: the rows of all tiles. Call `predict` and `learn` in turns, step by step.
+    Vectors run over [B, R]: the rows of all tiles that have a pixel in the step. Call `predict` and `learn` in turns.
     """
 
     def __init__(self, context: Context, batch: int, height: int, device: torch.device | str = "cpu") -> None:
@@ -92,27 +92,27 @@ class AdaptivePredictor:
         # Sums of the last step and of the one before; row 0 is the empty row above the tile.
         self.last, self.before = zeros, zeros.clone()
 
-    def predict(self, inputs_nbh: Tensor) -> Tensor:
-        """[B, H] from inputs [n, B, H] float64, each less its own channel's base (see `Context`)."""
+    def predict(self, inputs_nbr: Tensor, rows: slice) -> Tensor:
+        """[B, R] from inputs [n, B, R] float64, each less its own channel's base (see `Context`)."""
         west, north, north_east = FADE
-        self.sums = west * self.last[..., 1:] + north_east * self.last[..., :-1] + north * self.before[..., :-1]
-        weights = solve(self.sums[:, :-1] + self.ridge, self.sums[:, -1] + RIDGE * self.start)
-        self.inputs = inputs_nbh
-        return total(weights * inputs_nbh)
+        above, self.own = rows, slice(rows.start + 1, rows.stop + 1)
+        sums = west * self.last[..., self.own] + north_east * self.last[..., above] + north * self.before[..., above]
+        weights = solve(sums[:, :-1] + self.ridge, sums[:, -1] + RIDGE * self.start)
+        self.sums, self.inputs = sums, inputs_nbr
+        return total(weights * inputs_nbr)
 
-    def learn(self, target_bh: Tensor, there_bh: Tensor) -> None:
-        """Take in the true values, less their base, where `there` (float64 0 or 1) says that the row has a pixel."""
+    def learn(self, target_br: Tensor) -> None:
+        """Take in the true values, less their base."""
         inputs = self.inputs
-        roughness = total(inputs[:4] * inputs[:4])
-        weighted = inputs * (there_bh / (1.0 + roughness / NOISE))
-        sums = self.sums + weighted[:, None] * torch.cat([inputs, target_bh[None]])[None]
+        weighted = inputs / (1.0 + total(inputs[:4] * inputs[:4]) / NOISE)
+        sums = self.sums + weighted[:, None] * torch.cat([inputs, target_br[None]])[None]
         self.before, self.last = self.last, torch.zeros_like(self.last)
-        self.last[..., 1:] = sums * there_bh
+        self.last[..., self.own] = sums
 
 
-def step_inputs(samples: Samples, context: Context, step: int, bases: dict[int, Tensor]) -> Tensor:
-    """[n, B, H]: a channel's inputs in one step, each less the base of its channel, the mean of W and N."""
-    return torch.stack([samples.at(step, offset, c) - bases[c] for c, offset in context.inputs])
+def step_inputs(samples: Samples, context: Context, step: int, rows: slice, bases: dict[int, Tensor]) -> Tensor:
+    """[n, B, R]: a channel's inputs in one step, each less the base of its channel, the mean of W and N."""
+    return torch.stack([samples.at(step, rows, offset, c) - bases[c] for c, offset in context.inputs])
 
 
 def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
@@ -120,16 +120,16 @@ def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
     batch, height, width, channels = x_bhwc.shape
     samples = Samples(batch, height, width, channels, float(1 << bits - 1), x_bhwc.device)
     truth = skew(x_bhwc)
-    there = skew(torch.ones_like(x_bhwc[..., :1]))[..., 0]
     mean = torch.zeros_like(truth)
     plan = contexts(channels)
     predictors = [AdaptivePredictor(context, batch, height, x_bhwc.device) for context in plan]
     for step in range(len(truth)):
-        bases = {c: (samples.at(step, W, c) + samples.at(step, N, c)) * 0.5 for c in range(channels)}
+        rows = rows_of(step, height, width)
+        bases = {c: (samples.at(step, rows, W, c) + samples.at(step, rows, N, c)) * 0.5 for c in range(channels)}
         for context, predictor in zip(plan, predictors, strict=True):
             c = context.channel
-            mean[step, ..., c] = predictor.predict(step_inputs(samples, context, step, bases)) + bases[c]
-            here = samples.at(step, HERE, c)
-            here.copy_(torch.where(there[step] > 0, truth[step, ..., c], here))
-            predictor.learn(truth[step, ..., c] - bases[c], there[step])
+            inputs = step_inputs(samples, context, step, rows, bases)
+            mean[step, :, rows, c] = predictor.predict(inputs, rows) + bases[c]
+            samples.at(step, rows, HERE, c).copy_(truth[step, :, rows, c])
+            predictor.learn(truth[step, :, rows, c] - bases[c])
     return unskew(mean, width)

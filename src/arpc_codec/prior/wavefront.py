@@ -21,6 +21,11 @@ def steps(height: int, width: int) -> int:
     return width + DELTA * (height - 1)
 
 
+def rows_of(step: int, height: int, width: int) -> slice:
+    """The rows that have a pixel in a step."""
+    return slice(max(0, -(-(step - width + 1) // DELTA)), min(height, step // DELTA + 1))
+
+
 def rank(offset: Offset) -> int:
     """How many steps later a neighbour is coded; below 0 for what may be used."""
     dr, dc = offset
@@ -58,11 +63,10 @@ class Samples:
         self, batch: int, height: int, width: int, channels: int, outside: float, device: torch.device | str = "cpu"
     ) -> None:
         """All samples are `outside` at first."""
-        self.height = height
         shape = (self.STEPS + steps(height, width), batch, height + self.ROWS, channels)
         self.skewed = torch.full(shape, outside, dtype=torch.float64, device=device)
 
-    def at(self, step: int, offset: Offset, channel: int) -> Tensor:
-        """[B, H], a view: for each row's pixel of this step, the sample at an offset from it."""
+    def at(self, step: int, rows: slice, offset: Offset, channel: int) -> Tensor:
+        """[B, R], a view: for the pixels of a step in some rows, the samples at an offset from them."""
         first = self.ROWS + offset[0]
-        return self.skewed[self.STEPS + step + rank(offset), :, first : first + self.height, channel]
+        return self.skewed[self.STEPS + step + rank(offset), :, rows.start + first : rows.stop + first, channel]
