@@ -29,7 +29,7 @@ def cost(mixture: Mixture, x: torch.Tensor) -> tuple[float, list[tuple[np.ndarra
     """Ideal bits of all decisions, and the decisions."""
     decisions = []
 
-    def decide(counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
+    def decide(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
         assert bits is not None
         assert counts.min() >= 1
         assert counts.max() <= 65535
@@ -49,7 +49,7 @@ def test_every_sample_comes_back(seed: int, bits: int) -> None:
     _, decisions = cost(mixture, x)
     queue = iter(decisions)
 
-    def answer(counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
+    def answer(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
         assert bits is None
         expected, answers = next(queue)
         assert np.array_equal(counts.numpy(), expected)

@@ -86,7 +86,7 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     mixtures = MixtureModel(state["tables.sigmoid"])
     encoder = BitEncoder()
 
-    def write(counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
+    def write(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
         assert bits is not None
         encoder.encode(bits.numpy(), counts.numpy())
         return bits
@@ -108,7 +108,7 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     run(write, True)
     decoder = BitDecoder(encoder.seal())
 
-    def read(counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
+    def read(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
         return torch.from_numpy(decoder.decode(counts.numpy()))
 
     assert torch.equal(run(read, False), x)

@@ -82,11 +82,12 @@ class MixtureModel:
         return first, size
 
 
-Decide = Callable[[Tensor, Tensor | None], Tensor]
+# (rows, counts, bits): codes the int32 bits of some samples, or with None reads them; returns them.
+Decide = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def code(model: MixtureModel, mixture: Mixture, decide: Decide, x: Tensor | None) -> Tensor:
-    """Samples [n] float64. `decide(counts, bits)` codes int32 bits, or with None reads them; `x` is None to decode."""
+    """Codes samples x [n], or with None reads them; returns them as float64. Rows rise in every call of `decide`."""
     alphabet = float(1 << mixture.bits)
     first, size = model.window(mixture)
     low, high = torch.zeros_like(first), torch.full_like(first, alphabet)
@@ -98,13 +99,13 @@ def code(model: MixtureModel, mixture: Mixture, decide: Decide, x: Tensor | None
     if asked.numel():
         counts = model.count((last_mass - first_mass)[asked], (high_mass - low_mass)[asked])
         truth = None if x is None else ((x >= first) & (x < first + size))[asked].to(torch.int32)
-        inside[asked] = decide(counts, truth).to(inside)
+        inside[asked] = decide(asked, counts, truth).to(inside)
     # Outside: first on which side.
     out = (inside == 0).nonzero()[:, 0]
     if out.numel():
         under, over = (first_mass - low_mass)[out], (high_mass - last_mass)[out]
         truth = None if x is None else (x >= first + size)[out].to(torch.int32)
-        above = decide(model.count(over, under + over), truth).to(torch.bool)
+        above = decide(out, model.count(over, under + over), truth).to(torch.bool)
         low[out], low_mass[out] = (
             torch.where(above, (first + size)[out], low[out]),
             torch.where(above, last_mass[out], low_mass[out]),
@@ -124,6 +125,6 @@ def code(model: MixtureModel, mixture: Mixture, decide: Decide, x: Tensor | None
         mass = model.below(mixture.at(rows), middle)
         counts = model.count(high_mass[rows] - mass, high_mass[rows] - low_mass[rows])
         truth = None if x is None else (x[rows] >= middle).to(torch.int32)
-        upper = decide(counts, truth).to(torch.bool)
+        upper = decide(rows, counts, truth).to(torch.bool)
         low[rows], low_mass[rows] = torch.where(upper, middle, low[rows]), torch.where(upper, mass, low_mass[rows])
         high[rows], high_mass[rows] = torch.where(upper, high[rows], middle), torch.where(upper, high_mass[rows], mass)
