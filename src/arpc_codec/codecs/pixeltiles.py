@@ -1,4 +1,4 @@
-"""Tiles of samples <-> streams through the lossless prior. Tiles of one shape are walked together, each with a coder."""
+"""Tiles of samples <-> streams through the lossless prior. Tiles of one shape are walked together."""
 
 from __future__ import annotations
 

@@ -6,12 +6,14 @@ taps of the masked convolution out of it as slices (select).
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
 from ..prior.adaptive import HERE, AdaptivePredictor, N, W, contexts, step_inputs
-from ..prior.pixel import TAPS, PixelConfig, PixelPrior, channel_features, local_scale, pixel_features
+from ..prior.pixel import TAPS, Block, PixelConfig, PixelPrior, channel_features, local_scale, pixel_features
 from ..prior.wavefront import Offset, Samples, rank, rows_of
 from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, rate_table, sigmoid_table, silu_table
@@ -30,12 +32,12 @@ def export_pixel(prior: PixelPrior) -> dict[str, Tensor]:
         state[f"{name}.weight"], state[f"{name}.exponent"] = quantize_rows(weight.double())
         state[f"{name}.bias"] = quantize_bias(bias)
 
-    def put_normed(name: str, layer: torch.nn.Linear, norm: torch.nn.LayerNorm) -> None:
+    def put_normed(name: str, layer: nn.Linear, norm: nn.LayerNorm) -> None:
         weight, own = layer.weight[:, : len(norm.weight)], layer.weight[:, len(norm.weight) :]
         put(name, torch.cat([weight * norm.weight, own], 1), layer.bias + weight @ norm.bias)
 
     put("embed", prior.embed.weight, prior.embed.bias)
-    for i, block in enumerate(prior.blocks):
+    for i, block in enumerate(cast(list[Block], list(prior.blocks))):
         put_normed(f"blocks.{i}.a", block.gating.a, block.norm1)
         put_normed(f"blocks.{i}.v", block.gating.v, block.norm1)
         state[f"blocks.{i}.taps"] = quantize_bias(block.gating.taps)
@@ -43,8 +45,9 @@ def export_pixel(prior: PixelPrior) -> dict[str, Tensor]:
         put_normed(f"blocks.{i}.up", block.up, block.norm2)
         put(f"blocks.{i}.down", block.down.weight, block.down.bias)
     for place in range(prior.config.channels):
-        put_normed(f"inner.{place}", prior.inner[place], prior.norm)
-        put(f"outer.{place}", prior.outer[place].weight, prior.outer[place].bias)
+        inner, outer = cast(nn.Linear, prior.inner[place]), cast(nn.Linear, prior.outer[place])
+        put_normed(f"inner.{place}", inner, prior.norm)
+        put(f"outer.{place}", outer.weight, outer.bias)
     state["tables.silu"], state["tables.exp"] = silu_table(), exp_table()
     state["tables.rate"], state["tables.sigmoid"] = rate_table(), sigmoid_table()
     return {name: tensor.contiguous() for name, tensor in state.items()}

@@ -86,7 +86,8 @@ class Gating(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.a, self.v, self.proj = (nn.Linear(width, width) for _ in range(3))
+        self.a, self.v = nn.Linear(width, width), nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
         self.taps = nn.Parameter(torch.zeros(len(TAPS), width))
         nn.init.normal_(self.taps, 0.0, 0.2)
         nn.init.zeros_(self.proj.weight)
