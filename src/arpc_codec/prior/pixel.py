@@ -134,14 +134,14 @@ class PixelPrior(nn.Module):
         self.inner = nn.ModuleList(
             nn.Linear(config.width + 1 + len(SCALE_MARKS) + 2 * place, config.head) for place in range(config.channels)
         )
-        self.outer = nn.ModuleList(nn.Linear(config.head, 3 * config.mixtures) for _ in range(config.channels))
-        for layer in self.outer:
+        outer = [nn.Linear(config.head, 3 * config.mixtures) for _ in range(config.channels)]
+        for layer in outer:
             nn.init.zeros_(layer.weight)
             with torch.no_grad():
                 # Logistics of growing width around the prediction.
-                layer.bias.copy_(
-                    torch.cat([torch.zeros(2 * config.mixtures), torch.linspace(1.2, -0.6, config.mixtures)])
-                )
+                rates = torch.linspace(1.2, -0.6, config.mixtures)
+                layer.bias.copy_(torch.cat([torch.zeros(2 * config.mixtures), rates]))
+        self.outer = nn.ModuleList(outer)
 
     def forward(self, x_bhwc: Tensor, mean_bhwc: Tensor, outside: float) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Per channel (weight logits, means, log of 1 / scale), each [B, H, W, K], in samples.
