@@ -71,11 +71,12 @@ def encode(
     samples_hwc: np.ndarray, coders: Mapping[int, PixelCoder], side: int, progress: Progress = lambda done, of: None
 ) -> bytes:
     """Payload of uint8 or uint16 samples; `coders`: the prior for groups of 1 and of 3 channels."""
-    layout = tiles(*samples_hwc.shape[:2], side)
+    height, width, channels = samples_hwc.shape
+    layout = tiles(height, width, side)
     head, coded = bytearray(_checksum(samples_hwc).to_bytes(4, "big")), {}
-    done, total = 0, len(layout) * len(groups(samples_hwc.shape[2]))
+    done, total = 0, len(layout) * len(groups(channels))
     packed = []
-    for group in groups(samples_hwc.shape[2]):
+    for group in groups(channels):
         part = samples_hwc[..., list(group)]
         values = choose(part)
         head += write_values(values)
