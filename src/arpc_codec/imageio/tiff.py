@@ -74,7 +74,7 @@ def read(data: bytes, max_pixels: int) -> ExactPicture:
         notes.append("the pixels are kept as decoded from JPEG")
     others = sorted(set(tags) - _UNDERSTOOD)
     if others:
-        notes.append(f"TIFF tags not kept: {', '.join(TiffTags.lookup(tag).name for tag in others)}")
+        notes.append(f"TIFF tags not kept: {', '.join(map(_name, others))}")
     exif = None if orientation == 1 else _orientation_only(orientation)
     return ExactPicture(samples, _bytes(tags, _ICC), exif, _bytes(tags, _XMP), tuple(notes))
 
@@ -128,19 +128,24 @@ def _tags(data: bytes) -> ImageFileDirectory_v2:
     return tags
 
 
+def _name(tag: int) -> str:
+    known = TiffTags.lookup(tag).name
+    return str(tag) if known == "unknown" else known
+
+
 def _ints(tags: ImageFileDirectory_v2, tag: int, *default: int) -> tuple[int, ...]:
     """The values of a tag; ArpcError when it is missing without a default, or holds anything but integers."""
     value = tags.get(tag, default)
     values = value if isinstance(value, tuple) else (value,)
     if (not values and not default) or not all(isinstance(value, int) for value in values):
-        raise ArpcError(f"damaged TIFF: tag {TiffTags.lookup(tag).name}")
+        raise ArpcError(f"damaged TIFF: tag {_name(tag)}")
     return values
 
 
 def _bytes(tags: ImageFileDirectory_v2, tag: int) -> bytes | None:
     value = tags.get(tag)
     if not isinstance(value, bytes | None):
-        raise ArpcError(f"damaged TIFF: tag {TiffTags.lookup(tag).name}")
+        raise ArpcError(f"damaged TIFF: tag {_name(tag)}")
     return value or None
 
 
