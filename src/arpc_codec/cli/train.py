@@ -12,14 +12,14 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _WEIGHTS = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _config = click.option("--config", default="tiny", show_default=True, metavar="NAME", help="Bundled config, or a file.")
-_run = common.options(
-    _config,
+_run_options = common.options(
     click.option("--data", type=_FOLDER, required=True, metavar="DIR", help="Training shards with their index.csv."),
     click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Run folder; a stopped run goes on there."),
     click.option(
         "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
     ),
 )
+_run = common.options(_config, _run_options)
 _metrics = click.option(
     "--metrics",
     type=_FOLDER,
@@ -31,6 +31,14 @@ _metrics = click.option(
 _tokenizer = click.option("--tokenizer", type=_WEIGHTS, required=True, metavar="FILE", help="Trained tokenizer.")
 _device = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train."
+)
+_target = common.options(
+    click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Model folder to write."),
+    click.option(
+        "--id", "model_id", type=click.IntRange(1, 2**32 - 1), required=True, help="Registry id; never reused."
+    ),
+    click.option("--name", required=True, help="Name for --model."),
+    click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`."),
 )
 _init = click.option("--init", type=_WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
 _prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
@@ -96,10 +104,7 @@ def decoder(
 @_config
 @_tokenizer
 @_prior
-@click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Model folder to write.")
-@click.option("--id", "model_id", type=click.IntRange(1, 2**32 - 1), required=True, help="Registry id; never reused.")
-@click.option("--name", required=True, help="Name for --model.")
-@click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`.")
+@_target
 def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> int:
     """Make a model folder of trained weights; prints its fingerprint."""
     from arpc_codec.train.cli import run_export
@@ -109,4 +114,30 @@ def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, 
             config=config, tokenizer=tokenizer, prior=prior, out=out, model_id=model_id, name=name, licence=licence
         )
     )
+    return 0
+
+
+@train.command()
+@click.option("--group", type=click.Choice(["grey", "colour"]), required=True, help="What the prior sees.")
+@_run_options
+@_init
+@_device
+def hpac(group: str, data: Path, out: Path, minutes: float, init: Path | None, device: str) -> int:
+    """Train a lossless prior on clean photographs (train-clean.tar in DIR)."""
+    from arpc_codec.train.hpac import run_hpac
+
+    run_hpac(group=group, data=data, out=out, minutes=minutes, init=init, device=device)
+    return 0
+
+
+@train.command()
+@click.option("--grey", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior for grey and alpha.")
+@click.option("--colour", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior for RGB.")
+@_target
+def export_hpac(grey: Path, colour: Path, out: Path, model_id: int, name: str, licence: str) -> int:
+    """Make a lossless model folder of trained priors; prints its fingerprint."""
+    from arpc_codec.train.hpac import run_export_hpac
+
+    weights = {"grey": grey, "colour": colour}
+    click.echo(run_export_hpac(weights, out=out, model_id=model_id, name=name, licence=licence))
     return 0

@@ -19,9 +19,13 @@ Counts = npt.NDArray[np.integer[Any]]
 
 
 class BitEncoder:
-    """Collects bits with their probabilities and seals them to the shortest byte string that decodes."""
+    """Collects bits with their probabilities and seals them to the shortest byte string that decodes.
 
-    def __init__(self) -> None:
+    With `shortest` False only the coder's state is kept and the string is up to 8 bytes longer: for long streams.
+    """
+
+    def __init__(self, *, shortest: bool = True) -> None:
+        self._shortest = shortest
         self._coder = constriction.stream.queue.RangeEncoder()
         self._bits: list[Bits] = []
         self._p1: list[npt.NDArray[np.float64]] = []
@@ -34,8 +38,9 @@ class BitEncoder:
         bits = _checked_bits(bits, p1)
         probabilities = _probabilities(p1)
         self._coder.encode(bits, _bernoulli(), probabilities)
-        self._bits.append(bits)
-        self._p1.append(probabilities)
+        if self._shortest:
+            self._bits.append(bits)
+            self._p1.append(probabilities)
 
     def encode_byte(self, value: int) -> None:
         """Append 0..255 as eight fair bits, highest first; UsageError outside that range."""
@@ -48,6 +53,9 @@ class BitEncoder:
 
         The string is found by decoding candidates, so whatever it returns is known to decode.
         """
+        if not self._shortest:
+            words: bytes = self._coder.get_compressed().astype(">u4").tobytes()
+            return words.rstrip(b"\0")  # a decoder reads zeros after the end
         if not self._bits:
             return b""
         bits, p1 = np.concatenate(self._bits), np.concatenate(self._p1)

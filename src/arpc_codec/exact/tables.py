@@ -15,6 +15,9 @@ PROBABILITY_BITS = 16
 LOGIT_BITS = 6
 LOGIT_RANGE = 12
 ROTATION_BITS = 14
+SIGMOID_BITS = 24
+SIGMOID_GRID = 6
+SIGMOID_RANGE = 20
 
 
 def gelu_table() -> Tensor:
@@ -22,6 +25,24 @@ def gelu_table() -> Tensor:
     x = torch.arange(-GELU_RANGE << GELU_BITS, (GELU_RANGE << GELU_BITS) + 1, dtype=torch.float64) / (1 << GELU_BITS)
     y = torch.nn.functional.gelu(x, approximate="tanh") - x.clamp_min(0)
     return (y * 4096).round().to(torch.int32)
+
+
+def silu_table() -> Tensor:
+    """int32: SiLU(x) - max(x, 0) at multiples of 2^-9 in +-8, in units of 2^-12; the ends hold beyond."""
+    x = torch.arange(-GELU_RANGE << GELU_BITS, (GELU_RANGE << GELU_BITS) + 1, dtype=torch.float64) / (1 << GELU_BITS)
+    return ((torch.nn.functional.silu(x) - x.clamp_min(0)) * 4096).round().to(torch.int32)
+
+
+def rate_table() -> Tensor:
+    """int32: exp(x) at multiples of 2^-7 in +-8, in units of 2^-16."""
+    x = torch.arange(-8 << EXP_BITS, (8 << EXP_BITS) + 1, dtype=torch.float64) / (1 << EXP_BITS)
+    return (torch.exp(x) * 65536).round().to(torch.int32)
+
+
+def sigmoid_table() -> Tensor:
+    """int32: sigmoid at multiples of 2^-6 in +-20, in units of 2^-24; one more entry to interpolate to."""
+    x = torch.arange((-SIGMOID_RANGE << SIGMOID_GRID), (SIGMOID_RANGE << SIGMOID_GRID) + 2, dtype=torch.float64)
+    return (torch.sigmoid(x / (1 << SIGMOID_GRID)) * (1 << SIGMOID_BITS)).round().to(torch.int32)
 
 
 def exp_table() -> Tensor:

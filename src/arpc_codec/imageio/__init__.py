@@ -1,4 +1,4 @@
-"""Picture files <-> pixels. What happens to each kind of picture is written at the top of `reading.py`."""
+"""Picture files <-> pixels. What happens to each kind: top of `reading.py`, and of `exact.py` for archives."""
 
 from arpc_codec.imageio.alpha import pack_alpha, unpack_alpha
 from arpc_codec.imageio.chunks import (
@@ -11,15 +11,18 @@ from arpc_codec.imageio.chunks import (
     from_chunks,
     to_chunks,
 )
-from arpc_codec.imageio.picture import MAX_PIXELS, Picture
+from arpc_codec.imageio.exact import EXACT_FORMATS, read_exact, write_exact
+from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
 from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write
 
 __all__ = [
     "ALPHA_POLICIES",
+    "EXACT_FORMATS",
     "FORMATS",
     "KEEPABLE",
     "MAX_PIXELS",
+    "ExactPicture",
     "Extras",
     "Picture",
     "apply_alpha",
@@ -29,8 +32,10 @@ __all__ = [
     "from_chunks",
     "pack_alpha",
     "read",
+    "read_exact",
     "to_chunks",
     "to_image",
     "unpack_alpha",
     "write",
+    "write_exact",
 ]

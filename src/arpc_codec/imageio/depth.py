@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from arpc_codec.errors import ArpcError
+
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def sample_bits(image: Image.Image) -> int:
-    """Bits of a sample as stored in an opened file, which Pillow may be about to reduce to 8; 8 when unknown."""
+    """Bits of a sample as stored in an opened file, which Pillow may be about to reduce to 8; 8 when unknown.
+
+    5 stands for pixels of 5 to 6 bits a sample packed into 16.
+    """
     if image.mode in DEEP:
         return 32 if image.mode in ("I", "F") else 16
     for tile in getattr(image, "tile", ()):
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(arg, str) and arg.startswith(("BGR;1", "BGRA;1")) for arg in args):
+            return 5
         if any(isinstance(arg, str) and ";16" in arg for arg in args):
             return 16
         if image.format == "PPM" and len(args) > 1 and isinstance(args[1], int) and args[1] > 255:
             return args[1].bit_length()
     return _header_bits(image) if image.format in ("JPEG2000", "AVIF") else 8
+
+
+def deep_codecs() -> ModuleType:
+    """The library imagecodecs, which reads 16-bit colour; ArpcError when it is not installed."""
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise ArpcError(
+            "Pillow would reduce the samples of this picture: pip install 'arpc-codec[deep]' (imagecodecs)"
+        ) from error
+    return imagecodecs
 
 
 def _header_bits(image: Image.Image) -> int:

@@ -30,16 +30,20 @@ def upright(image: Image.Image) -> tuple[Image.Image, str | None]:
     return (image if method is None else image.transpose(method)), None
 
 
-def exif_of(image: Image.Image) -> bytes | None:
-    """TIFF bytes of the EXIF block with the orientation set to 1 in place; None when there is none."""
+def raw_exif_of(image: Image.Image) -> bytes | None:
+    """TIFF bytes of the EXIF block as stored; None when there is none."""
     raw = image.info.get("exif")
-    if not isinstance(raw, bytes):
-        return None
-    return _set_upright(raw.removeprefix(PREFIX)) or None
+    return (raw.removeprefix(PREFIX) or None) if isinstance(raw, bytes) else None
 
 
-def _set_upright(tiff: bytes) -> bytes:
-    """Patched in place: nothing else moves, so that offsets inside maker notes stay right."""
+def exif_of(image: Image.Image) -> bytes | None:
+    """TIFF bytes of the EXIF block with the orientation set to 1; None when there is none."""
+    raw = raw_exif_of(image)
+    return raw and set_upright(raw)
+
+
+def set_upright(tiff: bytes) -> bytes:
+    """TIFF bytes with orientation 1, patched in place: nothing else moves, so offsets inside maker notes stay right."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return tiff

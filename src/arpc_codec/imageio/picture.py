@@ -1,15 +1,20 @@
-"""The one form in which pictures travel between files and codecs."""
+"""The two forms in which pictures travel between files and codecs: 8-bit sRGB, and samples exactly as stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arpc_codec.container import MAX_PIXELS
+from arpc_codec.errors import UsageError
 
-__all__ = ["MAX_PIXELS", "Picture"]
+__all__ = ["MAX_PIXELS", "ExactPicture", "Picture", "Samples"]
+
+# uint8 or uint16.
+Samples = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -27,3 +32,43 @@ class Picture:
     exif: bytes | None = None
     xmp: bytes | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPicture:
+    """samples: uint8 or uint16 [H, W, C], C-contiguous: grey, grey and alpha, RGB or RGBA (C = 1 to 4), straight alpha.
+
+    icc, exif, xmp: the bytes of the source (exif as TIFF bytes, its orientation not applied), None for none.
+    notes: one line for everything else that the source held. Pictures are equal when all but their notes are.
+    Raises UsageError for any other array and for empty metadata.
+    """
+
+    samples: Samples
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        samples = self.samples
+        if samples.dtype not in (np.uint8, np.uint16) or samples.ndim != 3 or not 1 <= samples.shape[2] <= 4:
+            shape = list(samples.shape)
+            raise UsageError(f"samples must be uint8 or uint16 [H, W, 1 to 4], not {samples.dtype} {shape}")
+        if not samples.size or not samples.flags.c_contiguous:
+            raise UsageError("samples must be there, in C order")
+        if b"" in (self.icc, self.exif, self.xmp):
+            raise UsageError("metadata that is not there must be None, not empty")
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample: 8 or 16."""
+        return 8 * self.samples.itemsize
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExactPicture):
+            return NotImplemented
+        return (
+            self.samples.dtype == other.samples.dtype
+            and np.array_equal(self.samples, other.samples)
+            and (self.icc, self.exif, self.xmp) == (other.icc, other.exif, other.xmp)
+        )

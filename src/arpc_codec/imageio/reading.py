@@ -12,34 +12,17 @@
 from __future__ import annotations
 
 import os
-import struct
-import threading
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms
 
-from arpc_codec.container.header import MAGIC
-from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.imageio.colour import profile_problem, without_profile
 from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
 from arpc_codec.imageio.metadata import dropped, exif_of, upright, xmp_of
+from arpc_codec.imageio.opening import check_size, contents, decoding, formats
 from arpc_codec.imageio.picture import MAX_PIXELS, Picture
-
-# Raster formats only: a reader such as EPS would start another program.
-# fmt: off
-_FORMATS = (
-    "PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000", "MPO", "TGA", "QOI", "ICO", "DIB", "PCX",
-    "SGI", "PSD", "SUN", "DDS", "ICNS", "CUR", "DCX", "MSP", "XBM", "XPM",
-)
-# fmt: on
-_pillow_limit = threading.Lock()
 
 
 def read(
@@ -50,53 +33,12 @@ def read(
     Raises ArpcError when it cannot be read or has more than `max_pixels` pixels; OSError when the path cannot.
     """
     if isinstance(source, Image.Image):
-        _check_size(source, max_pixels)
+        check_size(*source.size, max_pixels)
         return _convert(source, keep_icc)
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    if not data:
-        raise ArpcError("the file is empty")
-    if data.startswith(MAGIC):
-        raise ArpcError("is an arpc file already")
-    try:
-        with _limit(max_pixels), Image.open(BytesIO(data), formats=_formats()) as image:
-            _check_size(image, max_pixels)
-            return _convert(image, keep_icc)
-    except (ArpcError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise ArpcError("not a picture in a format that can be read") from None
-    # Decoders raise many types on damaged files (OSError, SyntaxError, ValueError, struct.error, zlib.error, ...).
-    except (Exception, struct.error, zlib.error) as error:
-        raise ArpcError(f"cannot be read as a picture: {' '.join(str(error).split())}") from error
-
-
-def _formats() -> list[str]:
-    Image.preinit()
-    known = [name for name in _FORMATS if name in Image.OPEN]
-    if len(known) < len(_FORMATS):
-        Image.init()
-        known = [name for name in _FORMATS if name in Image.OPEN]
-    return known
-
-
-@contextmanager
-def _limit(max_pixels: int) -> Iterator[None]:
-    """Pillow's own limit, a module variable, replaced by ours (it refuses above twice its value)."""
-    with _pillow_limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, -(-max_pixels // 2)
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-
-
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if not width or not height:
-        raise UsageError("the picture has no pixels")
-    if width * height > max_pixels:
-        raise ArpcError(f"{width} x {height} pixels exceed the limit of {max_pixels} (--max-pixels)")
+    data = contents(source)
+    with decoding(max_pixels), Image.open(BytesIO(data), formats=formats()) as image:
+        check_size(*image.size, max_pixels)
+        return _convert(image, keep_icc)
 
 
 def _convert(image: Image.Image, keep_icc: bool) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +26,9 @@ _SUFFIXES = {
     ".webp": "webp",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".pam": "pam",
 }
 _SETTINGS: dict[str, dict[str, Any]] = {
     "png": {},
@@ -37,12 +41,12 @@ _WITH_ALPHA = ("png", "webp")
 _JPEG_SEGMENT = 0xFFFF - 32
 
 
-def format_of(name: str | os.PathLike[str]) -> str:
-    """The format that a file name asks for; UsageError for a suffix that cannot be written."""
-    suffix = Path(name).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise UsageError(f"cannot tell the format of '{os.fspath(name)}': use --format {'|'.join(FORMATS)}")
-    return _SUFFIXES[suffix]
+def format_of(name: str | os.PathLike[str], formats: Collection[str] = FORMATS) -> str:
+    """Which of the formats a file name asks for; UsageError for a suffix that asks for none of them."""
+    format = _SUFFIXES.get(Path(name).suffix.lower(), "")
+    if format not in formats:
+        raise UsageError(f"cannot tell the format of '{os.fspath(name)}': use --format {'|'.join(formats)}")
+    return format
 
 
 def to_image(

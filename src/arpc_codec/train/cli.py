@@ -79,7 +79,7 @@ def run_prior(
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     if init is not None:
-        prior.load_state_dict(_state(init))
+        prior.load_state_dict(load_state(init))
     train_prior(prior.to(device), _tokenizer(sizes, tokenizer).to(device), _photos(data), out, minutes, PriorTraining())
 
 
@@ -113,7 +113,7 @@ def _photos(data: Path) -> tuple[Photos, Photos]:
 
 def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) -> Tokenizer:
     model = Tokenizer(sizes.tokenizer)
-    state = _state(weights)
+    state = load_state(weights)
     if deeper:
         state = {k: v for k, v in model.state_dict().items() if k.startswith(DEPTH)} | state
     model.load_state_dict(state)
@@ -123,11 +123,11 @@ def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) ->
 def load_prior(sizes: TrainingConfig, weights: Path) -> Prior:
     """A float prior from weights. Raises ModelError when there are none."""
     model = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
-    model.load_state_dict(_state(weights))
+    model.load_state_dict(load_state(weights))
     return model
 
 
-def _state(weights: Path) -> dict[str, torch.Tensor]:
+def load_state(weights: Path) -> dict[str, torch.Tensor]:
     try:
         return {name: tensor.float() for name, tensor in load_file(weights).items()}
     except (OSError, ValueError) as error:

@@ -1,0 +1,85 @@
+"""Tiles of samples <-> streams through the lossless prior. Tiles of one shape are walked together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..entropy import BitDecoder, BitEncoder
+from ..entropy.mixture import MixtureModel, code
+from ..errors import FormatError
+from ..exact.pixel import Wavefront
+from ..prior.pixel import PixelConfig
+from ..prior.wavefront import steps
+
+# (tile, counts, bits or None to read them) -> bits
+DecideTile = Callable[[int, np.ndarray, "np.ndarray | None"], np.ndarray]
+
+
+class PixelCoder:
+    """The exact lossless prior of one model, for grey (1 channel) or colour (3)."""
+
+    def __init__(self, config: PixelConfig, state: dict[str, Tensor], device: torch.device) -> None:
+        self.config, self.state, self.device = config, state, device
+        self.mixtures = MixtureModel(state["tables.sigmoid"].to(device))
+
+    def encode(self, tiles_bhwc: np.ndarray, bits: int) -> list[bytes]:
+        """One stream for each tile of samples below 2^bits."""
+        encoders = [BitEncoder(shortest=False) for _ in tiles_bhwc]
+
+        def one(tile: int, counts: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+            assert values is not None
+            encoders[tile].encode(values, counts)
+            return values
+
+        self._walk(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits, tiles_bhwc.shape[:3], one)
+        return [encoder.seal() for encoder in encoders]
+
+    def decode(self, streams: Sequence[bytes], shape: tuple[int, int], bits: int) -> tuple[np.ndarray, set[int]]:
+        """(samples int32 [B, H, W, C], tiles whose stream is impossible: what they hold means nothing)."""
+        decoders, broken = [BitDecoder(stream) for stream in streams], set[int]()
+
+        def one(tile: int, counts: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+            try:
+                return decoders[tile].decode(counts)
+            except FormatError:
+                broken.add(tile)
+                return np.zeros(len(counts), np.int32)
+
+        samples = self._walk(None, bits, (len(streams), *shape), one)
+        return samples.cpu().numpy().astype(np.int32), broken
+
+    @torch.inference_mode()
+    def _walk(self, x_bhwc: Tensor | None, bits: int, shape: tuple[int, ...], one: DecideTile) -> Tensor:
+        """Every step of all tiles; `one(tile, counts, bits or None)` codes the decisions of one tile."""
+        batch, height, width = shape
+        front = Wavefront(self.state, self.config, (batch, height, width), bits, self.device)
+
+        def decide(rows: Tensor, counts: Tensor, values: Tensor | None) -> Tensor:
+            per_tile = front.now.stop - front.now.start
+            ends = torch.searchsorted(rows, torch.arange(1, batch + 1, device=rows.device) * per_tile).tolist()
+            counts_n = counts.cpu().numpy()
+            values_n = None if values is None else values.cpu().numpy()
+            out, first = np.empty(len(counts_n), np.int32), 0
+            for tile, end in enumerate(ends):
+                if end > first:
+                    part = None if values_n is None else values_n[first:end]
+                    out[first:end] = one(tile, counts_n[first:end], part)
+                first = end
+            return torch.from_numpy(out).to(rows.device)
+
+        x = None if x_bhwc is None else x_bhwc.to(self.device)
+        out = torch.zeros(batch, height, width, self.config.channels, dtype=torch.float64, device=self.device)
+        for step in range(steps(height, width)):
+            front.begin(step)
+            row = torch.arange(front.now.start, front.now.stop, device=self.device)
+            column = step - 2 * row
+            for place, context in enumerate(front.plan):
+                truth = None if x is None else x[:, row, column, context.channel].flatten()
+                samples = code(self.mixtures, front.mixture(place), decide, truth)
+                front.settle(place, samples)
+                out[:, row, column, context.channel] = samples.view(batch, -1)
+        return out

@@ -1,0 +1,104 @@
+"""Histogram packing: samples that use few of their values are coded as ranks among those."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..container.cursor import Cursor
+from ..container.varint import encode_varint
+from ..errors import FormatError
+
+
+@dataclass(frozen=True)
+class Values:
+    """used [C]: per channel the values that occur, rising, or None where samples are coded as they are. bits: depth."""
+
+    used: tuple[np.ndarray | None, ...]
+    bits: int
+
+
+def choose(samples_hwc: np.ndarray) -> Values:
+    """Packing for uint8 or uint16 samples: a table where it saves more bits than it costs."""
+    tables: list[np.ndarray | None] = []
+    largest = 0
+    for channel in range(samples_hwc.shape[2]):
+        plane = samples_hwc[..., channel]
+        top = int(plane.max())
+        counts = np.bincount(plane.ravel(), minlength=top + 1)
+        used = np.flatnonzero(counts)
+        saved = plane.size * np.log2((top + 1) / len(used))
+        packed = saved > 16 * len(_table(used))
+        tables.append(used if packed else None)
+        largest = max(largest, len(used) - 1 if packed else top)
+    return Values(tuple(tables), max(1, largest.bit_length()))
+
+
+def pack(samples_hwc: np.ndarray, values: Values) -> np.ndarray:
+    """int32 [H, W, C] below 2^bits."""
+    planes = [
+        samples_hwc[..., c] if used is None else np.searchsorted(used, samples_hwc[..., c])
+        for c, used in enumerate(values.used)
+    ]
+    return np.stack(planes, -1).astype(np.int32)
+
+
+def unpack(packed_hwc: np.ndarray, values: Values, dtype: type[np.unsignedinteger]) -> np.ndarray:
+    """Samples [H, W, C]; undoes `pack`. Raises FormatError for a rank that has no value."""
+    planes = []
+    for c, used in enumerate(values.used):
+        plane = packed_hwc[..., c]
+        if used is not None:
+            if plane.size and int(plane.max()) >= len(used):
+                raise FormatError("a sample has no value")
+            plane = used[plane]
+        planes.append(plane)
+    return np.stack(planes, -1).astype(dtype)
+
+
+def write_values(values: Values) -> bytes:
+    """Depth, then per channel the length of its table (0: none) and the table."""
+    out = bytes([values.bits])
+    for used in values.used:
+        table = b"" if used is None else _table(used)
+        out += encode_varint(len(table)) + table
+    return out
+
+
+def read_values(cursor: Cursor, channels: int, depth: int) -> Values:
+    """What `write_values` wrote for samples of `depth` bits. Raises FormatError."""
+    bits = cursor.byte()
+    if not 1 <= bits <= depth:
+        raise FormatError(f"{bits} bits a sample do not fit a depth of {depth}")
+    tables: list[np.ndarray | None] = []
+    for _ in range(channels):
+        size = cursor.varint()
+        tables.append(_used(cursor.take(size), depth) if size else None)
+        used = tables[-1]
+        if used is not None and len(used) > 1 << bits:
+            raise FormatError("a table holds more values than there are ranks")
+    return Values(tuple(tables), bits)
+
+
+def _table(used: np.ndarray) -> bytes:
+    """zlib of the bit map of used values."""
+    present = np.zeros(int(used[-1]) + 1, np.uint8)
+    present[used] = 1
+    return zlib.compress(np.packbits(present).tobytes(), 9)
+
+
+def _used(table: bytes, depth: int) -> np.ndarray:
+    limit = (1 << depth) // 8
+    reader = zlib.decompressobj()
+    try:
+        raw = reader.decompress(table, limit + 1)
+    except zlib.error as error:
+        raise FormatError("a table of values is damaged") from error
+    if len(raw) > limit or not reader.eof or reader.unused_data:
+        raise FormatError("a table of values is damaged")
+    used = np.flatnonzero(np.unpackbits(np.frombuffer(raw, np.uint8)))
+    if not len(used):
+        raise FormatError("a table of values is empty")
+    return used

@@ -1,0 +1,159 @@
+"""The lossless prior in exact arithmetic, one wavefront step at a time.
+
+A step computes only its own pixels: the gated blocks keep what they computed in the last steps (cache), and pick the
+taps of the masked convolution out of it as slices (select).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
+from ..prior.adaptive import HERE, AdaptivePredictor, N, W, contexts, step_inputs
+from ..prior.pixel import TAPS, Block, PixelConfig, PixelPrior, channel_features, local_scale, pixel_features
+from ..prior.wavefront import Offset, Samples, rank, rows_of
+from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
+from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, rate_table, sigmoid_table, silu_table
+
+NORM_EPS = 1e-5
+RATE_BITS = 16
+REACH = 1 - min(rank(offset) for offset in TAPS)
+
+
+@torch.no_grad()
+def export_pixel(prior: PixelPrior) -> dict[str, Tensor]:
+    """Integer state: int16 weights, int8 row exponents, int32 biases, tables; norms folded into the next layers."""
+    state: dict[str, Tensor] = {}
+
+    def put(name: str, weight: Tensor, bias: Tensor) -> None:
+        state[f"{name}.weight"], state[f"{name}.exponent"] = quantize_rows(weight.double())
+        state[f"{name}.bias"] = quantize_bias(bias)
+
+    def put_normed(name: str, layer: nn.Linear, norm: nn.LayerNorm) -> None:
+        weight, own = layer.weight[:, : len(norm.weight)], layer.weight[:, len(norm.weight) :]
+        put(name, torch.cat([weight * norm.weight, own], 1), layer.bias + weight @ norm.bias)
+
+    put("embed", prior.embed.weight, prior.embed.bias)
+    for i, block in enumerate(cast(list[Block], list(prior.blocks))):
+        put_normed(f"blocks.{i}.a", block.gating.a, block.norm1)
+        put_normed(f"blocks.{i}.v", block.gating.v, block.norm1)
+        state[f"blocks.{i}.taps"] = quantize_bias(block.gating.taps)
+        put(f"blocks.{i}.proj", block.gating.proj.weight, block.gating.proj.bias)
+        put_normed(f"blocks.{i}.up", block.up, block.norm2)
+        put(f"blocks.{i}.down", block.down.weight, block.down.bias)
+    for place in range(prior.config.channels):
+        inner, outer = cast(nn.Linear, prior.inner[place]), cast(nn.Linear, prior.outer[place])
+        put_normed(f"inner.{place}", inner, prior.norm)
+        put(f"outer.{place}", outer.weight, outer.bias)
+    state["tables.silu"], state["tables.exp"] = silu_table(), exp_table()
+    state["tables.rate"], state["tables.sigmoid"] = rate_table(), sigmoid_table()
+    return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+class ExactBlock:
+    """One gated block with its cache of the last steps."""
+
+    def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:
+        self.a, self.v, self.proj, self.up, self.down = (
+            ExactLinear(state, f"{name}.{part}", device) for part in ("a", "v", "proj", "up", "down")
+        )
+        self.taps = state[f"{name}.taps"].to(device).double() * 2.0**-BIAS_BITS
+        self.silu = state["tables.silu"].to(device).double()
+
+    def start(self, batch: int, height: int) -> None:
+        """An empty cache for tiles: [step modulo REACH, B, rows and two above, width]."""
+        self.cache = self.taps.new_zeros(REACH, batch, height + 2, self.taps.shape[1])
+
+    def activate(self, x: Tensor) -> Tensor:
+        """silu on the activation grid."""
+        return x.clamp_min(0) + look_up(self.silu, x, GELU_BITS) * 2.0**-ACTIVATION_BITS
+
+    def __call__(self, x: Tensor, step: int, rows: slice) -> Tensor:
+        """[B, R, d] of the rows that have a pixel in this step."""
+        normed = layer_norm(x, NORM_EPS)
+        self.cache[step % REACH] = 0
+        self.cache[step % REACH, :, rows.start + 2 : rows.stop + 2] = snap(self.a(normed), bits=10, limit=32.0)
+        mixed = torch.zeros_like(x)
+        for tap, offset in zip(self.taps, TAPS, strict=True):
+            first = 2 + offset[0]
+            then = self.cache[(step + rank(offset)) % REACH, :, rows.start + first : rows.stop + first]
+            mixed = mixed + then * tap
+        x = snap(x + self.proj(snap(self.activate(snap(mixed)) * self.v(normed))))
+        return snap(x + self.down(self.activate(self.up(layer_norm(x, NORM_EPS)))))
+
+
+class Wavefront:
+    """The prior over a batch of tiles of one size, from step to step.
+
+    `begin(step)`, then for each place of the coding order `mixture(place)` and `settle(place, samples)`.
+    """
+
+    def __init__(
+        self,
+        state: dict[str, Tensor],
+        config: PixelConfig,
+        shape: tuple[int, int, int],
+        bits: int,
+        device: torch.device,
+    ) -> None:
+        """shape: (tiles, height, width)."""
+        self.config, self.bits = config, bits
+        self.batch, self.height, self.width = shape
+        self.plan = contexts(config.channels)
+        self.samples = Samples(*shape, config.channels, float(1 << bits - 1), device)
+        self.errors = Samples(*shape, config.channels, 0.0, device)
+        self.predictors = [AdaptivePredictor(context, self.batch, self.height, device) for context in self.plan]
+        self.embed = ExactLinear(state, "embed", device)
+        self.blocks = [ExactBlock(state, f"blocks.{i}", device) for i in range(config.depth)]
+        for block in self.blocks:
+            block.start(self.batch, self.height)
+        self.inner = [ExactLinear(state, f"inner.{i}", device) for i in range(config.channels)]
+        self.outer = [ExactLinear(state, f"outer.{i}", device) for i in range(config.channels)]
+        self.exp, self.rate = (state[f"tables.{name}"].to(device).double() for name in ("exp", "rate"))
+
+    def begin(self, step: int) -> None:
+        """Compute what does not depend on the step's own pixels."""
+        self.step, self.now = step, rows_of(step, self.height, self.width)
+        self.bases = {c: (self._sample(c, W) + self._sample(c, N)) * 0.5 for c in range(self.config.channels)}
+        self.scales = [snap(local_scale(self._error, c)) for c in range(self.config.channels)]
+        features = snap(pixel_features(self._sample, self._error, self.scales))
+        h = self.embed(features)
+        for block in self.blocks:
+            h = block(h, step, self.now)
+        self.h = layer_norm(h, NORM_EPS)
+
+    def mixture(self, place: int) -> Mixture:
+        """Distributions of the step's samples of one channel, tiles and rows flattened."""
+        context = self.plan[place]
+        inputs = step_inputs(self.samples, context, self.step, self.now, self.bases)
+        predicted = self.predictors[place].predict(inputs, self.now) + self.bases[context.channel]
+        self.mean = mean = snap(predicted, MEAN_BITS, 2.0**17)
+        before = tuple(c.channel for c in self.plan[:place])
+        own = channel_features(context.channel, before, self._sample, self._error, mean, self.scales)
+        hidden = self.blocks[0].activate(self.inner[place](torch.cat([self.h, snap(own)], -1)))
+        weight, shift, rate = self.outer[place](hidden).flatten(0, 1).chunk(3, -1)
+        scale = self.scales[context.channel].flatten()[:, None]
+        distance = (weight.amax(-1, keepdim=True) - weight) * (1 << EXP_BITS)
+        index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
+        weights = (self.exp[index] * 2.0 ** (WEIGHT_BITS - 16)).round()
+        centre = mean.flatten()[:, None]
+        means = snap(centre + shift * scale, MEAN_BITS, 2.0**18)
+        rates = snap(look_up(self.rate, rate, EXP_BITS) * 2.0**-16 / scale, RATE_BITS, 64.0).clamp_min(2.0**-RATE_BITS)
+        return Mixture(means, rates, weights, centre[:, 0].round(), self.bits)
+
+    def settle(self, place: int, samples_n: Tensor) -> None:
+        """The step's true samples of one channel, in the order of `mixture`."""
+        channel = self.plan[place].channel
+        here = samples_n.view(self.batch, -1)
+        self.predictors[place].learn(here - self.bases[channel])
+        self.samples.at(self.step, self.now, HERE, channel).copy_(here)
+        self.errors.at(self.step, self.now, HERE, channel).copy_(here - self.mean)
+
+    def _sample(self, channel: int, offset: Offset) -> Tensor:
+        return self.samples.at(self.step, self.now, offset, channel)
+
+    def _error(self, channel: int, offset: Offset) -> Tensor:
+        return self.errors.at(self.step, self.now, offset, channel)

@@ -1,0 +1,80 @@
+"""What all readers share: the bytes of a source, the limit on pixels, one line for any decoder's error."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from arpc_codec.container.header import MAGIC
+from arpc_codec.errors import ArpcError, UsageError
+
+# Raster formats only: a reader such as EPS would start another program.
+# fmt: off
+_FORMATS = (
+    "PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000", "MPO", "TGA", "QOI", "ICO", "DIB", "PCX",
+    "SGI", "PSD", "SUN", "DDS", "ICNS", "CUR", "DCX", "MSP", "XBM", "XPM",
+)
+# fmt: on
+_pillow_limit = threading.Lock()
+
+
+def contents(source: str | os.PathLike[str] | bytes) -> bytes:
+    """The bytes of a picture file; ArpcError for none and for an arpc file, OSError when the path cannot be read."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if not data:
+        raise ArpcError("the file is empty")
+    if data.startswith(MAGIC):
+        raise ArpcError("is an arpc file already")
+    return data
+
+
+def formats() -> list[str]:
+    """The formats that Pillow may try."""
+    Image.preinit()
+    known = [name for name in _FORMATS if name in Image.OPEN]
+    if len(known) < len(_FORMATS):
+        Image.init()
+        known = [name for name in _FORMATS if name in Image.OPEN]
+    return known
+
+
+@contextmanager
+def decoding(max_pixels: int) -> Iterator[None]:
+    """Within it Pillow's own limit is ours, its warnings are silent, and a damaged picture raises ArpcError."""
+    try:
+        with _limit(max_pixels):
+            yield
+    except (ArpcError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise ArpcError("not a picture in a format that can be read") from None
+    # Decoders raise many types on damaged files (OSError, SyntaxError, ValueError, struct.error, zlib.error, ...).
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ArpcError(f"cannot be read as a picture: {reason}") from error
+
+
+@contextmanager
+def _limit(max_pixels: int) -> Iterator[None]:
+    """Pillow's own limit, a module variable, replaced by ours (it refuses above twice its value)."""
+    with _pillow_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, -(-max_pixels // 2)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """UsageError without pixels, ArpcError beyond the limit."""
+    if not width or not height:
+        raise UsageError("the picture has no pixels")
+    if width * height > max_pixels:
+        raise ArpcError(f"{width} x {height} pixels exceed the limit of {max_pixels} (--max-pixels)")

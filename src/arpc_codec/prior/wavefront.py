@@ -1,0 +1,72 @@
+"""The order of lossless coding, and the layout that turns it into slices.
+
+Pixel (row, column) of a tile is coded in step s = column + 2 row, all rows and tiles of a step at once. In the *skewed*
+layout [step, row] every neighbour of a step's pixels is one slice: (row + dr, column + dc) lies at
+[s + dc + 2 dr, row + dr]. What is coded before a pixel is what has a smaller step, so dc + 2 dr < 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# (dr, dc)
+Offset = tuple[int, int]
+
+DELTA = 2
+
+
+def steps(height: int, width: int) -> int:
+    """Number of steps of a tile."""
+    return width + DELTA * (height - 1)
+
+
+def rows_of(step: int, height: int, width: int) -> slice:
+    """The rows that have a pixel in a step."""
+    return slice(max(0, -(-(step - width + 1) // DELTA)), min(height, step // DELTA + 1))
+
+
+def rank(offset: Offset) -> int:
+    """How many steps later a neighbour is coded; below 0 for what may be used."""
+    dr, dc = offset
+    return dc + DELTA * dr
+
+
+def causal(radius: int) -> list[Offset]:
+    """Every offset of rank below 0 within `radius` rows above and `radius` columns to both sides, nearest first."""
+    window = [(dr, dc) for dr in range(-radius, 1) for dc in range(-radius, radius + 1) if rank((dr, dc)) < 0]
+    return sorted(window, key=lambda o: (o[0] * o[0] + o[1] * o[1], o))
+
+
+def skew(x_bhwc: Tensor) -> Tensor:
+    """[B, H, W, C] -> [S, B, H, C]; 0 where a step has no pixel in a row."""
+    batch, height, width, channels = x_bhwc.shape
+    out = x_bhwc.new_zeros(steps(height, width), batch, height, channels)
+    for row in range(height):
+        out[DELTA * row : DELTA * row + width, :, row] = x_bhwc[:, row].transpose(0, 1)
+    return out
+
+
+def unskew(y_sbhc: Tensor, width: int) -> Tensor:
+    """[S, B, H, C] -> [B, H, W, C]; undoes `skew`."""
+    rows = [y_sbhc[DELTA * row : DELTA * row + width, :, row].transpose(0, 1) for row in range(y_sbhc.shape[2])]
+    return torch.stack(rows, 1)
+
+
+class Samples:
+    """A batch of tiles in skewed layout with a border, so that every neighbour is a slice."""
+
+    # Steps and rows of border that offsets up to three pixels away reach.
+    STEPS, ROWS = 12, 3
+
+    def __init__(
+        self, batch: int, height: int, width: int, channels: int, outside: float, device: torch.device | str = "cpu"
+    ) -> None:
+        """All samples are `outside` at first."""
+        shape = (self.STEPS + steps(height, width), batch, height + self.ROWS, channels)
+        self.skewed = torch.full(shape, outside, dtype=torch.float64, device=device)
+
+    def at(self, step: int, rows: slice, offset: Offset, channel: int) -> Tensor:
+        """[B, R], a view: for the pixels of a step in some rows, the samples at an offset from them."""
+        first = self.ROWS + offset[0]
+        return self.skewed[self.STEPS + step + rank(offset), :, rows.start + first : rows.stop + first, channel]

@@ -1,0 +1,114 @@
+"""The lossless prior in exact steps: equal to the float network, the same for every batch, decodable step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from arpc_codec.entropy import BitDecoder, BitEncoder
+from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
+from arpc_codec.exact.pixel import Wavefront, export_pixel
+from arpc_codec.prior.adaptive import predict_tiles
+from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+from arpc_codec.prior.wavefront import skew, steps, unskew
+
+CPU = torch.device("cpu")
+
+
+def model(channels: int) -> tuple[PixelPrior, dict[str, torch.Tensor]]:
+    torch.manual_seed(0)
+    prior = PixelPrior(PixelConfig(channels, width=16, depth=2, head=12, mixtures=3)).double()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(0.15 * torch.randn_like(parameter))
+    return prior, export_pixel(prior)
+
+
+def tiles(picture: Callable[..., np.ndarray], channels: int, batch: int = 2) -> torch.Tensor:
+    pictures = [picture(13, 17, i) for i in range(batch)]
+    return torch.from_numpy(np.stack(pictures)[..., :channels]).double()
+
+
+def walk(state: dict, config: PixelConfig, x: torch.Tensor) -> list[list[Mixture]]:
+    """Mixtures of every step and place, teacher-forced."""
+    batch, height, width, _ = x.shape
+    front = Wavefront(state, config, (batch, height, width), 8, CPU)
+    truth, result = skew(x), []
+    for step in range(steps(height, width)):
+        front.begin(step)
+        row: list[Mixture] = []
+        for place, context in enumerate(front.plan):
+            row.append(front.mixture(place))
+            front.settle(place, truth[step, :, front.now, context.channel].flatten())
+        result.append(row)
+    return result
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_equal_to_the_full_masked_forward(channels: int, picture: Callable[..., np.ndarray]) -> None:
+    """Cache-then-select steps give the float network's mixtures, up to the grids of the exact arithmetic."""
+    prior, state = model(channels)
+    x = tiles(picture, channels)
+    with torch.no_grad():
+        expected = prior(x, predict_tiles(x, 8), 128.0)
+    found = walk(state, prior.config, x)
+    batch, height, width, _ = x.shape
+    for place, channel in enumerate(prior.order):
+        means = torch.zeros(steps(height, width), batch, height, 3, dtype=torch.float64)
+        for step, row in enumerate(found):
+            first = max(0, -(-(step - width + 1) // 2))
+            got = row[place].mean.view(batch, -1, 3)
+            means[step, :, first : first + got.shape[1]] = got
+        error = (unskew(means, width) - expected[channel][1]).abs()
+        assert float(error.mean()) < 0.05
+        assert float(error.max()) < 2.0
+
+
+def test_batch_changes_nothing(picture: Callable[..., np.ndarray]) -> None:
+    prior, state = model(3)
+    x = tiles(picture, 3)
+    both, second = walk(state, prior.config, x), walk(state, prior.config, x[1:])
+    for a, b in zip(both, second, strict=True):
+        for p, q in zip(a, b, strict=True):
+            half = len(p.mean) // 2
+            for name in ("mean", "rate", "weight", "centre"):
+                assert torch.equal(getattr(p, name)[half:], getattr(q, name))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarray]) -> None:
+    prior, state = model(channels)
+    x = tiles(picture, channels)
+    batch, height, width, _ = x.shape
+    mixtures = MixtureModel(state["tables.sigmoid"])
+    encoder = BitEncoder()
+
+    def write(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
+        assert bits is not None
+        encoder.encode(bits.numpy(), counts.numpy())
+        return bits
+
+    truth = skew(x)
+
+    def run(decide: Callable, known: bool) -> torch.Tensor:
+        front = Wavefront(state, prior.config, (batch, height, width), 8, CPU)
+        out = torch.zeros_like(truth)
+        for step in range(steps(height, width)):
+            front.begin(step)
+            for place, context in enumerate(front.plan):
+                samples = truth[step, :, front.now, context.channel].flatten() if known else None
+                samples = code(mixtures, front.mixture(place), decide, samples)
+                front.settle(place, samples)
+                out[step, :, front.now, context.channel] = samples.view(batch, -1)
+        return unskew(out, width)
+
+    run(write, True)
+    decoder = BitDecoder(encoder.seal())
+
+    def read(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
+        return torch.from_numpy(decoder.decode(counts.numpy()))
+
+    assert torch.equal(run(read, False), x)

@@ -1,0 +1,91 @@
+"""The lossless payload: any samples come back, nothing grows much, damage is found and stays in its tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arpc_codec.codecs.hpac import decode, encode, groups, tiles
+from arpc_codec.codecs.pixeltiles import PixelCoder
+from arpc_codec.errors import FormatError
+from arpc_codec.exact.pixel import export_pixel
+from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+
+
+def coder(channels: int) -> PixelCoder:
+    torch.manual_seed(0)
+    prior = PixelPrior(PixelConfig(channels, width=8, depth=1, head=8, mixtures=2)).double()
+    return PixelCoder(prior.config, export_pixel(prior), torch.device("cpu"))
+
+
+CODERS = {channels: coder(channels) for channels in (1, 3)}
+
+
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["noise", "flat", "sparse", "ramp"]),
+    st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 4)),
+    st.sampled_from([np.uint8, np.uint16]),
+)
+@settings(max_examples=40, deadline=None)
+def test_everything_comes_back_and_nothing_grows(
+    seed: int, kind: str, shape: tuple[int, int, int], dtype: type
+) -> None:
+    rng, top = np.random.default_rng(seed), np.iinfo(dtype).max
+    if kind == "noise":
+        samples = rng.integers(0, top + 1, shape)
+    elif kind == "flat":
+        samples = np.full(shape, rng.integers(top + 1))
+    elif kind == "sparse":
+        samples = rng.choice(rng.integers(0, top + 1, 3), shape)
+    else:
+        samples = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))[..., None] * (top // 60) + np.zeros(shape, int)
+    samples = samples.astype(dtype)
+    payload = encode(samples, CODERS, 8)
+    # 13 bytes of head and 3 + 3 bytes a tile are for photographs with tiles of 256; here they are of 8.
+    assert len(payload) <= samples.nbytes + 16 + 10 * len(tiles(*shape[:2], 8))
+    found = decode(payload, shape, dtype, CODERS, 8)
+    assert found.sound
+    assert not found.damaged
+    assert found.samples.dtype == dtype
+    assert np.array_equal(found.samples, samples)
+
+
+def test_any_damaged_byte_is_found_and_stays_local() -> None:
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[:16, :24]
+    samples = np.stack([100 + 3 * rows, 50 + 4 * columns, rows + columns], -1) + rng.integers(0, 6, (16, 24, 3))
+    samples = samples.astype(np.uint8)
+    payload = encode(samples, CODERS, 8)
+    silent = 0
+    for at in range(0, len(payload), 7):
+        broken = bytearray(payload)
+        broken[at] ^= 1 << int(rng.integers(8))
+        try:
+            found = decode(bytes(broken), samples.shape, np.uint8, CODERS, 8)
+        except FormatError:
+            continue
+        if found.sound:
+            silent += 1
+            assert np.array_equal(found.samples, samples)  # the last bits of a stream may not matter
+        for tile in tiles(16, 24, 8):
+            if tile not in found.damaged and at > 12:
+                assert np.array_equal(found.samples[tile.window], samples[tile.window])
+    assert silent < 5
+
+
+def test_cut_payload_keeps_its_tiles() -> None:
+    samples = np.random.default_rng(4).integers(0, 256, (16, 16, 1)).astype(np.uint8)
+    payload = encode(samples, CODERS, 8)
+    found = decode(payload[: len(payload) * 6 // 10], samples.shape, np.uint8, CODERS, 8)
+    assert 0 < len(found.damaged) < 4
+    assert np.array_equal(found.samples[:8, :8], samples[:8, :8])
+    assert not found.sound
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_groups_cover_the_channels(channels: int) -> None:
+    assert sorted(c for group in groups(channels) for c in group) == list(range(channels))

@@ -1,0 +1,56 @@
+"""The lossless prior: causal in the coding order, blind to brightness and contrast."""
+
+from __future__ import annotations
+
+import torch
+
+from arpc_codec.prior.pixel import PixelConfig, PixelPrior, mixture_bits
+from arpc_codec.prior.wavefront import rank
+
+
+def prior(channels: int) -> PixelPrior:
+    torch.manual_seed(0)
+    model = PixelPrior(PixelConfig(channels, width=16, depth=2, head=8)).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.3)
+    return model
+
+
+def test_a_distribution_sees_only_what_is_coded_before() -> None:
+    model = prior(3)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(256, (1, 12, 14, 3), generator=generator).double()
+    mean = x + torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    row, column = 6, 7
+    for place, channel in enumerate(model.order):
+        changed = x.clone()
+        changed[0, row, column, channel] += 9
+        before, after = model(x, mean, 128.0), model(changed, mean, 128.0)
+        for other in range(3):
+            same = torch.stack([(a == b).all(-1) for a, b in zip(before[other], after[other], strict=True)]).all(0)[0]
+            for r in range(12):
+                for c in range(14):
+                    if rank((r - row, c - column)) < 0:
+                        assert same[r, c]
+            assert bool(same[row, column]) == (model.order.index(other) <= place)
+            assert not same[row, column + 1]
+
+
+def test_brightness_and_contrast_do_not_matter() -> None:
+    """Twice the contrast: twice as wide (inside the tile, up to the least scale)."""
+    model = prior(1)
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randint(256, (1, 12, 14, 1), generator=generator).double()
+    mean = x + 10 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    one, other = model(x, mean, 128.0)[0], model(x + 50, mean + 50, 178.0)[0]
+    for a, b, shift in zip(one, other, (0.0, 50.0, 0.0), strict=True):
+        torch.testing.assert_close(a + shift, b)
+
+
+def test_bits_sum_to_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight, mean, rate = torch.randn(3, 1, 4, generator=generator, dtype=torch.float64)
+    x = torch.arange(-3000.0, 3000.0, dtype=torch.float64)[:, None]
+    shape = (len(x), 1, 4)
+    bits = mixture_bits(weight.expand(shape), 20 * mean.expand(shape), rate.expand(shape) - 2, x)
+    assert abs(float((2**-bits - 2.0**-22).sum()) - 1) < 1e-3

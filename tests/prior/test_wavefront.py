@@ -1,0 +1,74 @@
+"""Skewed layout and adaptive prediction: causal, the same for every batch, and good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arpc_codec.prior.adaptive import contexts, predict_tiles, solve
+from arpc_codec.prior.wavefront import causal, rank, skew, steps, unskew
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_skew_is_undone_and_steps_are_causal(height: int, width: int, batch: int) -> None:
+    x = torch.arange(batch * height * width, dtype=torch.float64).view(batch, height, width, 1)
+    y = skew(x)
+    assert y.shape == (steps(height, width), batch, height, 1)
+    assert torch.equal(unskew(y, width), x)
+
+
+def test_offsets_are_coded_before() -> None:
+    assert len(causal(3)) == 22
+    assert all(rank(offset) < 0 for offset in causal(3))
+    for channels in (1, 2, 3, 4):
+        seen: list[int] = []
+        for context in contexts(channels):
+            for channel, offset in context.inputs:
+                assert rank(offset) < 0 or (offset == (0, 0) and channel in seen)
+            assert len(context.inputs) == len(context.start) == len(set(context.inputs))
+            seen.append(context.channel)
+        assert sorted(seen) == list(range(channels))
+
+
+def test_solve() -> None:
+    generator = torch.Generator().manual_seed(1)
+    root = torch.randn(50, 7, 9, generator=generator, dtype=torch.float64)
+    matrix = root.mT @ root + torch.eye(9, dtype=torch.float64)
+    b = torch.randn(50, 9, generator=generator, dtype=torch.float64)
+    found = solve(matrix.permute(1, 2, 0), b.T)
+    torch.testing.assert_close(found.T, torch.linalg.solve(matrix, b))
+
+
+def test_prediction_sees_only_the_past_and_not_the_batch(picture: Callable[..., np.ndarray]) -> None:
+    x = torch.from_numpy(np.stack([picture(20, 24, i) for i in (1, 2)])).double()
+    mean = predict_tiles(x, 8)
+    assert torch.equal(predict_tiles(x[1:], 8), mean[1:])
+    changed = x.clone()
+    changed[0, 9, 11, 0] += 50  # red is coded after green, before blue
+    other = predict_tiles(changed, 8)
+    same = (other == mean)[0]
+    for row in range(20):
+        for column in range(24):
+            if rank((row - 9, column - 11)) < 0:
+                assert same[row, column].all()
+    assert same[9, 11, 1]
+    assert same[9, 11, 0]
+    assert not same[9, 11, 2]
+    assert not same[9, 12].all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_it_follows_a_linear_law(channels: int) -> None:
+    """Waves obey a linear recursion that no fixed predictor knows: after a while the error vanishes."""
+    rows, columns = np.mgrid[:32, :48]
+    planes = [100 + 60 * np.sin(0.5 * rows + 0.9 * columns + c) + 20 * np.sin(0.2 * rows) for c in range(channels)]
+    x = torch.from_numpy(np.stack(planes, -1))[None]
+    error = (predict_tiles(x, 8) - x).abs()[0, 16:, 8:40]
+    step = (x[:, :, 1:] - x[:, :, :-1]).abs()[0, 16:, 8:40]
+    assert float(error.mean()) < 0.1 * float(step.mean())
