@@ -44,7 +44,7 @@ def init_linear(
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
     fit_decoder(model, h, x)
-    fit_draft_gains(model, photos)
+    fit_draft_gains(model, photos, side=side)
 
 
 def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
