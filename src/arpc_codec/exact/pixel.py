@@ -129,7 +129,7 @@ class Wavefront:
         """Distributions of the step's samples of one channel, tiles and rows flattened."""
         context = self.plan[place]
         inputs = step_inputs(self.samples, context, self.step, self.now, self.bases)
-        predicted = self.predictors[place].predict(inputs, self.now) + self.bases[context.channel]
+        predicted = self.predictors[place].predict(inputs, self.step, self.now) + self.bases[context.channel]
         self.mean = mean = snap(predicted, MEAN_BITS, 2.0**17)
         before = tuple(c.channel for c in self.plan[:place])
         own = channel_features(context.channel, before, self._sample, self._error, mean, self.scales)

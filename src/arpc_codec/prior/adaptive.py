@@ -1,4 +1,4 @@
-"""Linear prediction that follows the picture: weighted least squares over what is already coded, a fit for every pixel.
+"""Linear prediction that follows the picture: weighted least squares over what is already coded, fitted again and again.
 
 The sums of products that a fit needs are carried along the wavefront: those of a pixel are a weighted mean of those of
 its neighbours W, N and NE plus its own, so old pixels fade out in all directions and a step costs a few products per
@@ -25,6 +25,8 @@ RIDGE = 4.0
 FADE = (0.48, 0.23, 0.26)
 # Products count less where the neighbourhood is rough: (1 + roughness / NOISE)^-1.
 NOISE = 16.0
+# Columns from one fit to the next: the weights change slowly, and a fit is most of the work.
+REFIT = 2
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,17 @@ class AdaptivePredictor:
         zeros = torch.zeros(size, size + 1, batch, height + 1, dtype=torch.float64, device=device)
         # Sums of the last step and of the one before; row 0 is the empty row above the tile.
         self.last, self.before = zeros, zeros.clone()
+        self.weights = self.start.repeat(1, batch, height)
 
-    def predict(self, inputs_nbr: Tensor, rows: slice) -> Tensor:
+    def predict(self, inputs_nbr: Tensor, step: int, rows: slice) -> Tensor:
         """[B, R] from inputs [n, B, R] float64, each less its own channel's base (see `Context`)."""
         west, north, north_east = FADE
         above, self.own = rows, slice(rows.start + 1, rows.stop + 1)
         sums = west * self.last[..., self.own] + north_east * self.last[..., above] + north * self.before[..., above]
-        weights = solve(sums[:, :-1] + self.ridge, sums[:, -1] + RIDGE * self.start)
+        if step % REFIT == 0:
+            self.weights[..., rows] = solve(sums[:, :-1] + self.ridge, sums[:, -1] + RIDGE * self.start)
         self.sums, self.inputs = sums, inputs_nbr
-        return total(weights * inputs_nbr)
+        return total(self.weights[..., rows] * inputs_nbr)
 
     def learn(self, target_br: Tensor) -> None:
         """Take in the true values, less their base."""
@@ -129,7 +133,7 @@ def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
         for context, predictor in zip(plan, predictors, strict=True):
             c = context.channel
             inputs = step_inputs(samples, context, step, rows, bases)
-            mean[step, :, rows, c] = predictor.predict(inputs, rows) + bases[c]
+            mean[step, :, rows, c] = predictor.predict(inputs, step, rows) + bases[c]
             samples.at(step, rows, HERE, c).copy_(truth[step, :, rows, c])
             predictor.learn(truth[step, :, rows, c] - bases[c])
     return unskew(mean, width)

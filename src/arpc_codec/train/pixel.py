@@ -83,9 +83,10 @@ def train_pixel(
     setup: PixelTraining,
 ) -> dict[str, Tensor]:
     """Train within `minutes`; returns the averaged weights."""
+    if model.config.channels == 1:
+        photos = ([p[..., 1:2] for p in photos[0]], [p[..., 1:2] for p in photos[1]])
     train = predicted(photos[0], folder / "train-errors.safetensors")
     held = predicted(photos[1], folder / "held-errors.safetensors")
-    grey = model.config.channels == 1
 
     def crops(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         parts = []
@@ -94,8 +95,8 @@ def train_pixel(
             top, left = (int(rng.integers(side - setup.crop + 1)) for side in train.samples.shape[1:3])
             window = (n, slice(top, top + setup.crop), slice(left, left + setup.crop))
             parts.append((train.samples[window].float(), train.errors[window].float()))
-        x, e = (torch.stack(p) for p in zip(*parts, strict=True))
-        return (x[..., 1:2], e[..., 1:2]) if grey else (x, e)
+        x, errors = zip(*parts, strict=True)
+        return torch.stack(x), torch.stack(errors)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         x, errors = crops(np.random.default_rng((index, 4)))
