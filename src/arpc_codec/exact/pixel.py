@@ -12,10 +12,24 @@ import torch
 from torch import Tensor, nn
 
 from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
+from ..prior.adapter import BIAS_BITS as ADAPTER_BIAS_BITS
+from ..prior.adapter import FACTOR_BITS, Adapter, layer, layers
 from ..prior.adaptive import HERE, AdaptivePredictor, N, W, contexts, step_inputs
 from ..prior.pixel import TAPS, Block, PixelConfig, PixelPrior, channel_features, local_scale, pixel_features
 from ..prior.wavefront import Offset, Samples, rank, rows_of
-from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
+from .fixed import (
+    ACTIVATION_BITS,
+    BIAS_BITS,
+    ExactLinear,
+    layer_norm,
+    look_up,
+    quantize_bias,
+    quantize_rows,
+    snap,
+)
+from .fixed import (
+    WEIGHT_BITS as MATRIX_BITS,
+)
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, rate_table, sigmoid_table, silu_table
 
 NORM_EPS = 1e-5
@@ -51,6 +65,33 @@ def export_pixel(prior: PixelPrior) -> dict[str, Tensor]:
     state["tables.silu"], state["tables.exp"] = silu_table(), exp_table()
     state["tables.rate"], state["tables.sigmoid"] = rate_table(), sigmoid_table()
     return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+@torch.no_grad()
+def import_pixel(config: PixelConfig, state: dict[str, Tensor]) -> PixelPrior:
+    """The float prior of an integer state, for adapting it to a picture: norms stay folded into the next layers."""
+    prior = PixelPrior(config)
+    for name in layers(config):
+        linear = layer(prior, name)
+        linear.weight.copy_(state[f"{name}.weight"] * torch.exp2(-state[f"{name}.exponent"].float())[:, None])
+        linear.bias.copy_(state[f"{name}.bias"] * 2.0**-BIAS_BITS)
+    for i, block in enumerate(cast(list[Block], list(prior.blocks))):
+        block.gating.taps.copy_(state[f"blocks.{i}.taps"] * 2.0**-BIAS_BITS)
+    return prior
+
+
+def adapted(state: dict[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
+    """Integer state with the changes of an adapter: sums and products of small integers, the same everywhere."""
+    result, limit = dict(state), 2.0**MATRIX_BITS - 1
+    for name, shift in adapter.items():
+        # Below 2^8 ranks of 2^14, times a power of two: exact in float64.
+        change = shift.b.double() @ shift.a.double()
+        units = torch.tensor([2.0 ** (e - 2 * FACTOR_BITS) for e in state[f"{name}.exponent"].tolist()])
+        matrix = (state[f"{name}.weight"].double() + change * units.double()[:, None]).round().clamp(-limit, limit)
+        result[f"{name}.weight"] = matrix.to(torch.int16)
+        change = shift.bias.double() * 2.0 ** (BIAS_BITS - ADAPTER_BIAS_BITS)
+        result[f"{name}.bias"] = (state[f"{name}.bias"].double() + change).clamp(-(2**30), 2**30).to(torch.int32)
+    return result
 
 
 class ExactBlock:

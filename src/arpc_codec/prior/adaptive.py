@@ -1,4 +1,4 @@
-"""Linear prediction that follows the picture: weighted least squares over what is already coded, fitted again and again.
+"""Linear prediction that follows the picture: weighted least squares over what is already coded, fitted all along.
 
 The sums of products that a fit needs are carried along the wavefront: those of a pixel are a weighted mean of those of
 its neighbours W, N and NE plus its own, so old pixels fade out in all directions and a step costs a few products per

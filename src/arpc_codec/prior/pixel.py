@@ -188,3 +188,15 @@ def mixture_bits(weight: Tensor, mean: Tensor, rate: Tensor, x: Tensor) -> Tenso
     mass = (torch.sigmoid(flip * upper) - torch.sigmoid(flip * lower)).abs()
     total = (weight.softmax(-1) * mass).sum(-1)
     return -torch.log2(total + 2.0**-22)
+
+
+def coding_bits(prior: PixelPrior, x: Tensor, errors: Tensor, outside: float, margin: int = 0) -> Tensor:
+    """Bits [C, B, h, w] of the samples x [B, H, W, C] further than `margin` from the edges that a crop cannot see past.
+
+    errors: samples less their adaptive predictions.
+    """
+    inside = (slice(None), slice(margin, None), slice(margin, -margin or None))
+    mixtures = prior(x, x - errors, outside)
+    return torch.stack(
+        [mixture_bits(w[inside], m[inside], r[inside], x[(*inside, c)]) for c, (w, m, r) in enumerate(mixtures)]
+    )

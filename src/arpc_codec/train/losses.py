@@ -53,7 +53,7 @@ def flat_error(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def turn(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Both [B, 3, H, W] in the same one of eight orientations: a stroke that pleases a network in one may not in all."""
+    """Both [B, 3, H, W] in the same one of eight orientations: marks that please in one may not in the others."""
     across, down, swap = (torch.rand(3, generator=generator) < 0.5).tolist()
     axes = [axis for axis, flip in ((-1, across), (-2, down)) if flip]
     pair = [y.flip(axes) for y in (x_hat, x)]

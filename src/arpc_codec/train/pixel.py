@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..prior.adaptive import predict_tiles
-from ..prior.pixel import PixelPrior, mixture_bits
+from ..prior.pixel import PixelPrior, coding_bits
 from .loop import LoopConfig, Metrics, run
 
 SHARD = "train-clean.tar"
@@ -67,14 +67,6 @@ def predicted(pictures: list[np.ndarray], cache: Path) -> Predicted:
     return Predicted(samples, load_file(cache)["errors"])
 
 
-def bits_per_sample(model: PixelPrior, x: Tensor, errors: Tensor, margin: int) -> Tensor:
-    """Mean bits of the samples [B, H, W, C] further than `margin` from the edges."""
-    mixtures = model(x, x - errors, MIDDLE)
-    inside = (slice(None), slice(margin, None), slice(margin, -margin or None))
-    bits = [mixture_bits(w[inside], m[inside], r[inside], x[(*inside, c)]) for c, (w, m, r) in enumerate(mixtures)]
-    return torch.stack(bits).mean()
-
-
 def train_pixel(
     model: PixelPrior,
     photos: tuple[list[np.ndarray], list[np.ndarray]],
@@ -100,14 +92,14 @@ def train_pixel(
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         x, errors = crops(np.random.default_rng((index, 4)))
-        loss = bits_per_sample(model, x, errors, setup.margin)
+        loss = coding_bits(model, x, errors, MIDDLE, setup.margin).mean()
         return loss, {"bits": loss.item()}
 
     @torch.no_grad()
     def validate(module: nn.Module) -> Metrics:
         assert isinstance(module, PixelPrior)
         bits = [
-            bits_per_sample(module, held.samples[i : i + 1].float(), held.errors[i : i + 1].float(), 0).item()
+            coding_bits(module, held.samples[i : i + 1].float(), held.errors[i : i + 1].float(), MIDDLE).mean().item()
             for i in range(len(held.samples))
         ]
         return {"val_bits": float(np.mean(bits))}

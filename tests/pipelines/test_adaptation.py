@@ -1,0 +1,72 @@
+"""Adapters: a few steps on a picture make it cheaper, and what travels gives the very state that was fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from arpc_codec.codecs.adaptation import fit, read_adapter, write_adapter
+from arpc_codec.codecs.pixeltiles import PixelCoder
+from arpc_codec.errors import FormatError
+from arpc_codec.exact.pixel import adapted, export_pixel, import_pixel
+from arpc_codec.prior.adapter import layer, layers
+from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+
+CPU = torch.device("cpu")
+
+
+def state_of(channels: int) -> tuple[PixelConfig, dict[str, torch.Tensor]]:
+    torch.manual_seed(0)
+    config = PixelConfig(channels, width=16, depth=1, head=12, mixtures=3)
+    prior = PixelPrior(config).double()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(0.15 * torch.randn_like(parameter))
+    return config, export_pixel(prior)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_integer_state_and_float_prior_are_the_same_network(channels: int) -> None:
+    config, state = state_of(channels)
+    again = export_pixel(import_pixel(config, state).double())
+    for name in layers(config):
+        whole = [
+            part[f"{name}.weight"].double() * 2.0 ** -part[f"{name}.exponent"].double()[:, None]
+            for part in (state, again)
+        ]
+        assert torch.equal(*whole)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_adapted_is_smaller_and_travels(channels: int, picture: Callable[..., np.ndarray]) -> None:
+    config, state = state_of(channels)
+    tile = picture(64, 64, 3)[None, ..., :channels].astype(np.int32)
+    before = torch.random.get_rng_state()
+    adapter = fit(config, state, tile, 8, tile.size, steps=12)
+    assert torch.equal(before, torch.random.get_rng_state())
+    data = write_adapter(adapter)
+    back = adapted(state, read_adapter(data, config, state))
+    own = adapted(state, adapter)
+    assert all(torch.equal(back[name], own[name]) for name in state)
+    sizes = [len(PixelCoder(config, s, CPU).encode(tile, 8)[0]) for s in (state, back)]
+    assert sizes[1] < 0.97 * sizes[0]
+
+
+def test_the_float_network_that_was_fitted_is_the_one_that_codes(picture: Callable[..., np.ndarray]) -> None:
+    config, state = state_of(1)
+    adapter = fit(config, state, picture(16, 16, 3)[None, ..., :1].astype(np.int32), 8, 256, steps=3)
+    changed, plain = import_pixel(config, adapted(state, adapter)), import_pixel(config, state)
+    for name, shift in adapter.items():
+        wanted = layer(plain, name).weight + (shift.b.float() @ shift.a.float()) * 2.0**-12
+        assert torch.allclose(layer(changed, name).weight, wanted, atol=2e-4)
+        wanted = layer(plain, name).bias + shift.bias.float() * 2.0**-7
+        assert torch.allclose(layer(changed, name).bias, wanted, atol=1e-5)
+
+
+def test_cut_adapter() -> None:
+    config, state = state_of(1)
+    with pytest.raises(FormatError):
+        read_adapter(b"\1", config, state)
