@@ -8,7 +8,7 @@ meta:
   bit-endian: be
 doc: |
   Twin of arpc-v1.md, which is normative. Files cut after their header parse; `is_whole` tells which segments arrived.
-  Not checked here: the header check byte, shortest forms of numbers, UTF-8, the order of chunks, trailing bytes.
+  Not checked here: the header check byte, the file check, shortest forms of numbers, UTF-8, the order of chunks, trailing bytes.
 seq:
   - id: magic
     contents: [0xa7, 0x41, 0x0a]
@@ -39,7 +39,7 @@ seq:
   - id: mode
     type: u1
     valid:
-      expr: '(codec == codec::arpc and 1 <= _ and _ <= 15) or (codec == codec::progic and 1 <= _ and _ <= 7) or codec == codec::hpac'
+      expr: '(codec == codec::arpc and 1 <= _ and _ <= 15) or (codec == codec::progic and 1 <= _ and _ <= 7) or (codec == codec::hpac and (_ & 0x90) == 0 and (_ & 15) <= 12)'
   - id: phases
     type: u1
     if: has_ext and ext.has_partial
@@ -60,6 +60,10 @@ seq:
   - id: tail
     type: tail
     if: has_ext and ext.has_tail and not _io.eof
+  - id: file_check
+    size: '(4 < _io.size - _io.pos ? 4 : _io.size - _io.pos)'
+    if: codec == codec::hpac
+    doc: CRC-32 of all bytes before it, highest byte first.
 instances:
   num_segments:
     value: '(codec == codec::hpac ? 1 : mode)'

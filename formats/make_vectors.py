@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, info, write
+from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, info, write
 
 ICC = b"not a real ICC profile, opaque to the container"
 # Level 0 stores, so that every zlib gives the same bytes: eight rows of eight opaque pixels, Sub-filtered.
@@ -56,6 +56,10 @@ def good() -> list[Vector]:
     alpha = (Chunk(ChunkType.ALPHA, OPAQUE),)
     whole = build(six)
     with_tail = build(six, (*metadata, *alpha))
+    picture = (payload(3, 700),)
+    lossless = build(picture, codec=Codec.HPAC, lossless=LosslessMode())
+    mode = LosslessMode(bits=16, alpha=True, tile=64)
+    deep = build(picture, metadata, codec=Codec.HPAC, colour=Colour.GREY, lossless=mode)
     return [
         Vector("minimal", build((b"\xc0",), width=64, height=64), "smallest useful file: one scale of one byte"),
         Vector("six-scales", whole, "a photo at k = 6"),
@@ -74,7 +78,11 @@ def good() -> list[Vector]:
         ),
         Vector("large-model-id", build(six, model_id=300), "model id of two bytes; info needs no model"),
         Vector("progic", build(six[:5], codec=Codec.PROGIC), "ProGIC, five stages"),
-        Vector("hpac", build((payload(3, 700),), codec=Codec.HPAC, hpac_mode=0x53), "HPAC, opaque mode byte"),
+        Vector("hpac", lossless, "lossless, 8-bit RGB, tiles of 256"),
+        Vector("hpac-16-alpha", deep, "lossless, 16-bit grey with alpha, tiles of 64, ICC before the file check"),
+        Vector("hpac-file-check", lossless[:-1] + bytes([lossless[-1] ^ 1]), "wrong file check: decoding exits 3"),
+        Vector("cut-in-file-check", lossless[:-3], "ends inside the file check: truncated"),
+        Vector("cut-in-picture", lossless[:-300], "ends inside a lossless picture: truncated"),
         Vector("cut-in-segment", whole[:-100], "ends inside the sixth segment: truncated, five scales present"),
         Vector("cut-at-segment", whole[: 12 + 2 + 5], "ends between two segments: truncated"),
         Vector("cut-after-header", whole[:11], "ends right after the header: truncated, nothing present"),
@@ -120,6 +128,9 @@ def bad() -> list[Vector]:
         Vector("progic-stages-0", raw(b"\x10\x01", dims, b"\x00"), "ProGIC without stages", 3),
         Vector("progic-mode-reserved", raw(b"\x10\x01", dims, b"\x09"), "ProGIC, reserved bit 3 of the mode byte", 3),
         Vector("progic-partial", raw(b"\x14\x04\x01", dims, b"\x01\x02"), "partial last scale in ProGIC", 3),
+        Vector("hpac-mode-reserved", raw(b"\x18\x01", dims, b"\x14"), "lossless, reserved bit 4 of the mode byte", 3),
+        Vector("hpac-depth-reserved", raw(b"\x18\x01", dims, b"\x84"), "lossless, reserved depth", 3),
+        Vector("hpac-tile-reserved", raw(b"\x18\x01", dims, b"\x0d"), "lossless, tiles of more than 2^16", 3),
         Vector("phases-0", raw(b"\x0c\x04\x01", dims, b"\x01\x00"), "partial last scale of no phases", 3),
         Vector("phases-4", raw(b"\x0c\x04\x01", dims, b"\x01\x04"), "partial last scale that is whole", 3),
         Vector("caption-empty", raw(caption, b"\x00"), "caption announced, empty", 3),

@@ -13,12 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arpc_codec.container as package
-from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, info, read, truncate, write
+from arpc_codec.container import (
+    Chunk,
+    ChunkType,
+    Codec,
+    Colour,
+    Container,
+    Header,
+    LosslessMode,
+    info,
+    read,
+    truncate,
+    write,
+)
 from arpc_codec.container.varint import MAX_VARINT, CutError, decode_varint, encode_varint
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UnsupportedError, UsageError
 
 PACKAGE = Path(package.__file__).parent
 CHUNK_TYPES = st.sampled_from([*ChunkType, 0x05, 0x30, 0x41, 0x7F])
+
+LOSSLESS = st.builds(LosslessMode, st.sampled_from((8, 16)), st.booleans(), st.integers(0, 12).map(lambda t: 16 << t))
 
 
 @st.composite
@@ -36,7 +50,7 @@ def containers(draw: st.DrawFn) -> Container:
         phases=draw(st.none() | st.integers(1, 3)) if codec is Codec.ARPC else None,
         tiled=draw(st.booleans()),
         caption=draw(st.text(st.characters(codec="utf-8"), max_size=80)),
-        hpac_mode=draw(st.integers(0, 255)) if codec is Codec.HPAC else 0,
+        lossless=draw(LOSSLESS) if codec is Codec.HPAC else None,
     )
     segments = draw(st.lists(st.binary(max_size=200), min_size=scales, max_size=scales))
     types = sorted(draw(st.sets(CHUNK_TYPES, max_size=4)), key=lambda type_: type_ & 0x7F)
@@ -126,6 +140,7 @@ def test_corruption_raises_nothing_unexpected() -> None:
     originals = [
         photo(1, 4, 9, 23, 61, 140),
         photo(5, 6, 7, caption="a red café", phases=2, tiled=True),
+        photo(300, codec=Codec.HPAC, lossless=LosslessMode()),
         photo(5, 300, chunks=(Chunk(ChunkType.ICC, b"profile"), Chunk(ChunkType.ALPHA, b"plane"))),
     ]
     start = time.perf_counter()
@@ -155,7 +170,7 @@ def test_any_bytes_behind_the_magic(data: bytes) -> None:
         container = read(b"\xa7A\n" + data)
     except ArpcError:
         return
-    if not container.truncated:
+    if not container.truncated and container.sound:
         assert write(container) == b"\xa7A\n" + data
 
 
@@ -210,7 +225,10 @@ def test_truncate_refuses(limits: dict[str, int]) -> None:
         {"codec": Codec.PROGIC, "phases": 2},
         {"caption": "é" * 513},
         {"caption": "\ud800"},
-        {"hpac_mode": 1},
+        {"lossless": LosslessMode()},
+        {"codec": Codec.HPAC},
+        {"codec": Codec.HPAC, "lossless": LosslessMode(bits=12)},
+        {"codec": Codec.HPAC, "lossless": LosslessMode(tile=100)},
         {"scales": 2},
     ],
 )
@@ -262,3 +280,30 @@ def test_imports_the_standard_library_only(path: Path) -> None:
 def test_importing_it_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, arpc_codec.container; sys.exit(bool({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_changed_byte_of_a_lossless_file_is_found() -> None:
+    whole = photo(40, codec=Codec.HPAC, lossless=LosslessMode(), chunks=(Chunk(ChunkType.ICC, b"profile"),))
+    assert read(whole).sound
+    for at in range(len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 0x21
+        try:
+            found = read(bytes(data))
+        except ArpcError:
+            continue
+        assert not found.sound or found.truncated
+        with pytest.raises(FormatError):
+            truncate(bytes(data), scales=1)
+        if not found.truncated:
+            with pytest.raises(UsageError):
+                write(found)
+
+
+def test_what_arrived_of_a_lossless_picture_is_there() -> None:
+    whole = photo(40, codec=Codec.HPAC, lossless=LosslessMode())
+    for missing in range(1, 45):
+        found = read(whole[:-missing])
+        assert found.truncated
+        assert found.segments == ((b"x" * 40,) if missing < 5 else ())
+        assert found.rest == (b"" if missing < 5 else b"x" * (44 - missing))

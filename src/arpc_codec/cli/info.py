@@ -41,7 +41,11 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
     sent = f"{info.scales_declared} {noun} sent"
     if info.phases is not None:
         sent += f", the last one in part ({info.phases} of 4 phases)"
+    if info.lossless is not None:
+        sent = "lossless, {bits} bits, {channels} channels, {bpsp:.4f} bits a sample".format(**info.lossless)
     yield f"{sent}; {info.file_bytes} bytes, {info.bpp:.4f} bits a pixel"
+    if not info.sound:
+        yield "DAMAGED: the file check is wrong"
     if info.truncated:
         yield f"TRUNCATED: {info.scales_present} of {info.scales_declared} {noun} are complete"
     yield ""

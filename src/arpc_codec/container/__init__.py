@@ -3,7 +3,16 @@
 from arpc_codec.container.chunks import Chunk, ChunkType
 from arpc_codec.container.container import MAX_PIXELS, Container, read, truncate, write
 from arpc_codec.container.cursor import Field
-from arpc_codec.container.header import MAX_CAPTION_BYTES, MAX_SCALES, MAX_SIDE, PHASES, Codec, Colour, Header
+from arpc_codec.container.header import (
+    MAX_CAPTION_BYTES,
+    MAX_SCALES,
+    MAX_SIDE,
+    PHASES,
+    Codec,
+    Colour,
+    Header,
+    LosslessMode,
+)
 from arpc_codec.container.info import Info, info
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "Field",
     "Header",
     "Info",
+    "LosslessMode",
     "info",
     "read",
     "truncate",

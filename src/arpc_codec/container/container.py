@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 
 from arpc_codec.container.chunks import Chunk, encode_chunks, parse_chunks
@@ -11,16 +12,23 @@ from arpc_codec.container.varint import CutError, encode_varint
 from arpc_codec.errors import FormatError, TruncatedError, UnsupportedError, UsageError
 
 MAX_PIXELS = 2**28
+FILE_CHECK_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed file; `truncated` means that segments or chunks which the header announces are missing."""
+    """A parsed file; `truncated` means that segments, chunks or a file check which the header announces are missing.
+
+    rest: what arrived of a segment that was cut. sound: False when the file check of an HPAC file is wrong; all
+    else was parsed, since most of the picture may still be good.
+    """
 
     header: Header
     segments: tuple[bytes, ...]
     chunks: tuple[Chunk, ...] = ()
     truncated: bool = False
+    rest: bytes = b""
+    sound: bool = True
 
 
 def write(container: Container) -> bytes:
@@ -28,10 +36,13 @@ def write(container: Container) -> bytes:
     header = container.header
     if container.truncated or len(container.segments) != header.scales:
         raise UsageError(f"{header.scales} scales announced, {len(container.segments)} segments to write")
+    if not container.sound:
+        raise UsageError("a damaged file would get a check that says it is good")
     out = bytearray(encode_header(header, has_tail=bool(container.chunks)))
     for segment in container.segments:
         out += encode_varint(len(segment)) + segment
-    return bytes(out) + encode_chunks(container.chunks)
+    out += encode_chunks(container.chunks)
+    return bytes(out) + (_file_check(out) if header.codec is Codec.HPAC else b"")
 
 
 def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Container:
@@ -51,24 +62,34 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
     segments: list[bytes] = []
     chunks: list[Chunk] = []
     noun = {Codec.ARPC: "scale", Codec.PROGIC: "stage", Codec.HPAC: "picture"}[header.codec]
-    truncated = False
+    truncated, sound, rest = False, True, b""
     try:
         while len(segments) < header.scales:
             name = f"{noun} {len(segments) + 1}"
             size = cursor.varint()
             cursor.mark(f"{name} length", f"{size} B")
+            rest = data[cursor.offset :] if size > cursor.remaining else b""
             segments.append(cursor.take(size))
             cursor.mark(name, "coded bits", "payload")
         if has_tail:
             for chunk in parse_chunks(cursor):
                 chunks.append(chunk)
+        if header.codec is Codec.HPAC:
+            expected = _file_check(data[: cursor.offset])
+            sound = cursor.take(FILE_CHECK_BYTES) == expected
+            cursor.mark("file check", "CRC-32 of all bytes before it" if sound else "WRONG: the file is damaged")
         if cursor.remaining:
             raise FormatError(f"{cursor.remaining} bytes follow the end of the file's content")
     except CutError:
         truncated = True
         in_payload = len(segments) < header.scales
         cursor.mark_rest("cut", "what arrived of the next field", "payload" if in_payload else "metadata")
-    return Container(header, tuple(segments), tuple(chunks), truncated), cursor.fields
+    return Container(header, tuple(segments), tuple(chunks), truncated, rest, sound), cursor.fields
+
+
+def _file_check(data: bytes | bytearray) -> bytes:
+    """Of a lossless file, which must be provable."""
+    return zlib.crc32(data).to_bytes(FILE_CHECK_BYTES, "big")
 
 
 def truncate(
@@ -76,7 +97,8 @@ def truncate(
 ) -> bytes:
     """A whole file of the first `scales` segments, of at most `max_bytes` bytes, metadata kept, no model needed.
 
-    UsageError when not even one segment fits, TruncatedError when not even one has arrived.
+    UsageError when not even one segment fits, TruncatedError when not even one has arrived, FormatError for a lossless
+    file that is not whole.
     """
     if scales is None and max_bytes is None:
         raise UsageError("truncate needs a number of scales or of bytes")
@@ -84,6 +106,8 @@ def truncate(
         raise UsageError(f"at least one scale must stay, not {scales}")
     source = read(data, max_pixels=max_pixels)
     present = len(source.segments)
+    if source.header.codec is Codec.HPAC and (source.truncated or not source.sound):
+        raise FormatError("a lossless file that is cut or damaged cannot be made whole")
     if not present:
         raise TruncatedError("no complete scale has arrived")
     out = b""

@@ -16,6 +16,8 @@ MAX_CAPTION_BYTES = 1024
 MAX_SCALES = 15
 MAX_STAGES = 7
 PHASES = 4
+SMALLEST_TILE = 16
+MAX_TILE_STEP = 12
 
 _EXT_PRESENT = 0x04
 _EXT_CAPTION, _EXT_TAIL, _EXT_PARTIAL, _EXT_TILED = 0x01, 0x02, 0x04, 0x08
@@ -39,8 +41,20 @@ class Colour(IntEnum):
 
 
 @dataclass(frozen=True)
+class LosslessMode:
+    """What an HPAC file says of its samples: bits (8 or 16), whether alpha is a channel, side of its tiles."""
+
+    bits: int = 8
+    alpha: bool = False
+    tile: int = 256
+
+
+@dataclass(frozen=True)
 class Header:
-    """Everything known before the payload; `scales` counts segments (scales, ProGIC stages, 1 for HPAC)."""
+    """Everything known before the payload; `scales` counts segments (scales, ProGIC stages, 1 for HPAC).
+
+    lossless: there exactly with the codec HPAC.
+    """
 
     codec: Codec
     model_id: int
@@ -51,7 +65,13 @@ class Header:
     phases: int | None = None
     tiled: bool = False
     caption: str = ""
-    hpac_mode: int = 0
+    lossless: LosslessMode | None = None
+
+    @property
+    def channels(self) -> int:
+        """Of the picture that comes back: grey or RGB, and alpha where an HPAC file has it."""
+        alpha = self.lossless is not None and self.lossless.alpha
+        return (1 if self.colour is Colour.GREY else 3) + alpha
 
 
 def encode_header(header: Header, *, has_tail: bool) -> bytes:
@@ -72,7 +92,7 @@ def encode_header(header: Header, *, has_tail: bool) -> bytes:
         out.append(ext)
     for number in (header.model_id, header.width - 1, header.height - 1):
         out += encode_varint(number)
-    out.append(header.hpac_mode if header.codec is Codec.HPAC else header.scales)
+    out.append(header.scales if header.lossless is None else _lossless_byte(header.lossless))
     if header.phases is not None:
         out.append(header.phases)
     if caption:
@@ -93,7 +113,7 @@ def parse_header(cursor: Cursor) -> tuple[Header, bool]:
     height = cursor.varint() + 1
     cursor.mark("height", f"{height} pixels")
     mode = cursor.byte()
-    scales, mode_meaning = _read_mode(codec, mode)
+    scales, lossless, mode_meaning = _read_mode(codec, mode)
     cursor.mark("mode", mode_meaning)
     phases = None
     if ext & _EXT_PARTIAL:
@@ -111,7 +131,7 @@ def parse_header(cursor: Cursor) -> tuple[Header, bool]:
         phases=phases,
         tiled=bool(ext & _EXT_TILED),
         caption=caption,
-        hpac_mode=mode if codec is Codec.HPAC else 0,
+        lossless=lossless,
     )
     problem = _problem(header)
     if problem:
@@ -130,8 +150,13 @@ def _problem(header: Header) -> str | None:
         return f"{header.scales} scales: {header.codec.name.lower()} has 1..{most}"
     if header.phases is not None and not (1 <= header.phases < PHASES and header.codec is Codec.ARPC):
         return f"a partial last scale has 1..{PHASES - 1} phases and belongs to arpc only, not {header.phases}"
-    if not 0 <= header.hpac_mode <= (255 if header.codec is Codec.HPAC else 0):
-        return f"hpac mode {header.hpac_mode} does not fit codec {header.codec.name.lower()}"
+    if (header.lossless is not None) != (header.codec is Codec.HPAC):
+        return "a lossless mode belongs to hpac, and to nothing else"
+    if header.lossless is not None and (
+        header.lossless.bits not in (8, 16)
+        or header.lossless.tile not in (SMALLEST_TILE << step for step in range(MAX_TILE_STEP + 1))
+    ):
+        return f"{header.lossless.bits} bits and tiles of {header.lossless.tile} cannot be written"
     try:
         caption_bytes = len(header.caption.encode())
     except UnicodeEncodeError:
@@ -178,14 +203,22 @@ def _parse_ext(cursor: Cursor) -> int:
     return ext
 
 
-def _read_mode(codec: Codec, mode: int) -> tuple[int, str]:
-    """(segment count, meaning) of the mode byte; FormatError on reserved bits."""
+def _lossless_byte(mode: LosslessMode) -> int:
+    return (mode.bits == 16) << 6 | mode.alpha << 5 | (mode.tile // SMALLEST_TILE).bit_length() - 1
+
+
+def _read_mode(codec: Codec, mode: int) -> tuple[int, LosslessMode | None, str]:
+    """(segment count, lossless mode, meaning) of the mode byte; FormatError on reserved values."""
     if codec is Codec.HPAC:
-        return 1, f"hpac depth {mode >> 6}, colour {mode >> 4 & 3}, tile {mode & 15}"
+        if mode & 0x90 or mode & 15 > MAX_TILE_STEP:
+            raise FormatError(f"reserved values in the mode byte ({mode:#04x})")
+        lossless = LosslessMode(16 if mode & 0x40 else 8, bool(mode & 0x20), SMALLEST_TILE << (mode & 15))
+        alpha = ", with alpha" if lossless.alpha else ""
+        return 1, lossless, f"{lossless.bits} bits a sample{alpha}, tiles of {lossless.tile}"
     mask, noun = (15, "scales") if codec is Codec.ARPC else (7, "stages")
     if mode & ~mask:
         raise FormatError(f"reserved bits of the mode byte are set ({mode:#04x})")
-    return mode, f"{noun}: {mode}"
+    return mode, None, f"{noun}: {mode}"
 
 
 def _parse_caption(cursor: Cursor) -> str:

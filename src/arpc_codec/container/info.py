@@ -7,13 +7,15 @@ from typing import Any
 
 from arpc_codec.container.container import MAX_PIXELS, parse, truncate
 from arpc_codec.container.cursor import Field, Kind
+from arpc_codec.container.header import Header, LosslessMode
 
 
 @dataclass(frozen=True)
 class Info:
     """What a file says about itself; the four byte sums add up to `file_bytes`, and so do `fields`.
 
-    `bpp_per_scale[i]` is the rate, in bits a pixel, of the file that `truncate(scales=i + 1)` gives.
+    `bpp_per_scale[i]` is the rate, in bits a pixel, of the file that `truncate(scales=i + 1)` gives. `lossless`: bits
+    of a sample, channels, tile side and bits a sample (bpsp) of an HPAC file, `sound`: its file check is right.
     """
 
     codec: str
@@ -35,6 +37,8 @@ class Info:
     bpp: float
     bpp_per_scale: tuple[float, ...]
     fields: tuple[Field, ...]
+    lossless: dict[str, float] | None = None
+    sound: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for `json.dumps`, rates rounded to 6 digits, with `"schema": 1`."""
@@ -55,9 +59,11 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         return sum(field.length for field in fields if field.kind == kind)
 
     pixels = header.width * header.height
-    sizes = [
-        len(truncate(data, scales=count, max_pixels=max_pixels)) for count in range(1, len(container.segments) + 1)
-    ]
+    counts = range(1, len(container.segments) + 1)
+    if header.lossless is None:
+        sizes = [len(truncate(data, scales=count, max_pixels=max_pixels)) for count in counts]
+    else:
+        sizes = [len(data) for _ in counts]
     return Info(
         codec=header.codec.name.lower(),
         colour=header.colour.name.lower(),
@@ -78,4 +84,12 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         bpp=8 * len(data) / pixels,
         bpp_per_scale=tuple(8 * size / pixels for size in sizes),
         fields=tuple(fields),
+        lossless=None if header.lossless is None else _lossless(header, header.lossless, len(data)),
+        sound=container.sound,
     )
+
+
+def _lossless(header: Header, mode: LosslessMode, size: int) -> dict[str, float]:
+    samples = header.width * header.height * header.channels
+    bpsp = round(8 * size / samples, 6)
+    return {"bits": mode.bits, "channels": header.channels, "tile": mode.tile, "bpsp": bpsp}
