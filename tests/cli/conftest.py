@@ -105,9 +105,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
     monkeypatch.setitem(sys.modules, "arpc_codec.codecs.arpc", module)
     monkeypatch.setattr(registry, "find", StandIn.load)
     StandIn.calls.clear()
-    loading._load.cache_clear()
+    loading._load_arpc.cache_clear()
+    loading._load_hpac.cache_clear()
     yield StandIn
-    loading._load.cache_clear()
+    loading._load_arpc.cache_clear()
+    loading._load_hpac.cache_clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arpc_codec.codecs.hpac import decode, encode
+from arpc_codec.codecs.lossless import decode, encode
 from arpc_codec.errors import ModelError
 from arpc_codec.prior.pixel import PixelConfig
 from arpc_codec.train import hpac

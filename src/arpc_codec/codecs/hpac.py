@@ -1,196 +1,85 @@
-"""The lossless codec: samples -> value tables -> tiles -> the prior's streams -> payload, and back.
+"""The HPAC codec: samples and metadata -> payload and tail chunks -> container, and back, bit for bit.
 
-    payload = CRC-32 of the samples, value tables of each group, then every tile in raster order:
-    check bytes of the tile's samples, and for each group the length, the way of coding and the data
-
-A group is what one network sees: grey, RGB or alpha.
+encode:  samples -> value tables -> tiles -> adaptive prediction -> exact prior -> entropy coder -> file
+decode:  file -> tiles, each with a check of its own -> samples, which the file's CRC-32 proves
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..container.cursor import Cursor
-from ..container.varint import encode_varint
-from ..errors import FormatError
-from .pixeltiles import PixelCoder
-from .stored import deflated, raw, read_deflated, read_raw
-from .values import Values, choose, pack, read_values, unpack, write_values
+from ..container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, write
+from ..errors import FormatError, ModelError
+from ..imageio import ExactPicture
+from ..zoo.lossless import LosslessModel, load_lossless
+from ..zoo.registry import find
+from .lossless import Progress, Tile, decode, encode
 
-RAW, PRIOR, DEFLATED = 0, 1, 2
-# Tiles that are walked together; more of them are faster and take more memory.
-TOGETHER = 8
-CHECK_BYTES = 2
-
-Progress = Callable[[int, int], None]
+METADATA = {ChunkType.ICC: "icc", ChunkType.EXIF: "exif", ChunkType.XMP: "xmp"}
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A rectangle of samples."""
+class ExactDecoded:
+    """damaged: tiles that are lost and hold zeros. sound: the CRC-32 of all samples is right."""
 
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Index of its samples."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
-
-
-@dataclass(frozen=True)
-class Lossless:
-    """samples [H, W, C]; damaged: tiles that are lost and hold zeros. sound: the CRC of all samples is right."""
-
-    samples: np.ndarray
+    picture: ExactPicture
     damaged: tuple[Tile, ...]
     sound: bool
 
 
-def groups(channels: int) -> tuple[tuple[int, ...], ...]:
-    """Channels of each group: grey or RGB, then alpha."""
-    return {1: ((0,),), 2: ((0,), (1,)), 3: ((0, 1, 2),), 4: ((0, 1, 2), (3,))}[channels]
+class HpacCodec:
+    """Encoder and decoder of one lossless model; safe to reuse for any number of pictures."""
 
+    def __init__(self, model: LosslessModel) -> None:
+        self.model = model
 
-def tiles(height: int, width: int, side: int) -> list[Tile]:
-    """Tiles of `side` in raster order; those at the right and bottom edge may be smaller."""
-    return [
-        Tile(top, left, min(side, height - top), min(side, width - left))
-        for top in range(0, height, side)
-        for left in range(0, width, side)
-    ]
+    @classmethod
+    def load(cls, model: str | int = "lossless", device: str = "cpu") -> HpacCodec:
+        """Load a model by name or registry id. Raises ModelError when it is missing or for another codec."""
+        return cls(load_lossless(find(model).path, device))
 
+    def encode(
+        self,
+        picture: ExactPicture,
+        *,
+        adapt: int = 0,
+        caption: str = "",
+        progress: Progress = lambda done, of: None,
+    ) -> bytes:
+        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of)."""
+        height, width, channels = picture.samples.shape
+        header = Header(
+            codec=Codec.HPAC,
+            model_id=self.model.entry.id,
+            width=width,
+            height=height,
+            scales=1,
+            colour=Colour.GREY if channels < 3 else Colour.RGB,
+            caption=caption,
+            lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
+        )
+        payload = encode(picture.samples, self.model.coders, self.model.tile, adapt=adapt, progress=progress)
+        found = {type_: getattr(picture, name) for type_, name in METADATA.items()}
+        return write(Container(header, (payload,), tuple(Chunk(t, data) for t, data in found.items() if data)))
 
-def encode(
-    samples_hwc: np.ndarray, coders: Mapping[int, PixelCoder], side: int, progress: Progress = lambda done, of: None
-) -> bytes:
-    """Payload of uint8 or uint16 samples; `coders`: the prior for groups of 1 and of 3 channels."""
-    height, width, channels = samples_hwc.shape
-    layout = tiles(height, width, side)
-    head, coded = bytearray(_checksum(samples_hwc).to_bytes(4, "big")), {}
-    done, total = 0, len(layout) * len(groups(channels))
-    packed = []
-    for group in groups(channels):
-        part = samples_hwc[..., list(group)]
-        values = choose(part)
-        head += write_values(values)
-        packed.append((pack(part, values), values))
-    for place, (part, values) in enumerate(packed):
-        for batch in _batches(layout):
-            stack = np.stack([part[tile.window] for tile in batch])
-            streams = coders[part.shape[2]].encode(stack, values.bits)
-            for tile, own, stream in zip(batch, stack, streams, strict=True):
-                coded[tile, place] = _shortest(own, values.bits, stream)
-            done += len(batch)
-            progress(done, total)
-    out = bytearray(head)
-    for tile in layout:
-        out += _check([part[tile.window] for part, _ in packed])
-        for place in range(len(packed)):
-            out += encode_varint(len(coded[tile, place])) + coded[tile, place]
-    return bytes(out)
-
-
-def decode(
-    payload: bytes,
-    shape: tuple[int, int, int],
-    dtype: type[np.unsignedinteger],
-    coders: Mapping[int, PixelCoder],
-    side: int,
-    progress: Progress = lambda done, of: None,
-) -> Lossless:
-    """Samples [H, W, C]. Raises FormatError when nothing can be used; damage inside tiles is in the result."""
-    cursor, depth = Cursor(payload), 8 * np.dtype(dtype).itemsize
-    checksum = int.from_bytes(cursor.take(4), "big")
-    plan = [(group, read_values(cursor, len(group), depth)) for group in groups(shape[2])]
-    layout = tiles(*shape[:2], side)
-    found = _segments(cursor, layout, len(plan))
-    packed = [np.zeros((*shape[:2], len(group)), np.int32) for group, _ in plan]
-    lost = {tile for tile in layout if tile not in found}
-    done, total = 0, len(found) * len(plan)
-    for place, (group, values) in enumerate(plan):
-        for batch in _batches([tile for tile in layout if tile in found]):
-            data = {tile: found[tile][1][place] for tile in batch}
-            for tile, part in _decode_batch(data, len(group), values, coders):
-                if part is None:
-                    lost.add(tile)
-                else:
-                    packed[place][tile.window] = part
-            done += len(batch)
-            progress(done, total)
-    for tile, (check, _) in found.items():
-        if _check([part[tile.window] for part in packed]) != check:
-            lost.add(tile)
-    for part in packed:
-        for tile in lost:
-            part[tile.window] = 0
-    samples = np.concatenate([unpack(p, values, dtype) for p, (_, values) in zip(packed, plan, strict=True)], -1)
-    sound = not lost and not cursor.remaining and _checksum(samples) == checksum
-    return Lossless(samples, tuple(tile for tile in layout if tile in lost), sound)
-
-
-def _segments(cursor: Cursor, layout: list[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:
-    """(check, data of each group) of every tile that is there as a whole."""
-    found: dict[Tile, tuple[bytes, list[bytes]]] = {}
-    try:
-        for tile in layout:
-            check = cursor.take(CHECK_BYTES)
-            found[tile] = check, [cursor.take(cursor.varint()) for _ in range(parts)]
-    except FormatError:
-        found.pop(tile, None)
-    return found
-
-
-def _decode_batch(
-    data: Mapping[Tile, bytes], channels: int, values: Values, coders: Mapping[int, PixelCoder]
-) -> Iterator[tuple[Tile, np.ndarray | None]]:
-    """Samples of tiles of one shape; None for a damaged one."""
-    walked = [tile for tile, segment in data.items() if segment[:1] == bytes([PRIOR])]
-    for tile, segment in data.items():
-        if tile in walked:
-            continue
-        readers = {RAW: read_raw, DEFLATED: read_deflated}
-        try:
-            if not segment or segment[0] not in readers:
-                raise FormatError("unknown way of coding a tile")
-            yield tile, readers[segment[0]](segment[1:], (tile.height, tile.width, channels), values.bits)
-        except FormatError:
-            yield tile, None
-    if walked:
-        shape = (walked[0].height, walked[0].width)
-        stack, broken = coders[channels].decode([data[tile][1:] for tile in walked], shape, values.bits)
-        for index, tile in enumerate(walked):
-            yield tile, None if index in broken else stack[index]
-
-
-def _batches(layout: list[Tile]) -> Iterator[list[Tile]]:
-    """Tiles of one shape, at most TOGETHER."""
-    for shape in dict.fromkeys((tile.height, tile.width) for tile in layout):
-        same = [tile for tile in layout if (tile.height, tile.width) == shape]
-        for first in range(0, len(same), TOGETHER):
-            yield same[first : first + TOGETHER]
-
-
-def _shortest(tile_hwc: np.ndarray, bits: int, stream: bytes) -> bytes:
-    ways = [bytes([PRIOR]) + stream, bytes([DEFLATED]) + deflated(tile_hwc, bits)]
-    if min(map(len, ways)) > tile_hwc.size * bits // 8:
-        ways.append(bytes([RAW]) + raw(tile_hwc, bits))
-    return min(ways, key=len)
-
-
-def _check(parts: list[np.ndarray]) -> bytes:
-    value = 0
-    for part in parts:
-        value = zlib.crc32(np.ascontiguousarray(part, "<i4").tobytes(), value)
-    return value.to_bytes(4, "big")[:CHECK_BYTES]
-
-
-def _checksum(samples_hwc: np.ndarray) -> int:
-    kind = "<u2" if samples_hwc.dtype == np.uint16 else "u1"
-    return zlib.crc32(np.ascontiguousarray(samples_hwc, kind).tobytes())
+    def decode(self, container: Container, *, progress: Progress = lambda done, of: None) -> ExactDecoded:
+        """The picture of a file, whole or cut. Raises FormatError when nothing is usable, ModelError for another model."""
+        header, mode = container.header, container.header.lossless
+        if mode is None or header.model_id != self.model.entry.id:
+            raise ModelError(f"the file needs model id {header.model_id}, this is {self.model.entry.id}")
+        if any(chunk.type == ChunkType.ALPHA for chunk in container.chunks):
+            raise FormatError("an alpha plane beside a lossless picture")
+        payload = container.segments[0] if container.segments else container.rest
+        dtype = np.uint16 if mode.bits == 16 else np.uint8
+        found = decode(
+            payload,
+            (header.height, header.width, header.channels),
+            dtype,
+            self.model.coders,
+            mode.tile,
+            progress=progress,
+        )
+        metadata = {METADATA[ChunkType(c.type)]: c.data for c in container.chunks if c.data and c.type in METADATA}
+        return ExactDecoded(ExactPicture(found.samples, **metadata), found.damaged, found.sound)

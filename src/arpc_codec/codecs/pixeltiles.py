@@ -11,7 +11,8 @@ from torch import Tensor
 from ..entropy import BitDecoder, BitEncoder
 from ..entropy.mixture import MixtureModel, code
 from ..errors import FormatError
-from ..exact.pixel import Wavefront
+from ..exact.pixel import Wavefront, adapted
+from ..prior.adapter import Adapter
 from ..prior.pixel import PixelConfig
 from ..prior.wavefront import steps
 
@@ -25,6 +26,10 @@ class PixelCoder:
     def __init__(self, config: PixelConfig, state: dict[str, Tensor], device: torch.device) -> None:
         self.config, self.state, self.device = config, state, device
         self.mixtures = MixtureModel(state["tables.sigmoid"].to(device))
+
+    def adapted(self, adapter: Adapter) -> PixelCoder:
+        """The coder of a picture that brings an adapter."""
+        return PixelCoder(self.config, adapted(self.state, adapter), self.device)
 
     def encode(self, tiles_bhwc: np.ndarray, bits: int) -> list[bytes]:
         """One stream for each tile of samples below 2^bits."""

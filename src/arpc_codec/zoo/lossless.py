@@ -44,7 +44,7 @@ def save_lossless(
     tensors = {f"{GROUPS[c]}.{key}": value for c, (_, state) in priors.items() for key, value in state.items()}
     mark = fingerprint(sizes, tensors)
     save_file(tensors, folder / PRIOR)
-    values = {"id": model_id, "name": name, "fingerprint": mark, "licence": licence, **sizes}
+    values = {"id": model_id, "name": name, "codec": "hpac", "fingerprint": mark, "licence": licence, **sizes}
     (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
     return mark
 

@@ -22,6 +22,7 @@ class ModelEntry:
     fingerprint: str
     licence: str
     path: Path
+    codec: str = "arpc"
 
 
 def models() -> list[ModelEntry]:
@@ -58,7 +59,12 @@ def read_entry(folder: Path) -> ModelEntry:
     try:
         values = json.loads((folder / CONFIG).read_text())
         entry = ModelEntry(
-            int(values["id"]), str(values["name"]), str(values["fingerprint"]), str(values["licence"]), folder
+            int(values["id"]),
+            str(values["name"]),
+            str(values["fingerprint"]),
+            str(values["licence"]),
+            folder,
+            str(values.get("codec", "arpc")),
         )
         if len(bytes.fromhex(entry.fingerprint)) != 32:
             raise ValueError("the fingerprint is not 32 bytes")

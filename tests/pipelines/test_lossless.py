@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arpc_codec.codecs.hpac import decode, encode, groups, tiles
+from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.errors import FormatError
 from arpc_codec.exact.pixel import export_pixel
