@@ -131,6 +131,7 @@ def bad() -> list[Vector]:
         Vector("hpac-mode-reserved", raw(b"\x18\x01", dims, b"\x14"), "lossless, reserved bit 4 of the mode byte", 3),
         Vector("hpac-depth-reserved", raw(b"\x18\x01", dims, b"\x84"), "lossless, reserved depth", 3),
         Vector("hpac-tile-reserved", raw(b"\x18\x01", dims, b"\x0d"), "lossless, tiles of more than 2^16", 3),
+        Vector("hpac-tiled", raw(b"\x1c\x08\x01", dims, b"\x04"), "lossless with ext bit 3", 3),
         Vector("phases-0", raw(b"\x0c\x04\x01", dims, b"\x01\x00"), "partial last scale of no phases", 3),
         Vector("phases-4", raw(b"\x0c\x04\x01", dims, b"\x01\x04"), "partial last scale that is whole", 3),
         Vector("caption-empty", raw(caption, b"\x00"), "caption announced, empty", 3),

@@ -48,7 +48,7 @@ def containers(draw: st.DrawFn) -> Container:
         scales=scales,
         colour=draw(st.sampled_from(Colour)),
         phases=draw(st.none() | st.integers(1, 3)) if codec is Codec.ARPC else None,
-        tiled=draw(st.booleans()),
+        tiled=draw(st.booleans()) if codec is not Codec.HPAC else False,
         caption=draw(st.text(st.characters(codec="utf-8"), max_size=80)),
         lossless=draw(LOSSLESS) if codec is Codec.HPAC else None,
     )
@@ -229,6 +229,7 @@ def test_truncate_refuses(limits: dict[str, int]) -> None:
         {"codec": Codec.HPAC},
         {"codec": Codec.HPAC, "lossless": LosslessMode(bits=12)},
         {"codec": Codec.HPAC, "lossless": LosslessMode(tile=100)},
+        {"codec": Codec.HPAC, "lossless": LosslessMode(), "tiled": True},
         {"scales": 2},
     ],
 )

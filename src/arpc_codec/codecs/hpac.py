@@ -11,22 +11,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, write
-from ..errors import FormatError, ModelError
+from ..errors import FormatError, ModelError, UsageError
 from ..imageio import ExactPicture
 from ..zoo.lossless import LosslessModel, load_lossless
 from ..zoo.registry import find
 from .lossless import Progress, Tile, decode, encode
 
-METADATA = {ChunkType.ICC: "icc", ChunkType.EXIF: "exif", ChunkType.XMP: "xmp"}
+# Damaged tiles that a message tells the place of.
+NAMED = 4
+METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 
 
 @dataclass(frozen=True)
 class ExactDecoded:
-    """damaged: tiles that are lost and hold zeros. sound: the CRC-32 of all samples is right."""
+    """Tiles that are `damaged`, or `missing` because the file was cut, hold zeros.
+
+    damage: what is wrong with the file, one line; empty when all that has arrived is proven right.
+    """
 
     picture: ExactPicture
     damaged: tuple[Tile, ...]
-    sound: bool
+    missing: tuple[Tile, ...]
+    damage: str
 
 
 class HpacCodec:
@@ -61,25 +67,49 @@ class HpacCodec:
             lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
         )
         payload = encode(picture.samples, self.model.coders, self.model.tile, adapt=adapt, progress=progress)
-        found = {type_: getattr(picture, name) for type_, name in METADATA.items()}
-        return write(Container(header, (payload,), tuple(Chunk(t, data) for t, data in found.items() if data)))
+        metadata = zip(METADATA, (picture.icc, picture.exif, picture.xmp), strict=True)
+        return write(Container(header, (payload,), tuple(Chunk(type_, data) for type_, data in metadata if data)))
 
     def decode(self, container: Container, *, progress: Progress = lambda done, of: None) -> ExactDecoded:
-        """The picture of a file, whole or cut. Raises FormatError when nothing is usable, ModelError for another model."""
+        """The picture of a file, damaged and cut ones too.
+
+        Raises FormatError when no tile is good, ModelError for a file of another model.
+        """
         header, mode = container.header, container.header.lossless
-        if mode is None or header.model_id != self.model.entry.id:
+        if mode is None:
+            raise UsageError(f"not an hpac file but {header.codec.name.lower()}")
+        if header.model_id != self.model.entry.id:
             raise ModelError(f"the file needs model id {header.model_id}, this is {self.model.entry.id}")
-        if any(chunk.type == ChunkType.ALPHA for chunk in container.chunks):
+        metadata = {chunk.type: chunk.data or None for chunk in container.chunks}
+        if ChunkType.ALPHA in metadata:
             raise FormatError("an alpha plane beside a lossless picture")
-        payload = container.segments[0] if container.segments else container.rest
-        dtype = np.uint16 if mode.bits == 16 else np.uint8
+        whole = bool(container.segments)
         found = decode(
-            payload,
+            container.segments[0] if whole else container.rest,
             (header.height, header.width, header.channels),
-            dtype,
+            np.uint16 if mode.bits == 16 else np.uint8,
             self.model.coders,
             mode.tile,
             progress=progress,
         )
-        metadata = {METADATA[ChunkType(c.type)]: c.data for c in container.chunks if c.data and c.type in METADATA}
-        return ExactDecoded(ExactPicture(found.samples, **metadata), found.damaged, found.sound)
+        # Tiles can be missing where nothing was cut, and none where something was: then a length is wrong.
+        damaged, missing = (found.damaged + found.missing, ()) if whole else (found.damaged, found.missing)
+        icc, exif, xmp = (metadata.get(type_) for type_ in METADATA)
+        picture = ExactPicture(found.samples, icc, exif, xmp)
+        if damaged:
+            damage = _where(damaged)
+        elif not (found.sound if whole else missing):
+            damage = "the samples cannot be proven right"
+        else:
+            damage = "" if container.sound else "the samples are right, but metadata or caption are not"
+        return ExactDecoded(picture, damaged, missing, damage)
+
+
+def _where(damaged: tuple[Tile, ...]) -> str:
+    """Which pixels are lost, of the first few tiles."""
+    areas = [
+        f"rows {tile.top}-{tile.top + tile.height - 1} columns {tile.left}-{tile.left + tile.width - 1}"
+        for tile in damaged[:NAMED]
+    ]
+    more = f" and {len(damaged) - NAMED} more" if len(damaged) > NAMED else ""
+    return f"{len(damaged)} tile{'s' * (len(damaged) > 1)} lost: {', '.join(areas)}{more}"

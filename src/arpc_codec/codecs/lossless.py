@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +50,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Lossless:
-    """samples [H, W, C]; damaged: tiles that are lost and hold zeros. sound: the CRC of all samples is right."""
+    """samples [H, W, C]; zeros where a tile is `missing` (cut off) or `damaged` (its check fails).
+
+    sound: nothing is lost or left over, and the CRC-32 of all samples is right.
+    """
 
     samples: np.ndarray
     damaged: tuple[Tile, ...]
+    missing: tuple[Tile, ...]
     sound: bool
 
 
@@ -84,7 +89,7 @@ def encode(
     """
     height, width, channels = samples_hwc.shape
     layout, plan = tiles(height, width, side), groups(channels)
-    head, packed, coded = bytearray(_checksum(samples_hwc).to_bytes(4, "big")), [], []
+    head, coded = bytearray(_checksum(samples_hwc)), []
     count = _counter(len(layout) * len(plan) * (2 if adapt else 1), progress)
     for group in plan:
         values = choose(samples_hwc[..., list(group)])
@@ -98,11 +103,10 @@ def encode(
             if sum(map(len, own.values())) + len(written) < sum(map(len, segments.values())):
                 adapter, segments = written, own
         head += write_values(values) + encode_varint(len(adapter)) + adapter
-        packed.append(part)
         coded.append(segments)
     out = bytearray(head)
     for tile in layout:
-        out += _check([part[tile.window] for part in packed])
+        out += _checksum(samples_hwc[tile.window])[:CHECK_BYTES]
         for segments in coded:
             out += encode_varint(len(segments[tile])) + segments[tile]
     return bytes(out)
@@ -147,38 +151,36 @@ def decode(
     side: int,
     progress: Progress = lambda done, of: None,
 ) -> Lossless:
-    """Samples [H, W, C]. Raises FormatError when nothing can be used; damage inside tiles is in the result."""
+    """Samples [H, W, C] of a payload, whole or cut. Raises FormatError when not even one tile is good."""
     cursor, depth = Cursor(payload), 8 * np.dtype(dtype).itemsize
-    checksum = int.from_bytes(cursor.take(4), "big")
+    checksum = cursor.take(4)
     layout, plan = tiles(*shape[:2], side), []
     for group in groups(shape[2]):
         values, adapter = read_values(cursor, len(group), depth), cursor.take(cursor.varint())
         coder = coders[len(group)]
         if adapter:
             coder = coder.adapted(read_adapter(adapter, coder.config, coder.state))
-        plan.append((coder, values))
+        plan.append((group, values, coder))
     found = _segments(cursor, layout, len(plan))
-    packed = [np.zeros((*shape[:2], coder.config.channels), np.int32) for coder, _ in plan]
-    lost = {tile for tile in layout if tile not in found}
+    if not found:
+        raise FormatError("no tile of the picture has arrived")
+    samples = np.zeros(shape, dtype)
     count = _counter(len(found) * len(plan), progress)
-    for place, (coder, values) in enumerate(plan):
-        for batch in _batches([tile for tile in layout if tile in found]):
+    for place, (group, values, coder) in enumerate(plan):
+        for batch in _batches(list(found)):
             data = {tile: found[tile][1][place] for tile in batch}
             for tile, part in _decode_batch(data, values, coder):
-                if part is None:
-                    lost.add(tile)
-                else:
-                    packed[place][tile.window] = part
+                with suppress(FormatError):
+                    samples[(*tile.window, list(group))] = unpack(part, values, dtype)
             count(len(batch))
-    for tile, (check, _) in found.items():
-        if _check([part[tile.window] for part in packed]) != check:
-            lost.add(tile)
-    for part in packed:
-        for tile in lost:
-            part[tile.window] = 0
-    samples = np.concatenate([unpack(p, values, dtype) for p, (_, values) in zip(packed, plan, strict=True)], -1)
-    sound = not lost and not cursor.remaining and _checksum(samples) == checksum
-    return Lossless(samples, tuple(tile for tile in layout if tile in lost), sound)
+    # What could not be decoded is still 0, so the check of its tile tells.
+    damaged = tuple(t for t, (check, _) in found.items() if _checksum(samples[t.window])[:CHECK_BYTES] != check)
+    if len(damaged) == len(found):
+        raise FormatError("every tile of the picture is damaged")
+    for tile in damaged:
+        samples[tile.window] = 0
+    sound = len(found) == len(layout) and not damaged and not cursor.remaining and _checksum(samples) == checksum
+    return Lossless(samples, damaged, tuple(layout[len(found) :]), sound)
 
 
 def _segments(cursor: Cursor, layout: list[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:
@@ -193,26 +195,19 @@ def _segments(cursor: Cursor, layout: list[Tile], parts: int) -> dict[Tile, tupl
     return found
 
 
-def _decode_batch(
-    data: Mapping[Tile, bytes], values: Values, coder: PixelCoder
-) -> Iterator[tuple[Tile, np.ndarray | None]]:
-    """Samples of tiles of one shape; None for a damaged one."""
+def _decode_batch(data: Mapping[Tile, bytes], values: Values, coder: PixelCoder) -> Iterator[tuple[Tile, np.ndarray]]:
+    """Ranks of tiles of one shape; those whose data is impossible are left out."""
     walked = [tile for tile, segment in data.items() if segment[:1] == bytes([PRIOR])]
     for tile, segment in data.items():
-        if tile in walked:
-            continue
-        readers = {RAW: read_raw, DEFLATED: read_deflated}
-        try:
-            if not segment or segment[0] not in readers:
-                raise FormatError("unknown way of coding a tile")
-            yield tile, readers[segment[0]](segment[1:], (tile.height, tile.width, coder.config.channels), values.bits)
-        except FormatError:
-            yield tile, None
+        for way, read in ((RAW, read_raw), (DEFLATED, read_deflated)):
+            if segment[:1] == bytes([way]):
+                with suppress(FormatError):
+                    yield tile, read(segment[1:], (tile.height, tile.width, coder.config.channels), values.bits)
     if walked:
-        shape = (walked[0].height, walked[0].width)
-        stack, broken = coder.decode([data[tile][1:] for tile in walked], shape, values.bits)
-        for index, tile in enumerate(walked):
-            yield tile, None if index in broken else stack[index]
+        stack, broken = coder.decode(
+            [data[tile][1:] for tile in walked], (walked[0].height, walked[0].width), values.bits
+        )
+        yield from ((tile, stack[index]) for index, tile in enumerate(walked) if index not in broken)
 
 
 def _batches(layout: list[Tile]) -> Iterator[list[Tile]]:
@@ -230,13 +225,7 @@ def _shortest(tile_hwc: np.ndarray, bits: int, stream: bytes) -> bytes:
     return min(ways, key=len)
 
 
-def _check(parts: list[np.ndarray]) -> bytes:
-    value = 0
-    for part in parts:
-        value = zlib.crc32(np.ascontiguousarray(part, "<i4").tobytes(), value)
-    return value.to_bytes(4, "big")[:CHECK_BYTES]
-
-
-def _checksum(samples_hwc: np.ndarray) -> int:
+def _checksum(samples_hwc: np.ndarray) -> bytes:
+    """CRC-32 of samples: row by row, channels of a pixel together, 16 bits low byte first."""
     kind = "<u2" if samples_hwc.dtype == np.uint16 else "u1"
-    return zlib.crc32(np.ascontiguousarray(samples_hwc, kind).tobytes())
+    return zlib.crc32(np.ascontiguousarray(samples_hwc, kind).tobytes()).to_bytes(4, "big")

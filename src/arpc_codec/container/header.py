@@ -152,6 +152,8 @@ def _problem(header: Header) -> str | None:
         return f"a partial last scale has 1..{PHASES - 1} phases and belongs to arpc only, not {header.phases}"
     if (header.lossless is not None) != (header.codec is Codec.HPAC):
         return "a lossless mode belongs to hpac, and to nothing else"
+    if header.lossless is not None and header.tiled:
+        return "an hpac picture has tiles of its own"
     if header.lossless is not None and (
         header.lossless.bits not in (8, 16)
         or header.lossless.tile not in (SMALLEST_TILE << step for step in range(MAX_TILE_STEP + 1))
