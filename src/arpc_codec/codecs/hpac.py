@@ -17,7 +17,7 @@ from ..zoo.lossless import LosslessModel, load_lossless
 from ..zoo.registry import find
 from .lossless import Progress, Tile, decode, encode
 
-METADATA = {ChunkType.ICC: "icc", ChunkType.EXIF: "exif", ChunkType.XMP: "xmp"}
+METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class HpacCodec:
             lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
         )
         payload = encode(picture.samples, self.model.coders, self.model.tile, adapt=adapt, progress=progress)
-        found = {type_: getattr(picture, name) for type_, name in METADATA.items()}
-        return write(Container(header, (payload,), tuple(Chunk(t, data) for t, data in found.items() if data)))
+        metadata = zip(METADATA, (picture.icc, picture.exif, picture.xmp), strict=True)
+        return write(Container(header, (payload,), tuple(Chunk(type_, data) for type_, data in metadata if data)))
 
     def decode(self, container: Container, *, progress: Progress = lambda done, of: None) -> ExactDecoded:
-        """The picture of a file, whole or cut. Raises FormatError when nothing is usable, ModelError for another model."""
+        """The picture of a file, whole or cut. FormatError when nothing is usable, ModelError for another model."""
         header, mode = container.header, container.header.lossless
         if mode is None or header.model_id != self.model.entry.id:
             raise ModelError(f"the file needs model id {header.model_id}, this is {self.model.entry.id}")
@@ -81,5 +81,6 @@ class HpacCodec:
             mode.tile,
             progress=progress,
         )
-        metadata = {METADATA[ChunkType(c.type)]: c.data for c in container.chunks if c.data and c.type in METADATA}
-        return ExactDecoded(ExactPicture(found.samples, **metadata), found.damaged, found.sound)
+        metadata = {chunk.type: chunk.data or None for chunk in container.chunks}
+        icc, exif, xmp = (metadata.get(type_) for type_ in METADATA)
+        return ExactDecoded(ExactPicture(found.samples, icc, exif, xmp), found.damaged, found.sound)
