@@ -2,6 +2,7 @@
 
     data = arpc_codec.encode(PIL.Image.open("photo.jpg"), scales=8)
     picture = arpc_codec.decode(data)
+    archive = arpc_codec.encode(samples, codec="hpac")  # lossless; arpc_codec.decode_array(archive) gives the samples
 
 Nothing heavy is loaded before a function that needs it is called; `info` needs neither torch nor numpy.
 """
@@ -16,26 +17,58 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from arpc_codec.container import Info
+    from arpc_codec.container import Container, Info
+    from arpc_codec.imageio import ExactPicture
 
-__all__ = ["__version__", "decode", "encode", "info"]
+__all__ = ["__version__", "decode", "decode_array", "encode", "info"]
 
 
 def encode(
-    image: Image.Image | NDArray[np.uint8],
+    image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16],
     *,
+    codec: str = "arpc",
     scales: int | None = None,
     target_bytes: int | None = None,
     target_bpp: float | None = None,
+    adapt: int = 0,
     caption: str = "",
-    model: str = "tiny",
+    model: str | None = None,
     device: str = "cpu",
     keep: Collection[str] = (),
 ) -> bytes:
     """A PIL picture, or uint8 [H, W, 3] in sRGB, -> the bytes of an .arpc file; at most one rate may be given.
 
-    keep: any of icc, exif, xmp. Raises UsageError for bad arguments, ModelError when the model is missing.
+    keep: any of icc, exif, xmp. codec hpac is lossless: it takes uint8 or uint16 [H, W] or [H, W, 1 to 4] too, keeps
+    all metadata and has no rate; adapt: steps of fitting its prior to the picture.
+    Raises UsageError for bad arguments, ModelError when the model is missing.
     """
+    from arpc_codec.errors import UsageError
+    from arpc_codec.loading import DEFAULT_MODELS
+
+    if codec not in DEFAULT_MODELS:
+        raise UsageError(f"codec must be one of {', '.join(DEFAULT_MODELS)}, not {codec!r}")
+    model = model or DEFAULT_MODELS[codec]
+    rates = (scales, target_bytes, target_bpp)
+    if codec == "arpc":
+        if adapt:
+            raise UsageError("adapt belongs to codec hpac")
+        return _encode_scales(image, rates, caption, model, device, keep)
+    if rates != (None, None, None) or keep:
+        raise UsageError("a lossless file keeps everything: no rate and no keep")
+    from arpc_codec.imageio import read_exact
+    from arpc_codec.loading import load_lossless
+
+    return load_lossless(model, device).encode(read_exact(image), adapt=adapt, caption=caption)
+
+
+def _encode_scales(
+    image: Image.Image | NDArray[Any],
+    rates: tuple[int | None, int | None, float | None],
+    caption: str,
+    model: str,
+    device: str,
+    keep: Collection[str],
+) -> bytes:
     import numpy as np
 
     from arpc_codec.errors import UsageError
@@ -50,6 +83,7 @@ def encode(
     else:
         picture = read(image, keep_icc="icc" in keep)
     chunks, _ = to_chunks(picture, keep)
+    scales, target_bytes, target_bpp = rates
     height, width = picture.pixels.shape[:2]
     encoded = load(model, device).encode(
         picture.pixels,
@@ -74,7 +108,7 @@ def decode(
     """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales.
 
     Raises FormatError for a damaged file, TruncatedError for a cut one unless allowed, ModelError when its model is
-    missing. `fill`: mean, argmax, sample or none.
+    missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`: mean, argmax, sample or none.
     """
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
@@ -83,6 +117,8 @@ def decode(
 
     container = read(data)
     header = container.header
+    if header.lossless is not None:
+        return _to_pillow(_decode_exact(container, device, allow_truncated))
     if container.truncated and not allow_truncated:
         raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} scales arrived")
     extras = from_chunks(container.chunks, header.height, header.width)
@@ -92,6 +128,57 @@ def decode(
     if decoded.damaged:
         raise FormatError(f"scale {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
     return to_image(decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp)
+
+
+def decode_array(
+    data: bytes,
+    *,
+    scales: int | None = None,
+    fill: str = "mean",
+    seed: int = 0,
+    device: str = "cpu",
+    allow_truncated: bool = False,
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """As `decode`, but samples [H, W, C] (grey, grey and alpha, RGB or RGBA), uint16 for a lossless file of 16 bits."""
+    import numpy as np
+
+    from arpc_codec.container import read
+
+    container = read(data)
+    if container.header.lossless is not None:
+        samples: NDArray[Any] = _decode_exact(container, device, allow_truncated).samples
+        return samples
+    picture = decode(data, scales=scales, fill=fill, seed=seed, device=device, allow_truncated=allow_truncated)
+    pixels = np.asarray(picture)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _decode_exact(container: Container, device: str, allow_truncated: bool) -> ExactPicture:
+    """The picture of a whole lossless file, of a cut one if allowed; FormatError when anything is damaged."""
+    from arpc_codec.errors import FormatError, TruncatedError
+    from arpc_codec.loading import load_lossless
+
+    if container.truncated and not allow_truncated:
+        raise TruncatedError("truncated: part of the lossless picture is missing")
+    found = load_lossless(container.header.model_id, device).decode(container)
+    if found.damage:
+        raise FormatError(f"damaged: {found.damage} (`arpc decode` saves what can be saved)")
+    return found.picture
+
+
+def _to_pillow(picture: ExactPicture) -> Image.Image:
+    from io import BytesIO
+
+    from PIL import Image
+
+    from arpc_codec.errors import UsageError
+    from arpc_codec.imageio import write_exact
+
+    if picture.bits == 16 and picture.samples.shape[2] > 1:
+        raise UsageError("PIL has no 16-bit colour: use decode_array")
+    image = Image.open(BytesIO(write_exact(picture)))
+    image.load()
+    return image
 
 
 def info(data: bytes) -> Info:

@@ -54,7 +54,6 @@ def test_nothing_is_overwritten_without_force(arpc: Run, photo: Path) -> None:
         ["--target-bpp", "-1"],
         ["--target-bpp", "nan"],
         ["--codec", "progic"],
-        ["--codec", "hpac"],
         ["--codec", "jpeg"],
         ["--keep", "iptc"],
         ["--alpha", "white"],

@@ -20,6 +20,7 @@ from arpc_codec.errors import ArpcError, TruncatedError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 INTERRUPTED = 130
 STDIO = "-"
@@ -64,6 +65,8 @@ class Log:
     quiet: bool = False
     verbose: bool = False
     _console: Console | None = None
+    _bar: Progress | None = None
+    _part: TaskID | None = None
 
     def error(self, name: str, text: str) -> None:
         """What went wrong with one file."""
@@ -90,13 +93,21 @@ class Log:
 
         console = Console(stderr=True)
         bar = Progress(SpinnerColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True)
-        self._console = console
+        self._console, self._bar = console, bar
         try:
             with bar:
                 task = bar.add_task("", total=total)
                 yield lambda: bar.advance(task)
         finally:
-            self._console = None
+            self._console = self._bar = self._part = None
+
+    def part(self, done: int, of: int) -> None:
+        """How much of one file is done, as a second line of the bar."""
+        if self._bar is None:
+            return
+        if self._part is None:
+            self._part = self._bar.add_task("tiles", total=of)
+        self._bar.update(self._part, completed=done, total=of, visible=done < of)
 
     def _print(self, text: str) -> None:
         if self._console is None:

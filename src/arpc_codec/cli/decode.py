@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.errors import ArpcError, FormatError, TruncatedError
+from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError
 
 if TYPE_CHECKING:
     from arpc_codec.codecs.arpc import ArpcCodec, Decoded
     from arpc_codec.container import Container
 
-_SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg"}
+_SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam"}
 
 
 @click.command()
@@ -57,18 +57,18 @@ def decode(
 ) -> int:
     """Decode .arpc files; photo.arpc becomes photo.png unless -o or --out-dir say otherwise.
 
-    A file that is cut short or damaged gives the picture of its good scales, and exit code 6 or 3.
+    A file that is cut short or damaged gives the picture of its good scales or tiles, and exit code 6 or 3.
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin.
     """
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
     outputs.check(inputs)
 
     from arpc_codec.container import read
-    from arpc_codec.imageio import format_of, from_chunks, write
-    from arpc_codec.loading import load_for
+    from arpc_codec.imageio import FORMATS, exact_format, format_of, from_chunks, write, write_exact
+    from arpc_codec.loading import load_for, load_lossless
 
     if format is None:
-        format = "png" if out in (None, common.STDIO) else format_of(out)
+        format = "png" if out in (None, common.STDIO) else format_of(out, tuple(_SUFFIX))
     only_steps = steps is not None and out is None and out_dir is None
     if steps is not None:
         steps.mkdir(parents=True, exist_ok=True)
@@ -81,6 +81,22 @@ def decode(
         start = time.perf_counter()
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
+        where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
+        if header.lossless is not None:
+            if scales is not None or steps is not None:
+                raise UsageError("a lossless file has no scales: --scales and --steps do not apply")
+            exact_format(format)
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part)
+            outputs.write(write_exact(found.picture, format), target)
+            log.note(
+                name,
+                f"{header.width}x{header.height} -> {where}: {'in part' if found.damage or found.cut else 'lossless'}",
+            )
+            log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
+            problem = found.damage and f"damaged: {found.damage}; picture written"
+            return _verdict(name, problem, found.cut, allow_truncated, log)
+        if format not in FORMATS:
+            raise UsageError(f"{format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
         extras = from_chunks(container.chunks, header.height, header.width)
 
         def emit(decoded: Decoded, path: str) -> None:
@@ -105,14 +121,13 @@ def decode(
             decoded = _each_step(codec, container, scales, fill, seed, lambda step: emit(step, step_path(name, step)))
         if not only_steps:
             emit(decoded, target)
-        where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         log.note(
             name,
             f"{header.width}x{header.height} -> {where}: {decoded.scales} of {decoded.total_scales} scales"
             + (f", the others filled ({fill})" if fill != "none" and decoded.scales < decoded.total_scales else ""),
         )
         log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
-        return _verdict(name, decoded, container, extras.notes, allow_truncated, log)
+        return _verdict(name, _problem(decoded, extras.notes), _cut(container), allow_truncated, log)
 
     step_owners: dict[str, str] = {}
 
@@ -146,26 +161,29 @@ def _each_step(
     return last if last.scales >= wanted else replace(last, damaged=(last.scales + 1,))
 
 
-def _verdict(
-    name: str,
-    decoded: Decoded,
-    container: Container,
-    chunk_notes: tuple[str, ...],
-    allow_truncated: bool,
-    log: common.Log,
-) -> int:
-    """Say what is wrong with a file whose picture is written; the exit code."""
+def _problem(decoded: Decoded, chunk_notes: tuple[str, ...]) -> str:
+    """What is damaged in a file of scales; nothing when nothing is."""
     if decoded.damaged:
         good = f"scales 1-{decoded.scales}" if decoded.scales > 1 else "scale 1"
-        log.error(name, f"scale {decoded.damaged[0]} is damaged: picture written from {good}")
+        return f"scale {decoded.damaged[0]} is damaged: picture written from {good}"
+    return "; ".join(chunk_notes)
+
+
+def _cut(container: Container) -> str:
+    """What a cut file of scales lacks; nothing when it is whole."""
+    if not container.truncated:
+        return ""
+    there, sent = len(container.segments), container.header.scales
+    return f"{there} of {sent} scales arrived" if there < sent else "metadata at its end is missing"
+
+
+def _verdict(name: str, problem: str, cut: str, allow_truncated: bool, log: common.Log) -> int:
+    """Say what is wrong with a file whose picture is written; the exit code."""
+    if problem:
+        log.error(name, problem)
         return FormatError.exit_code
-    if chunk_notes:
-        log.error(name, "; ".join(chunk_notes))
-        return FormatError.exit_code
-    if container.truncated:
-        there, sent = len(container.segments), container.header.scales
-        missing = f"{there} of {sent} scales arrived" if there < sent else "metadata at its end is missing"
-        text = f"truncated: {missing}; picture written"
+    if cut:
+        text = f"truncated: {cut}; picture written"
         if allow_truncated:
             log.note(name, text)
             return 0

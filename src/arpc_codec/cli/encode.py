@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from arpc_codec.cli import common
 from arpc_codec.errors import UsageError
+
+
+class Result(NamedTuple):
+    """A file, the size of its picture, and what to say about it."""
+
+    data: bytes
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    summary: str
 
 
 @click.command()
@@ -21,9 +33,18 @@ from arpc_codec.errors import UsageError
 @click.option(
     "-c", "--codec", type=click.Choice(["arpc", "progic", "hpac"]), default="arpc", show_default=True, help="Codec."
 )
-@click.option("-m", "--model", default="tiny", show_default=True, metavar="NAME", help="Model (`arpc models list`).")
+@click.option("--lossless", is_flag=True, help="Every sample and all metadata come back: --codec hpac.")
+@click.option(
+    "--adapt",
+    type=click.IntRange(1, 10_000),
+    is_flag=False,
+    flag_value=100,
+    metavar="[STEPS]",
+    help="Lossless: fit the prior to the picture first (100 steps); slower, smaller.",
+)
+@click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, or lossless for --lossless).")
 @common.device_option
-@click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none).")
+@click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
 @click.option(
     "--alpha",
     default="keep",
@@ -44,7 +65,9 @@ def encode(
     target_bpp: float | None,
     caption: str,
     codec: str,
-    model: str,
+    lossless: bool,
+    adapt: int | None,
+    model: str | None,
     device: str,
     keep: str,
     alpha: str,
@@ -54,23 +77,29 @@ def encode(
 ) -> int:
     """Encode pictures; photo.png becomes photo.arpc unless -o or --out-dir say otherwise.
 
-    Pictures are turned upright and converted to sRGB first. IN may be -, for stdin.
+    Pictures are turned upright and converted to sRGB first, except with --lossless. IN may be -, for stdin.
     """
+    from arpc_codec.loading import DEFAULT_MODELS
     from arpc_codec.rate import rate_bytes
-
-    if codec != "arpc":
-        raise UsageError(f"codec {codec} is not in this version: only arpc is")
-    rate_bytes(1, 1, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp)
-    kept = tuple(name for name in keep.split(",") if name)
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
-    outputs.check(inputs)
-
-    from arpc_codec.imageio import apply_alpha, check_alpha, check_keep, read, to_chunks
-    from arpc_codec.loading import load
     from arpc_codec.zoo.registry import find
 
-    check_keep(kept)
-    check_alpha(alpha)
+    codec = "hpac" if lossless and codec == "arpc" else codec
+    if codec == "progic":
+        raise UsageError("codec progic is not in this version: only arpc and hpac are")
+    if lossless and codec != "hpac":
+        raise UsageError(f"codec {codec} is not lossless")
+    if codec == "hpac" and (scales, target_bytes, target_bpp, keep, alpha) != (None, None, None, "", "keep"):
+        raise UsageError("a lossless file keeps everything: --scales, --target-*, --keep and --alpha do not apply")
+    if codec != "hpac" and adapt is not None:
+        raise UsageError("--adapt belongs to --lossless")
+    rate_bytes(1, 1, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp)
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    outputs.check(inputs)
+    model = model or DEFAULT_MODELS[codec]
+    if codec == "hpac":
+        code = _exactly(model, device, adapt or 0, caption, max_pixels, log)
+    else:
+        code = _progressively(model, device, (scales, target_bytes, target_bpp), caption, keep, alpha, max_pixels)
     # Said once, before any picture is read; loading waits for the first that can be.
     find(model)
 
@@ -80,8 +109,39 @@ def encode(
             log.note(name, f"{target} exists, skipped")
             return 0
         start = time.perf_counter()
-        source = read(common.read_bytes(name), max_pixels=max_pixels, keep_icc="icc" in kept)
-        picture = apply_alpha(source, alpha)
+        result = code(common.read_bytes(name))
+        outputs.write(result.data, target)
+        log.note(name, "; ".join(result.notes))
+        size, where = len(result.data), target if target != common.STDIO else "stdout"
+        bpp = f"{8 * size / (result.width * result.height):.4f} bpp"
+        log.note(name, f"{result.width}x{result.height} -> {where}: {size} bytes, {bpp}, {result.summary}")
+        log.detail(name, f"{time.perf_counter() - start:.2f} s with model {model}")
+        return 0
+
+    return common.run_all(inputs, work, log)
+
+
+def _progressively(
+    model: str,
+    device: str,
+    limits: tuple[int | None, int | None, float | None],
+    caption: str,
+    keep: str,
+    alpha: str,
+    max_pixels: int,
+) -> Callable[[bytes], Result]:
+    """A picture file -> its scales."""
+    from arpc_codec.imageio import apply_alpha, check_alpha, check_keep, read, to_chunks
+    from arpc_codec.loading import load
+    from arpc_codec.rate import rate_bytes
+
+    kept = tuple(name for name in keep.split(",") if name)
+    check_keep(kept)
+    check_alpha(alpha)
+    scales, target_bytes, target_bpp = limits
+
+    def code(data: bytes) -> Result:
+        picture = apply_alpha(read(data, max_pixels=max_pixels, keep_icc="icc" in kept), alpha)
         chunks, more = to_chunks(picture, kept)
         height, width = picture.pixels.shape[:2]
         encoded = load(model, device).encode(
@@ -92,15 +152,24 @@ def encode(
             grey=picture.grey,
             chunks=chunks,
         )
-        outputs.write(encoded.data, target)
-        log.note(name, "; ".join((*picture.notes, *more, *encoded.notes)))
-        size = len(encoded.data)
-        log.note(
-            name,
-            f"{width}x{height} -> {target if target != common.STDIO else 'stdout'}: {size} bytes, "
-            f"{8 * size / (width * height):.4f} bpp, {encoded.scales} of {encoded.total_scales} scales",
-        )
-        log.detail(name, f"{time.perf_counter() - start:.2f} s with model {model}")
-        return 0
+        summary = f"{encoded.scales} of {encoded.total_scales} scales"
+        return Result(encoded.data, width, height, (*picture.notes, *more, *encoded.notes), summary)
 
-    return common.run_all(inputs, work, log)
+    return code
+
+
+def _exactly(
+    model: str, device: str, adapt: int, caption: str, max_pixels: int, log: common.Log
+) -> Callable[[bytes], Result]:
+    """A picture file -> all its samples."""
+    from arpc_codec.imageio import read_exact
+    from arpc_codec.loading import load_lossless
+
+    def code(data: bytes) -> Result:
+        picture = read_exact(data, max_pixels=max_pixels)
+        file = load_lossless(model, device).encode(picture, adapt=adapt, caption=caption, progress=log.part)
+        height, width = picture.samples.shape[:2]
+        summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
+        return Result(file, width, height, picture.notes, summary)
+
+    return code

@@ -7,7 +7,7 @@ from io import BytesIO
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.errors import FormatError, TruncatedError
+from arpc_codec.errors import FormatError, TruncatedError, UsageError
 
 
 @click.command()
@@ -49,6 +49,8 @@ def preview(
         data = common.read_bytes(name)
         container = read(data, max_pixels=max_pixels)
         header = container.header
+        if header.lossless is not None:
+            raise UsageError("a lossless file has no steps to show")
         cells = []
         for step in load_for(header, device).steps(container, fill=fill, seed=seed):
             size = len(truncate(data, scales=step.scales, max_pixels=max_pixels))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,10 +14,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from arpc_codec.imageio import ExactPicture
+
+IDENTICAL = "identical"
+Original = TypeVar("Original")
+
 
 @click.command()
 @common.inputs_argument
-@click.option("--against", metavar="IMG", help="Report the PSNR against this picture (one IN only).")
+@click.option("--against", metavar="IMG", help="Compare with this picture (one IN only): PSNR, or identity.")
 @common.fill_options
 @common.device_option
 @common.max_pixels_option
@@ -31,7 +37,10 @@ def verify(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Decode .arpc files and check the checkpoint of every scale; exit 3 when damaged, 6 when cut."""
+    """Decode .arpc files and check the checkpoint of every scale or tile; exit 3 when damaged, 6 when cut.
+
+    Of a lossless file --against says whether samples and metadata are identical; exit 1 when they are not.
+    """
     if against is not None and len(inputs) > 1:
         raise UsageError("--against compares one file")
     log = common.Log(quiet, verbose)
@@ -39,10 +48,17 @@ def verify(
     def work(name: str) -> int:
         from arpc_codec.container import read
         from arpc_codec.imageio import from_chunks
-        from arpc_codec.loading import load_for
+        from arpc_codec.loading import load_for, load_lossless
 
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
+        if header.lossless is not None:
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part)
+            said = found.cut or "every tile good" if not found.damage else ""
+            difference = "" if against is None else _difference(found.picture, against, max_pixels)
+            parts = [part for part in (said, difference) if part]
+            code = ArpcError.exit_code if difference not in ("", IDENTICAL) else 0
+            return _report(name, found.damage, container.truncated, parts, code, quiet)
         extras = from_chunks(container.chunks, header.height, header.width)
         # Only a comparison needs the scales that were not sent.
         codec = load_for(header, device)
@@ -51,18 +67,50 @@ def verify(
         if against is not None:
             keep_icc = extras.icc is not None
             parts.append(_compare(decoded.pixels, bool(header.colour), against, keep_icc, max_pixels))
-        problem, code = "ok", 0
-        if decoded.damaged:
-            problem, code = f"DAMAGED: scale {decoded.damaged[0]}", FormatError.exit_code
-        elif extras.notes:
-            problem, code = f"DAMAGED: {extras.notes[0]}", FormatError.exit_code
-        elif container.truncated:
-            problem, code = "TRUNCATED", TruncatedError.exit_code
-        if code or not quiet:
-            click.echo(f"{common.printable(common.shown(name))}: {problem}, {', '.join(parts)}")
-        return code
+        damage = f"scale {decoded.damaged[0]}" if decoded.damaged else extras.notes[0] if extras.notes else ""
+        return _report(name, damage, container.truncated, parts, 0, quiet)
 
     return common.run_all(inputs, work, log)
+
+
+def _report(name: str, damage: str, truncated: bool, parts: list[str], code: int, quiet: bool) -> int:
+    """One line on stdout; the exit code, which is `code` for a file that is whole and sound."""
+    problem = "ok"
+    if damage:
+        problem, code = f"DAMAGED: {damage}", FormatError.exit_code
+    elif truncated:
+        problem, code = "TRUNCATED", TruncatedError.exit_code
+    if code or not quiet:
+        click.echo(f"{common.printable(common.shown(name))}: {', '.join((problem, *parts))}")
+    return code
+
+
+def _difference(picture: ExactPicture, against: str, max_pixels: int) -> str:
+    """In what a lossless picture is not the one in a file."""
+    import numpy as np
+
+    from arpc_codec.imageio import read_exact
+
+    original = _read(against, lambda data: read_exact(data, max_pixels=max_pixels))
+    if picture == original:
+        return IDENTICAL
+    if (picture.bits, picture.samples.shape) != (original.bits, original.samples.shape):
+        kinds = [
+            f"{p.samples.shape[1]}x{p.samples.shape[0]}x{p.samples.shape[2]}x{p.bits}" for p in (picture, original)
+        ]
+        return f"DIFFERENT width x height x channels x bits: {kinds[0]} and {kinds[1]}"
+    if count := int(np.count_nonzero(picture.samples != original.samples)):
+        return f"{count} of {picture.samples.size} samples DIFFERENT"
+    names = [name for name in ("icc", "exif", "xmp") if getattr(picture, name) != getattr(original, name)]
+    return f"samples identical, {', '.join(names).upper()} DIFFERENT"
+
+
+def _read(against: str, reader: Callable[[bytes], Original]) -> Original:
+    """The picture to compare with; ArpcError that names it."""
+    try:
+        return reader(common.read_bytes(against))
+    except (ArpcError, OSError) as error:
+        raise ArpcError(f"{common.shown(against)}: {common.describe(error)[1]}") from error
 
 
 def _compare(pixels: NDArray[np.uint8], grey: bool, against: str, keep_icc: bool, max_pixels: int) -> str:
@@ -71,10 +119,7 @@ def _compare(pixels: NDArray[np.uint8], grey: bool, against: str, keep_icc: bool
     from arpc_codec.imageio import read, to_image
     from arpc_codec.metrics.psnr import psnr
 
-    try:
-        original = read(common.read_bytes(against), max_pixels=max_pixels, keep_icc=keep_icc).pixels
-    except (ArpcError, OSError) as error:
-        raise ArpcError(f"{common.shown(against)}: {common.describe(error)[1]}") from error
+    original = _read(against, lambda data: read(data, max_pixels=max_pixels, keep_icc=keep_icc)).pixels
     if original.shape != pixels.shape:
         sizes = " and ".join(f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, original.shape))
         raise ArpcError(f"sizes differ from {common.shown(against)}: {sizes}")

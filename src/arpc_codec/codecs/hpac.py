@@ -17,7 +17,7 @@ from ..zoo.lossless import LosslessModel, load_lossless
 from ..zoo.registry import find
 from .lossless import Progress, Tile, decode, encode
 
-# Damaged tiles that a message tells the place of.
+# Tiles that a message tells the place of.
 NAMED = 4
 METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 
@@ -26,13 +26,14 @@ METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 class ExactDecoded:
     """Tiles that are `damaged`, or `missing` because the file was cut, hold zeros.
 
-    damage: what is wrong with the file, one line; empty when all that has arrived is proven right.
+    damage: what of the file is wrong, cut: what of it is not there, as one line; empty for nothing.
     """
 
     picture: ExactPicture
     damaged: tuple[Tile, ...]
     missing: tuple[Tile, ...]
     damage: str
+    cut: str
 
 
 class HpacCodec:
@@ -92,24 +93,23 @@ class HpacCodec:
             mode.tile,
             progress=progress,
         )
-        # Tiles can be missing where nothing was cut, and none where something was: then a length is wrong.
+        # A whole segment lacks no tile, and a cut one lacks some: otherwise its length or another is wrong.
         damaged, missing = (found.damaged + found.missing, ()) if whole else (found.damaged, found.missing)
-        icc, exif, xmp = (metadata.get(type_) for type_ in METADATA)
-        picture = ExactPicture(found.samples, icc, exif, xmp)
+        damage, cut = "", ""
         if damaged:
-            damage = _where(damaged)
+            damage = f"{_places(damaged)} lost"
         elif not (found.sound if whole else missing):
             damage = "the samples cannot be proven right"
-        else:
-            damage = "" if container.sound else "the samples are right, but metadata or caption are not"
-        return ExactDecoded(picture, damaged, missing, damage)
+        elif not container.sound:
+            damage = "the samples are right, but metadata, caption or file check are not"
+        if container.truncated:
+            cut = f"{_places(missing)} did not arrive" if missing else "metadata or file check at its end is missing"
+        icc, exif, xmp = (metadata.get(type_) for type_ in METADATA)
+        return ExactDecoded(ExactPicture(found.samples, icc, exif, xmp), damaged, missing, damage, cut)
 
 
-def _where(damaged: tuple[Tile, ...]) -> str:
-    """Which pixels are lost, of the first few tiles."""
-    areas = [
-        f"rows {tile.top}-{tile.top + tile.height - 1} columns {tile.left}-{tile.left + tile.width - 1}"
-        for tile in damaged[:NAMED]
-    ]
-    more = f" and {len(damaged) - NAMED} more" if len(damaged) > NAMED else ""
-    return f"{len(damaged)} tile{'s' * (len(damaged) > 1)} lost: {', '.join(areas)}{more}"
+def _places(tiles: tuple[Tile, ...]) -> str:
+    """How many tiles, and which pixels they are."""
+    areas = [f"rows {t.top}-{t.top + t.height - 1} columns {t.left}-{t.left + t.width - 1}" for t in tiles[:NAMED]]
+    more = f" and {len(tiles) - NAMED} more" if len(tiles) > NAMED else ""
+    return f"{len(tiles)} tile{'s' * (len(tiles) > 1)} ({', '.join(areas)}{more})"

@@ -11,7 +11,7 @@ from arpc_codec.imageio.chunks import (
     from_chunks,
     to_chunks,
 )
-from arpc_codec.imageio.exact import EXACT_FORMATS, read_exact, write_exact
+from arpc_codec.imageio.exact import EXACT_FORMATS, exact_format, read_exact, write_exact
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
 from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write
@@ -28,6 +28,7 @@ __all__ = [
     "apply_alpha",
     "check_alpha",
     "check_keep",
+    "exact_format",
     "format_of",
     "from_chunks",
     "pack_alpha",

@@ -66,12 +66,17 @@ def write_exact(picture: ExactPicture, target: str | os.PathLike[str] = "png") -
     target: one of EXACT_FORMATS, or a file name whose suffix tells the format; nothing is written to it.
     Raises ArpcError when the format cannot hold the picture exactly, UsageError for a format that never can.
     """
+    return _WRITERS[exact_format(target)](picture)
+
+
+def exact_format(target: str | os.PathLike[str]) -> str:
+    """Which of EXACT_FORMATS a format or file name asks for; UsageError when that never holds pictures exactly."""
     known = (*EXACT_FORMATS, *FORMATS)
     name = os.fspath(target)
     format = name if name in known else format_of(name, known)
     if format not in _WRITERS:
         raise UsageError(f"{format.upper()} cannot hold pictures exactly: use {'|'.join(EXACT_FORMATS)}")
-    return _WRITERS[format](picture)
+    return format
 
 
 def _from_array(array: NDArray[Any], max_pixels: int) -> ExactPicture:
