@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from arpc_codec.codecs.arpc import ArpcCodec
+    from arpc_codec.codecs.hpac import HpacCodec
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +75,27 @@ def micro(micro_home: Path) -> ArpcCodec:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARPC_HOME", str(micro_home))
         return ArpcCodec.load("micro")
+
+
+@pytest.fixture(scope="session")
+def micro_lossless(micro_home: Path) -> HpacCodec:
+    """A very small lossless model of random weights, `micro-lossless`, id 101, with tiles of 16; in ARPC_HOME too."""
+    import torch
+
+    from arpc_codec.codecs.hpac import HpacCodec
+    from arpc_codec.exact.pixel import export_pixel
+    from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+    from arpc_codec.zoo.lossless import load_lossless, save_lossless
+
+    torch.manual_seed(2)
+    priors = {}
+    for channels in (1, 3):
+        prior = PixelPrior(PixelConfig(channels, width=8, depth=1, head=8, mixtures=2)).double()
+        random_weights(prior, 0.1)
+        priors[channels] = (prior.config, export_pixel(prior))
+    folder = micro_home / "micro-lossless"
+    save_lossless(folder, 101, "micro-lossless", "test", 16, priors)
+    return HpacCodec(load_lossless(folder))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
     data = arpc_codec.encode(PIL.Image.open("photo.jpg"), scales=8)
     picture = arpc_codec.decode(data)
-    archive = arpc_codec.encode(samples, codec="hpac")  # lossless; arpc_codec.decode_array(archive) gives the samples
+    archive = arpc_codec.encode(samples, lossless=True)
+    samples = arpc_codec.decode_array(archive)
 
 Nothing heavy is loaded before a function that needs it is called; `info` needs neither torch nor numpy.
 """
@@ -13,6 +14,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -20,13 +23,16 @@ if TYPE_CHECKING:
     from arpc_codec.container import Container, Info
     from arpc_codec.imageio import ExactPicture
 
+    Source = Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes
+
 __all__ = ["__version__", "decode", "decode_array", "encode", "info"]
 
 
 def encode(
-    image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16],
+    image: Source,
     *,
-    codec: str = "arpc",
+    codec: str | None = None,
+    lossless: bool = False,
     scales: int | None = None,
     target_bytes: int | None = None,
     target_bpp: float | None = None,
@@ -36,17 +42,17 @@ def encode(
     device: str = "cpu",
     keep: Collection[str] = (),
 ) -> bytes:
-    """A PIL picture, or uint8 [H, W, 3] in sRGB, -> the bytes of an .arpc file; at most one rate may be given.
+    """A picture -> the bytes of an .arpc file; at most one rate may be given.
 
-    keep: any of icc, exif, xmp. codec hpac is lossless: it takes uint8 or uint16 [H, W] or [H, W, 1 to 4] too, keeps
-    all metadata and has no rate; adapt: steps of fitting its prior to the picture.
+    image: PIL picture, path or bytes of a picture file, or array: uint8 [H, W, 3] in sRGB, and with lossless uint8 or
+    uint16 [H, W] or [H, W, 1 to 4]. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
+    rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give the file: PIL reduces it to 8 bits.
     Raises UsageError for bad arguments, ModelError when the model is missing.
     """
     from arpc_codec.errors import UsageError
-    from arpc_codec.loading import DEFAULT_MODELS
+    from arpc_codec.loading import DEFAULT_MODELS, choose
 
-    if codec not in DEFAULT_MODELS:
-        raise UsageError(f"codec must be one of {', '.join(DEFAULT_MODELS)}, not {codec!r}")
+    codec = choose(codec, lossless)
     model = model or DEFAULT_MODELS[codec]
     rates = (scales, target_bytes, target_bpp)
     if codec == "arpc":
@@ -62,7 +68,7 @@ def encode(
 
 
 def _encode_scales(
-    image: Image.Image | NDArray[Any],
+    image: Source,
     rates: tuple[int | None, int | None, float | None],
     caption: str,
     model: str,
@@ -118,7 +124,7 @@ def decode(
     container = read(data)
     header = container.header
     if header.lossless is not None:
-        return _to_pillow(_decode_exact(container, device, allow_truncated))
+        return _to_pillow(_decode_exact(container, scales, device, allow_truncated))
     if container.truncated and not allow_truncated:
         raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} scales arrived")
     extras = from_chunks(container.chunks, header.height, header.width)
@@ -146,18 +152,20 @@ def decode_array(
 
     container = read(data)
     if container.header.lossless is not None:
-        samples: NDArray[Any] = _decode_exact(container, device, allow_truncated).samples
+        samples: NDArray[Any] = _decode_exact(container, scales, device, allow_truncated).samples
         return samples
     picture = decode(data, scales=scales, fill=fill, seed=seed, device=device, allow_truncated=allow_truncated)
     pixels = np.asarray(picture)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _decode_exact(container: Container, device: str, allow_truncated: bool) -> ExactPicture:
+def _decode_exact(container: Container, scales: int | None, device: str, allow_truncated: bool) -> ExactPicture:
     """The picture of a whole lossless file, of a cut one if allowed; FormatError when anything is damaged."""
-    from arpc_codec.errors import FormatError, TruncatedError
+    from arpc_codec.errors import FormatError, TruncatedError, UsageError
     from arpc_codec.loading import load_lossless
 
+    if scales is not None:
+        raise UsageError("a lossless file has no scales")
     if container.truncated and not allow_truncated:
         raise TruncatedError("truncated: part of the lossless picture is missing")
     found = load_lossless(container.header.model_id, device).decode(container)

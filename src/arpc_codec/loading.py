@@ -18,6 +18,16 @@ DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_MODELS = {"arpc": "tiny", "hpac": "lossless"}
 
 
+def choose(codec: str | None, lossless: bool) -> str:
+    """The codec that is named, or else the one that `lossless` asks for. Raises UsageError when they disagree."""
+    codec = codec or ("hpac" if lossless else "arpc")
+    if codec not in DEFAULT_MODELS:
+        raise UsageError(f"codec {codec} is not in this version: only {' and '.join(DEFAULT_MODELS)} are")
+    if lossless and codec != "hpac":
+        raise UsageError(f"codec {codec} is not lossless")
+    return codec
+
+
 def load(model: str | int, device: str) -> ArpcCodec:
     """The codec arpc with a model, by name or registry id, on `auto`, `cpu` or `cuda`; kept for the next call.
 

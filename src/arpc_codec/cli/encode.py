@@ -30,9 +30,7 @@ class Result(NamedTuple):
 @click.option("--target-bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
 @click.option("--target-bpp", type=float, metavar="X", help="Largest file in bits a pixel.")
 @click.option("--caption", default="", metavar="TEXT", help="Stored in the file and shown by `arpc info`.")
-@click.option(
-    "-c", "--codec", type=click.Choice(["arpc", "progic", "hpac"]), default="arpc", show_default=True, help="Codec."
-)
+@click.option("-c", "--codec", type=click.Choice(["arpc", "progic", "hpac"]), help="Codec (arpc).")
 @click.option("--lossless", is_flag=True, help="Every sample and all metadata come back: --codec hpac.")
 @click.option(
     "--adapt",
@@ -64,7 +62,7 @@ def encode(
     target_bytes: int | None,
     target_bpp: float | None,
     caption: str,
-    codec: str,
+    codec: str | None,
     lossless: bool,
     adapt: int | None,
     model: str | None,
@@ -79,15 +77,11 @@ def encode(
 
     Pictures are turned upright and converted to sRGB first, except with --lossless. IN may be -, for stdin.
     """
-    from arpc_codec.loading import DEFAULT_MODELS
+    from arpc_codec.loading import DEFAULT_MODELS, choose
     from arpc_codec.rate import rate_bytes
     from arpc_codec.zoo.registry import find
 
-    codec = "hpac" if lossless and codec == "arpc" else codec
-    if codec == "progic":
-        raise UsageError("codec progic is not in this version: only arpc and hpac are")
-    if lossless and codec != "hpac":
-        raise UsageError(f"codec {codec} is not lossless")
+    codec = choose(codec, lossless)
     if codec == "hpac" and (scales, target_bytes, target_bpp, keep, alpha) != (None, None, None, "", "keep"):
         raise UsageError("a lossless file keeps everything: --scales, --target-*, --keep and --alpha do not apply")
     if codec != "hpac" and adapt is not None:

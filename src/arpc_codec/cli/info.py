@@ -42,12 +42,16 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
     if info.phases is not None:
         sent += f", the last one in part ({info.phases} of 4 phases)"
     if info.lossless is not None:
-        sent = "lossless, {bits} bits, {channels} channels, {bpsp:.4f} bits a sample".format(**info.lossless)
+        text = "lossless, {bits} bits, {channels} channels, tiles of {tile}, {bpsp:.4f} bits a sample"
+        sent = text.format(**info.lossless)
     yield f"{sent}; {info.file_bytes} bytes, {info.bpp:.4f} bits a pixel"
     if not info.sound:
         yield "DAMAGED: the file check is wrong"
     if info.truncated:
-        yield f"TRUNCATED: {info.scales_present} of {info.scales_declared} {noun} are complete"
+        there = f"{info.scales_present} of {info.scales_declared} {noun} are complete"
+        if info.lossless is not None:
+            there = "its end is missing" if info.scales_present else "the picture is not complete"
+        yield f"TRUNCATED: {there}"
     yield ""
     rows = list(_fields(info) if verbose else _groups(info))
     wide = max(len(row[0]) for row in rows)
