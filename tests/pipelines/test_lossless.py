@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
+from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import FormatError
 from arpc_codec.exact.pixel import export_pixel
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
@@ -87,6 +90,42 @@ def test_cut_payload_keeps_its_tiles() -> None:
     assert not found.sound
     with pytest.raises(FormatError, match="no tile"):
         decode(payload[:20], samples.shape, np.uint8, CODERS, 8)
+
+
+def test_a_payload_written_by_hand_after_the_specification() -> None:
+    """16-bit grey and alpha, two tiles: grey with a map of values, raw and deflated; alpha as it is, deflated twice."""
+    used = np.array([7, 700, 7000, 65535])
+    rng = np.random.default_rng(5)
+    ranks, alpha = rng.integers(0, 4, (8, 16)), rng.integers(0, 65536, (8, 16))
+    samples = np.stack([used[ranks], alpha], -1).astype("<u2")
+
+    def crc(part: np.ndarray) -> bytes:
+        return zlib.crc32(part.tobytes()).to_bytes(4, "big")
+
+    def sized(data: bytes) -> bytes:
+        return bytes(encode_varint(len(data))) + data
+
+    def deflated(part: np.ndarray) -> bytes:
+        above = np.vstack([np.zeros_like(part[:1]), part[:-1]])
+        steps = (part - above) % 65536
+        return b"\2\1" + zlib.compress(
+            (steps & 255).astype(np.uint8).tobytes() + (steps >> 8).astype(np.uint8).tobytes()
+        )
+
+    bitmap = np.zeros(65536, np.uint8)
+    bitmap[used] = 1
+    payload = crc(samples) + b"\2" + sized(zlib.compress(np.packbits(bitmap).tobytes())) + b"\0" + b"\x10\0\0"
+    two_bits = "".join(f"{rank:02b}" for rank in ranks[:, :8].flatten())
+    grey = [
+        b"\0" + int(two_bits, 2).to_bytes(16, "big"),
+        b"\2\0" + zlib.compress(ranks[:, 8:].astype(np.uint8).tobytes()),
+    ]
+    for data, columns in zip(grey, (slice(0, 8), slice(8, 16)), strict=True):
+        payload += crc(samples[:, columns])[:2] + sized(data) + sized(deflated(alpha[:, columns]))
+    found = decode(payload, samples.shape, np.uint16, CODERS, 8)
+    assert found.sound
+    assert np.array_equal(found.samples, samples)
+    assert not decode(payload + b"\0", samples.shape, np.uint16, CODERS, 8).sound
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
