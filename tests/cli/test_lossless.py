@@ -153,6 +153,24 @@ def test_processes_and_their_pipes(source: Path, picture: ExactPicture) -> None:
     assert read_exact(run("decode", "-", "-o", "-", "--format", "tiff", stdin=data)) == picture
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX terminals")
+@pytest.mark.parametrize(("flag", "speaks"), [("-v", True), ("-q", False)])
+def test_a_terminal_shows_the_tiles(source: Path, flag: str, speaks: bool) -> None:
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "arpc_codec.cli", "encode", source, "-o", os.devnull, *MODEL, flag]
+    assert subprocess.run(words, stderr=slave, timeout=120, check=False).returncode == 0
+    os.close(slave)
+    seen = b""
+    try:
+        while part := os.read(master, 4096):
+            seen += part
+    except OSError:
+        pass
+    os.close(master)
+    assert (b"tiles" in seen) == bool(seen) == speaks
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -278,6 +296,7 @@ def test_truncate_gives_the_whole_file_or_nothing(arpc: Run, coded: Path) -> Non
     assert arpc("truncate", coded, "-o", "-", "--target-bytes", len(data)).stdout_bytes == data
     result = arpc("truncate", coded, "-o", "-", "--target-bytes", len(data) - 1)
     assert (result.exit_code, result.stdout_bytes) == (2, b"")
+    assert "a lossless file stays whole" in result.stderr
     assert arpc("truncate", "-", "-o", "-", "-k", "1", stdin=data[:-1]).exit_code == 3
 
 

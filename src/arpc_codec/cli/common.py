@@ -89,14 +89,15 @@ class Log:
             yield lambda: None
             return
         from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
+        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         console = Console(stderr=True)
-        bar = Progress(SpinnerColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True)
+        columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        bar = Progress(*columns, console=console, transient=True)
         self._console, self._bar = console, bar
         try:
             with bar:
-                task = bar.add_task("", total=total)
+                task = bar.add_task("files", total=total)
                 yield lambda: bar.advance(task)
         finally:
             self._console = self._bar = self._part = None

@@ -17,20 +17,22 @@ def models() -> None:
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
 def list_models(as_json: bool) -> int:
-    """Id, name, fingerprint, licence and folder of every model."""
+    """Id, name, codec, fingerprint, licence and folder of every model."""
     for entry in registry.models():
         if as_json:
             plain = {
                 "schema": 1,
                 "id": entry.id,
                 "name": entry.name,
+                "codec": entry.codec,
                 "fingerprint": entry.fingerprint,
                 "licence": entry.licence,
                 "path": str(entry.path),
             }
             click.echo(json.dumps(plain))
         else:
-            click.echo(f"{entry.id:>3}  {entry.name:<12} {entry.fingerprint[:12]}  {entry.licence:<12} {entry.path}")
+            mark = entry.fingerprint[:12]
+            click.echo(f"{entry.id:>3}  {entry.name:<12} {entry.codec:<5} {mark}  {entry.licence:<12} {entry.path}")
     return 0
 
 

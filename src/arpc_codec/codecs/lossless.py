@@ -115,6 +115,7 @@ def encode(
 def _counter(total: int, progress: Progress) -> Callable[[int], None]:
     """Call with a number of tiles that are done."""
     done = 0
+    progress(0, total)
 
     def count(tiles_done: int) -> None:
         nonlocal done

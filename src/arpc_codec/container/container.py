@@ -115,7 +115,8 @@ def truncate(
         out = write(_keep(source, kept))
         if max_bytes is None or len(out) <= max_bytes:
             return out
-    raise UsageError(f"one scale takes {len(out)} bytes, more than the {max_bytes} allowed")
+    least = "one scale" if source.header.lossless is None else "a lossless file stays whole: it"
+    raise UsageError(f"{least} takes {len(out)} bytes, more than the {max_bytes} allowed")
 
 
 def _keep(source: Container, scales: int) -> Container:
