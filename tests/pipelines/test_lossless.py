@@ -10,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arpc_codec.codecs.adaptation import write_adapter
 from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import FormatError
 from arpc_codec.exact.pixel import export_pixel
+from arpc_codec.prior.adapter import Shift, layers
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 
 
@@ -126,6 +128,35 @@ def test_a_payload_written_by_hand_after_the_specification() -> None:
     assert found.sound
     assert np.array_equal(found.samples, samples)
     assert not decode(payload + b"\0", samples.shape, np.uint16, CODERS, 8).sound
+
+
+def test_an_adapter_travels_in_the_payload() -> None:
+    plain, rng = CODERS[1], np.random.default_rng(6)
+    ramp = np.add.outer(8 * np.arange(14), 7 * np.arange(14))[..., None]
+    samples = (ramp + rng.integers(0, 6, ramp.shape)).astype(np.uint8)
+    shapes = {name: plain.state[f"{name}.weight"].shape for name in layers(plain.config)}
+
+    def small(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.integers(-2, 3, shape).astype(np.int8))
+
+    adapter = {name: Shift(small(2, i), small(o, 2), small(o)) for name, (o, i) in shapes.items()}
+    payload = encode(samples, {1: plain.adapted(adapter)}, 16)
+    assert payload != encode(samples, CODERS, 16)
+    written = write_adapter(adapter)
+    assert payload[4:7] == b"\x08\0\0"  # 8 bits, no table, no adapter
+    payload = payload[:6] + bytes(encode_varint(len(written))) + written + payload[7:]
+    found = decode(payload, samples.shape, np.uint8, CODERS, 16)
+    assert found.sound
+    assert np.array_equal(found.samples, samples)
+
+
+def test_adapting_changes_nothing_that_comes_back() -> None:
+    samples = np.random.default_rng(7).integers(0, 40, (9, 10, 4)).astype(np.uint8)
+    payload = encode(samples, CODERS, 8, adapt=2)
+    assert len(payload) <= len(encode(samples, CODERS, 8))
+    found = decode(payload, samples.shape, np.uint8, CODERS, 8)
+    assert found.sound
+    assert np.array_equal(found.samples, samples)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
