@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -131,10 +132,15 @@ def test_what_is_no_lossless_file_of_this_model(micro_lossless: HpacCodec, file:
         micro_lossless.decode(with_plane)
 
 
-def test_a_huge_claim_in_a_small_file_is_cheap(micro_lossless: HpacCodec, file: bytes) -> None:
-    header = Header(Codec.HPAC, 101, 1 << 14, 1 << 14, 1, lossless=LosslessMode(16, True, 1 << 16))
-    with pytest.raises(FormatError):
-        micro_lossless.decode(Container(header, (read(file).segments[0][:60],)))
+@pytest.mark.parametrize("tile", [16, 1 << 16])
+def test_a_huge_claim_in_a_small_file_is_cheap(micro_lossless: HpacCodec, file: bytes, tile: int) -> None:
+    header = Header(Codec.HPAC, 101, 1 << 14, 1 << 14, 1, lossless=LosslessMode(16, True, tile))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="no tile"):
+        micro_lossless.decode(Container(header, (read(file).segments[0][:8],)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_progress_ends_at_all_tiles(micro_lossless: HpacCodec, original: ExactPicture) -> None:

@@ -51,7 +51,7 @@ def test_everything_comes_back_and_nothing_grows(
     samples = samples.astype(dtype)
     payload = encode(samples, CODERS, 8)
     # 13 bytes of head and 3 + 3 bytes a tile are for photographs with tiles of 256; here they are of 8.
-    assert len(payload) <= samples.nbytes + 16 + 10 * len(tiles(*shape[:2], 8))
+    assert len(payload) <= samples.nbytes + 16 + 10 * len(list(tiles(*shape[:2], 8)))
     found = decode(payload, shape, dtype, CODERS, 8)
     assert found.sound
     assert not found.damaged

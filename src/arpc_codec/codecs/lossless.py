@@ -9,14 +9,14 @@ A group is what one network sees: grey, RGB or alpha.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..container.cursor import Cursor
-from ..container.varint import encode_varint
+from ..container.varint import CutError, encode_varint
 from ..errors import FormatError
 from .adaptation import fit, read_adapter, write_adapter
 from .pixeltiles import PixelCoder
@@ -66,13 +66,11 @@ def groups(channels: int) -> tuple[tuple[int, ...], ...]:
     return {1: ((0,),), 2: ((0,), (1,)), 3: ((0, 1, 2),), 4: ((0, 1, 2), (3,))}[channels]
 
 
-def tiles(height: int, width: int, side: int) -> list[Tile]:
+def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
     """Tiles of `side` in raster order; those at the right and bottom edge may be smaller."""
-    return [
-        Tile(top, left, min(side, height - top), min(side, width - left))
-        for top in range(0, height, side)
-        for left in range(0, width, side)
-    ]
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield Tile(top, left, min(side, height - top), min(side, width - left))
 
 
 def encode(
@@ -88,7 +86,7 @@ def encode(
     adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller.
     """
     height, width, channels = samples_hwc.shape
-    layout, plan = tiles(height, width, side), groups(channels)
+    layout, plan = list(tiles(height, width, side)), groups(channels)
     head, coded = bytearray(_checksum(samples_hwc)), []
     count = _counter(len(layout) * len(plan) * (2 if adapt else 1), progress)
     for group in plan:
@@ -153,18 +151,22 @@ def decode(
     progress: Progress = lambda done, of: None,
 ) -> Lossless:
     """Samples [H, W, C] of a payload, whole or cut. Raises FormatError when not even one tile is good."""
-    cursor, depth = Cursor(payload), 8 * np.dtype(dtype).itemsize
-    checksum = cursor.take(4)
-    layout, plan = tiles(*shape[:2], side), []
-    for group in groups(shape[2]):
-        values, adapter = read_values(cursor, len(group), depth), cursor.take(cursor.varint())
-        coder = coders[len(group)]
-        if adapter:
-            coder = coder.adapted(read_adapter(adapter, coder.config, coder.state))
-        plan.append((group, values, coder))
-    found = _segments(cursor, layout, len(plan))
+    cursor, depth, plan = Cursor(payload), 8 * np.dtype(dtype).itemsize, []
+    try:
+        checksum = cursor.take(4)
+        for group in groups(shape[2]):
+            values, adapter = read_values(cursor, len(group), depth), cursor.take(cursor.varint())
+            coder = coders[len(group)]
+            if adapter:
+                coder = coder.adapted(read_adapter(adapter, coder.config, coder.state))
+            plan.append((group, values, coder))
+    except CutError as error:
+        raise FormatError("no tile of the picture has arrived") from error
+    found = _segments(cursor, tiles(*shape[:2], side), len(plan))
     if not found:
         raise FormatError("no tile of the picture has arrived")
+    # Only now: a few bytes may claim a picture of a million tiles.
+    layout = list(tiles(*shape[:2], side))
     samples = np.zeros(shape, dtype)
     count = _counter(len(found) * len(plan), progress)
     for place, (group, values, coder) in enumerate(plan):
@@ -184,7 +186,7 @@ def decode(
     return Lossless(samples, damaged, tuple(layout[len(found) :]), sound)
 
 
-def _segments(cursor: Cursor, layout: list[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:
+def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:
     """(check, data of each group) of every tile that is there as a whole."""
     found: dict[Tile, tuple[bytes, list[bytes]]] = {}
     try:
