@@ -11,8 +11,8 @@ import torch
 from arpc_codec.entropy import BitDecoder, BitEncoder
 from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
 from arpc_codec.exact.pixel import Wavefront, export_pixel
-from arpc_codec.prior.adaptive import predict_tiles
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+from arpc_codec.prior.statistics import observe
 from arpc_codec.prior.wavefront import skew, steps, unskew
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def test_equal_to_the_full_masked_forward(channels: int, picture: Callable[..., 
     prior, state = model(channels)
     x = tiles(picture, channels)
     with torch.no_grad():
-        expected = prior(x, predict_tiles(x, 8), 128.0)
+        expected = prior(observe(x, 8))
     found = walk(state, prior.config, x)
     batch, height, width, _ = x.shape
     for place, channel in enumerate(prior.order):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior, mixture_bits
+from arpc_codec.prior.statistics import Observed, tile_statistics
 from arpc_codec.prior.wavefront import rank
 
 
@@ -16,6 +17,10 @@ def prior(channels: int) -> PixelPrior:
     return model
 
 
+def seen(x: torch.Tensor, mean: torch.Tensor, middle: float = 128.0) -> Observed:
+    return Observed(x, x - mean, tile_statistics(x - mean), middle)
+
+
 def test_a_distribution_sees_only_what_is_coded_before() -> None:
     model = prior(3)
     generator = torch.Generator().manual_seed(1)
@@ -25,7 +30,7 @@ def test_a_distribution_sees_only_what_is_coded_before() -> None:
     for place, channel in enumerate(model.order):
         changed = x.clone()
         changed[0, row, column, channel] += 9
-        before, after = model(x, mean, 128.0), model(changed, mean, 128.0)
+        before, after = model(seen(x, mean)), model(seen(changed, mean))
         for other in range(3):
             same = torch.stack([(a == b).all(-1) for a, b in zip(before[other], after[other], strict=True)]).all(0)[0]
             for r in range(12):
@@ -42,7 +47,7 @@ def test_brightness_and_contrast_do_not_matter() -> None:
     generator = torch.Generator().manual_seed(2)
     x = torch.randint(256, (1, 12, 14, 1), generator=generator).double()
     mean = x + 10 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
-    one, other = model(x, mean, 128.0)[0], model(x + 50, mean + 50, 178.0)[0]
+    one, other = model(seen(x, mean))[0], model(seen(x + 50, mean + 50, 178.0))[0]
     for a, b, shift in zip(one, other, (0.0, 50.0, 0.0), strict=True):
         torch.testing.assert_close(a + shift, b)
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from ..entropy.integers import decode_integers, encode_integers
 from ..exact.pixel import import_pixel
 from ..prior.adapter import BIAS_BITS, FACTOR_BITS, RANK, Adapter, Shift, attach, collect, layers
-from ..prior.adaptive import predict_tiles
 from ..prior.pixel import PixelConfig, coding_bits
+from ..prior.statistics import Observed, observe
 
 PATCH = 64
 # Pixels at the edges of a patch that see too little of its surroundings.
@@ -27,14 +27,13 @@ def fit(
     config: PixelConfig, state: dict[str, Tensor], tiles_bhwc: np.ndarray, bits: int, samples: int, steps: int
 ) -> Adapter:
     """Adapter of a picture of `samples` samples from some of its tiles, in `steps` steps."""
-    x = torch.from_numpy(tiles_bhwc.astype(np.float64))
-    errors, middle = x - predict_tiles(x, bits), float(1 << bits - 1)
-    patches_x, patches_e = _patches(x.float()), _patches(errors.float())
+    seen = observe(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits).float()
+    patches = Observed(_patches(seen.samples), _patches(seen.errors), _patches(seen.statistics), seen.middle)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         prior = import_pixel(config, state)
         with torch.no_grad():
-            rates = [coding_bits(prior, x, e, middle, MARGIN).mean() for x, e in _batches(patches_x, patches_e)]
+            rates = [coding_bits(prior, patches[i : i + 1], MARGIN).mean() for i in range(len(patches.samples))]
         order = torch.stack(rates).argsort(descending=True)
         added = attach(prior)
         optimiser = torch.optim.Adam(added, lr=LEARNING_RATE, betas=(0.9, 0.98))
@@ -43,7 +42,7 @@ def fit(
             optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - progress)
             pool = max(1, round(len(order) * min(1.0, FIRST_SHARE + progress)))
             chosen = order[torch.randint(pool, (min(BATCH, pool),))]
-            rate = coding_bits(prior, patches_x[chosen], patches_e[chosen], middle, MARGIN).mean()
+            rate = coding_bits(prior, patches[chosen], MARGIN).mean()
             loss = rate + _description(added) / samples
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -79,7 +78,3 @@ def _patches(x_bhwc: Tensor) -> Tensor:
     side = min(PATCH, *x_bhwc.shape[1:3])
     parts = x_bhwc.unfold(1, side, side).unfold(2, side, side)
     return parts.permute(0, 1, 2, 4, 5, 3).flatten(0, 2).contiguous()
-
-
-def _batches(x: Tensor, errors: Tensor) -> list[tuple[Tensor, Tensor]]:
-    return [(x[i : i + 1], errors[i : i + 1]) for i in range(len(x))]

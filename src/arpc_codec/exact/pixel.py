@@ -15,7 +15,8 @@ from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
 from ..prior.adapter import BIAS_BITS as ADAPTER_BIAS_BITS
 from ..prior.adapter import FACTOR_BITS, Adapter, layer, layers
 from ..prior.adaptive import HERE, AdaptivePredictor, N, W, contexts, step_inputs
-from ..prior.pixel import TAPS, Block, PixelConfig, PixelPrior, channel_features, local_scale, pixel_features
+from ..prior.pixel import TAPS, Block, PixelConfig, PixelPrior, channel_features, pixel_features
+from ..prior.statistics import ErrorStatistics, local_scale
 from ..prior.wavefront import Offset, Samples, rank, rows_of
 from .fixed import (
     ACTIVATION_BITS,
@@ -146,6 +147,7 @@ class Wavefront:
         self.plan = contexts(config.channels)
         self.samples = Samples(*shape, config.channels, float(1 << bits - 1), device)
         self.errors = Samples(*shape, config.channels, 0.0, device)
+        self.statistics = ErrorStatistics(config.channels, shape, device)
         self.predictors = [AdaptivePredictor(context, self.batch, self.height, device) for context in self.plan]
         self.embed = ExactLinear(state, "embed", device)
         self.blocks = [ExactBlock(state, f"blocks.{i}", device) for i in range(config.depth)]
@@ -160,7 +162,8 @@ class Wavefront:
         self.step, self.now = step, rows_of(step, self.height, self.width)
         self.bases = {c: (self._sample(c, W) + self._sample(c, N)) * 0.5 for c in range(self.config.channels)}
         self.scales = [snap(local_scale(self._error, c)) for c in range(self.config.channels)]
-        features = snap(pixel_features(self._sample, self._error, self.scales))
+        known = self.statistics.features(self.now)
+        features = snap(pixel_features(self._sample, self._error, self.scales, list(known)))
         h = self.embed(features)
         for block in self.blocks:
             h = block(h, step, self.now)
@@ -192,6 +195,10 @@ class Wavefront:
         self.predictors[place].learn(here - self.bases[channel])
         self.samples.at(self.step, self.now, HERE, channel).copy_(here)
         self.errors.at(self.step, self.now, HERE, channel).copy_(here - self.mean)
+        if place == self.config.channels - 1:
+            self.statistics.learn(
+                self.step, self.now, [self._error(c, HERE) / scale for c, scale in enumerate(self.scales)]
+            )
 
     def _sample(self, channel: int, offset: Offset) -> Tensor:
         return self.samples.at(self.step, self.now, offset, channel)

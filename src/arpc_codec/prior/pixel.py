@@ -8,46 +8,29 @@ of logistics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adaptive import HERE, NE, NN, NW, WW, N, W, contexts
-from .wavefront import Offset, causal
+from .statistics import Observed, count, local_scale
+from .wavefront import Field, Grid, causal
 
 ERRORS = tuple(causal(3))
 NEARBY = (W, NW, NE, WW, NN)
 # Offsets of the gated blocks: what they computed at the pixel itself counts too.
 TAPS = (HERE, *causal(2))
-# Weights (of 8) of the errors nearby in the local scale, and the least scale, in samples.
-SCALE_WEIGHTS = ((W, 2.0), (N, 2.0), (NW, 1.0), (NE, 1.0), (WW, 1.0), (NN, 1.0))
-LEAST_SCALE = 0.5
 CLIP = 8.0
 # Scales at which s / (s + a) tells scales apart.
 SCALE_MARKS = (1.0, 8.0)
 
 
-class Field(Protocol):
-    """Something that has a value at every pixel: samples, predictions or errors."""
-
-    def __call__(self, channel: int, offset: Offset) -> Tensor:
-        """The values at an offset from the pixels in question."""
-
-
-def local_scale(error: Field, channel: int) -> Tensor:
-    """Weighted mean of the absolute errors nearby, at least 0.5 samples."""
-    total = LEAST_SCALE * 8.0 + 0 * error(channel, W)
-    for offset, weight in SCALE_WEIGHTS:
-        total = total + weight * error(channel, offset).abs()
-    return total / 8.0
-
-
-def pixel_features(sample: Field, error: Field, scales: list[Tensor]) -> Tensor:
+def pixel_features(sample: Field, error: Field, scales: list[Tensor], statistics: Sequence[Tensor]) -> Tensor:
     """[..., F] features that do not depend on the pixel itself."""
-    parts = []
+    parts = list(statistics)
     for channel, scale in enumerate(scales):
         base = (sample(channel, W) + sample(channel, N)) / 2
         parts += [(error(channel, o) / scale).clamp(-CLIP, CLIP) for o in ERRORS]
@@ -95,11 +78,11 @@ class Gating(nn.Module):
 
     def forward(self, x_bhwd: Tensor) -> Tensor:
         gate = self.a(x_bhwd)
-        height, width = gate.shape[1:3]
-        padded = F.pad(gate, (0, 0, 2, 2, 2, 0))
-        mixed = torch.zeros_like(gate)
-        for tap, (dr, dc) in zip(self.taps, TAPS, strict=True):
-            mixed = mixed + padded[:, 2 + dr : 2 + dr + height, 2 + dc : 2 + dc + width] * tap
+        # A convolution of channels-last memory: four times faster to train than a sum of slices.
+        places = torch.tensor([(2 + dr) * 5 + 2 + dc for dr, dc in TAPS], device=gate.device)
+        kernel = self.taps.new_zeros(15, gate.shape[-1]).index_copy(0, places, self.taps).T.reshape(-1, 1, 3, 5)
+        padded = F.pad(gate.permute(0, 3, 1, 2), (2, 2, 2, 0))
+        mixed = F.conv2d(padded, kernel, groups=gate.shape[-1]).permute(0, 2, 3, 1)
         return self.proj(F.silu(mixed) * self.v(x_bhwd))
 
 
@@ -126,7 +109,7 @@ class PixelPrior(nn.Module):
     def __init__(self, config: PixelConfig) -> None:
         super().__init__()
         self.config = config
-        features = config.channels * (len(ERRORS) + len(NEARBY) + len(SCALE_MARKS))
+        features = config.channels * (len(ERRORS) + len(NEARBY) + len(SCALE_MARKS)) + count(config.channels)
         self.embed = nn.Linear(features, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
@@ -143,39 +126,24 @@ class PixelPrior(nn.Module):
                 layer.bias.copy_(torch.cat([torch.zeros(2 * config.mixtures), rates]))
         self.outer = nn.ModuleList(outer)
 
-    def forward(self, x_bhwc: Tensor, mean_bhwc: Tensor, outside: float) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Per channel (weight logits, means, log of 1 / scale), each [B, H, W, K], in samples.
-
-        `outside`: what counts as a sample beyond the tile, the middle of the alphabet.
-        """
-        sample, error = Grid(x_bhwc, outside), Grid(x_bhwc - mean_bhwc, 0.0)
+    def forward(self, seen: Observed) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Per channel (weight logits, means, log of 1 / scale), each [B, H, W, K], in samples."""
+        sample, error = Grid(seen.samples, seen.middle), Grid(seen.errors, 0.0)
+        means = seen.samples - seen.errors
         scales = [local_scale(error, c) for c in range(self.config.channels)]
-        h = self.embed(pixel_features(sample, error, scales))
+        h = self.embed(pixel_features(sample, error, scales, seen.statistics.unbind(-1)))
         for block in self.blocks:
             h = block(h)
         h = self.norm(h)
         result: list[tuple[Tensor, Tensor, Tensor]] = [(h, h, h)] * self.config.channels
         for place, channel in enumerate(self.order):
-            mean = mean_bhwc[..., channel]
+            mean = means[..., channel]
             own = channel_features(channel, self.order[:place], sample, error, mean, scales)
             out = self.outer[place](F.silu(self.inner[place](torch.cat([h, own], -1))))
             weight, shift, rate = out.chunk(3, -1)
             scale = scales[channel][..., None]
             result[channel] = (weight, mean[..., None] + shift * scale, rate - scale.log())
         return result
-
-
-class Grid:
-    """A field over whole tiles [B, H, W, C], `outside` beyond them (the nearest value inside would be a later one)."""
-
-    def __init__(self, values_bhwc: Tensor, outside: float) -> None:
-        self.size = values_bhwc.shape[1:3]
-        self.padded = F.pad(values_bhwc.permute(0, 3, 1, 2), (3, 3, 3, 0), value=outside)
-
-    def __call__(self, channel: int, offset: Offset) -> Tensor:
-        """[B, H, W]."""
-        (height, width), (dr, dc) = self.size, offset
-        return self.padded[:, channel, 3 + dr : 3 + dr + height, 3 + dc : 3 + dc + width]
 
 
 def mixture_bits(weight: Tensor, mean: Tensor, rate: Tensor, x: Tensor) -> Tensor:
@@ -190,13 +158,12 @@ def mixture_bits(weight: Tensor, mean: Tensor, rate: Tensor, x: Tensor) -> Tenso
     return -torch.log2(total + 2.0**-22)
 
 
-def coding_bits(prior: PixelPrior, x: Tensor, errors: Tensor, outside: float, margin: int = 0) -> Tensor:
-    """Bits [C, B, h, w] of the samples x [B, H, W, C] further than `margin` from the edges that a crop cannot see past.
-
-    errors: samples less their adaptive predictions.
-    """
+def coding_bits(prior: PixelPrior, seen: Observed, margin: int = 0) -> Tensor:
+    """Bits [C, B, h, w] of the samples further than `margin` from the edges that a crop cannot see past."""
     inside = (slice(None), slice(margin, None), slice(margin, -margin or None))
-    mixtures = prior(x, x - errors, outside)
     return torch.stack(
-        [mixture_bits(w[inside], m[inside], r[inside], x[(*inside, c)]) for c, (w, m, r) in enumerate(mixtures)]
+        [
+            mixture_bits(w[inside], m[inside], r[inside], seen.samples[(*inside, c)])
+            for c, (w, m, r) in enumerate(prior(seen))
+        ]
     )

@@ -7,7 +7,10 @@ layout [step, row] every neighbour of a step's pixels is one slice: (row + dr, c
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # (dr, dc)
@@ -70,3 +73,23 @@ class Samples:
         """[B, R], a view: for the pixels of a step in some rows, the samples at an offset from them."""
         first = self.ROWS + offset[0]
         return self.skewed[self.STEPS + step + rank(offset), :, rows.start + first : rows.stop + first, channel]
+
+
+class Field(Protocol):
+    """Something that has a value at every pixel: samples, predictions or errors."""
+
+    def __call__(self, channel: int, offset: Offset) -> Tensor:
+        """The values at an offset from the pixels in question."""
+
+
+class Grid:
+    """A field over whole tiles [B, H, W, C], `outside` beyond them (the nearest value inside would be a later one)."""
+
+    def __init__(self, values_bhwc: Tensor, outside: float) -> None:
+        self.size = values_bhwc.shape[1:3]
+        self.padded = F.pad(values_bhwc.permute(0, 3, 1, 2), (3, 3, 3, 0), value=outside)
+
+    def __call__(self, channel: int, offset: Offset) -> Tensor:
+        """[B, H, W]."""
+        (height, width), (dr, dc) = self.size, offset
+        return self.padded[:, channel, 3 + dr : 3 + dr + height, 3 + dc : 3 + dc + width]

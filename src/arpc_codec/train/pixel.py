@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..prior.adaptive import predict_tiles
 from ..prior.pixel import PixelPrior, coding_bits
+from ..prior.statistics import Observed, tile_statistics
 from .loop import LoopConfig, Metrics, run
 
 SHARD = "train-clean.tar"
@@ -33,14 +34,6 @@ class PixelTraining:
     lr: float = 2e-3
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """Pictures of one size: samples uint8 and adaptive predictions float16 less samples, both [N, H, W, C]."""
-
-    samples: Tensor
-    errors: Tensor
-
-
 def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(training, validation) crops uint8 [H, W, 3] of the clean shard. Raises ModelError without it."""
     if not (root / SHARD).is_file():
@@ -54,17 +47,17 @@ def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return sides["C"], sides["V"]
 
 
-def predicted(pictures: list[np.ndarray], cache: Path) -> Predicted:
-    """Predictions of equal pictures, made once and kept in `cache`: they do not change during training."""
+def observed(pictures: list[np.ndarray], cache: Path) -> Observed:
+    """Equal pictures as the prior sees them, uint8 and float16. `cache` keeps their predictions, which never change."""
     samples = torch.from_numpy(np.stack(pictures))
+    parts = samples.split(TOGETHER)
     if not cache.is_file():
-        parts = []
-        for first in range(0, len(samples), TOGETHER):
-            x = samples[first : first + TOGETHER].double()
-            parts.append((x - predict_tiles(x, 8)).to(torch.float16))
         cache.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"errors": torch.cat(parts)}, cache)
-    return Predicted(samples, load_file(cache)["errors"])
+        made = [(x.double() - predict_tiles(x.double(), 8)).to(torch.float16) for x in parts]
+        save_file({"errors": torch.cat(made)}, cache)
+    errors = load_file(cache)["errors"]
+    statistics = [tile_statistics(part.double()).to(torch.float16) for part in errors.split(TOGETHER)]
+    return Observed(samples, errors, torch.cat(statistics), MIDDLE)
 
 
 def train_pixel(
@@ -77,31 +70,27 @@ def train_pixel(
     """Train within `minutes`; returns the averaged weights."""
     if model.config.channels == 1:
         photos = ([p[..., 1:2] for p in photos[0]], [p[..., 1:2] for p in photos[1]])
-    train = predicted(photos[0], folder / "train-errors.safetensors")
-    held = predicted(photos[1], folder / "held-errors.safetensors")
+    train = observed(photos[0], folder / "train-errors.safetensors")
+    held = observed(photos[1], folder / "held-errors.safetensors")
 
-    def crops(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def crops(rng: np.random.Generator) -> Observed:
         parts = []
         for _ in range(setup.batch):
             n = int(rng.integers(len(train.samples)))
             top, left = (int(rng.integers(side - setup.crop + 1)) for side in train.samples.shape[1:3])
-            window = (n, slice(top, top + setup.crop), slice(left, left + setup.crop))
-            parts.append((train.samples[window].float(), train.errors[window].float()))
-        x, errors = zip(*parts, strict=True)
-        return torch.stack(x), torch.stack(errors)
+            part = train[n, top : top + setup.crop, left : left + setup.crop].float()
+            parts.append((part.samples, part.errors, part.statistics))
+        x, errors, statistics = (torch.stack(part) for part in zip(*parts, strict=True))
+        return Observed(x, errors, statistics, MIDDLE)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
-        x, errors = crops(np.random.default_rng((index, 4)))
-        loss = coding_bits(model, x, errors, MIDDLE, setup.margin).mean()
+        loss = coding_bits(model, crops(np.random.default_rng((index, 4))), setup.margin).mean()
         return loss, {"bits": loss.item()}
 
     @torch.no_grad()
     def validate(module: nn.Module) -> Metrics:
         assert isinstance(module, PixelPrior)
-        bits = [
-            coding_bits(module, held.samples[i : i + 1].float(), held.errors[i : i + 1].float(), MIDDLE).mean().item()
-            for i in range(len(held.samples))
-        ]
+        bits = [coding_bits(module, held[i : i + 1].float()).mean().item() for i in range(len(held.samples))]
         return {"val_bits": float(np.mean(bits))}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, beta2=0.99, save_minutes=3.0, weight_decay=0.01)
