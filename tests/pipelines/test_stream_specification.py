@@ -1,7 +1,8 @@
-"""The stream of a tile read decision by decision in exact fractions, as formats/arpc-v1.md tells it."""
+"""The stream of a tile read choice by choice in exact fractions, as formats/arpc-v1.md tells it."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -10,8 +11,8 @@ import pytest
 import torch
 
 from arpc_codec.codecs.pixeltiles import PixelCoder
-from arpc_codec.entropy import BitDecoder
 from arpc_codec.entropy.mixture import Mixture
+from arpc_codec.entropy.symbols import SymbolDecoder
 from arpc_codec.exact.pixel import Wavefront, export_pixel
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 
@@ -23,7 +24,7 @@ class Reader:
     """Samples of one step and channel from a stream."""
 
     def __init__(self, stream: bytes, table: list[int]) -> None:
-        self.decoder, self.table, self.escapes = BitDecoder(stream), table, 0
+        self.decoder, self.table, self.escapes = SymbolDecoder(stream), table, 0
 
     def sigmoid(self, z: Fraction) -> int:
         z = 64 * max(Fraction(-20), min(Fraction(20), z))
@@ -32,43 +33,44 @@ class Reader:
         return 4096 * low + math.floor(4096 * (z - i)) * (high - low)
 
     def mass(self, mixture: Mixture, n: int, x: int) -> Fraction:
-        logistics = zip(mixture.mean[n].tolist(), mixture.rate[n].tolist(), mixture.weight[n].tolist(), strict=True)
+        parts = [part[:, n].tolist() for part in (mixture.mean, mixture.rate, mixture.weight)]
+        if x <= 0:
+            return Fraction(0)
+        if x >= TOP:
+            return sum(map(int, parts[2])) * Fraction(2) ** 36 + Fraction(2) ** 34
+        logistics = zip(*parts, strict=True)
         terms = [int(w) * self.sigmoid((x - Fraction(1, 2) - Fraction(m)) * Fraction(r)) for m, r, w in logistics]
         return sum(terms) + x * Fraction(2) ** (34 - BITS)
 
-    def decide(self, part: Fraction, whole: Fraction) -> bool:
-        count = max(1, min(65535, round(part / whole * 65536)))
-        return bool(self.decoder.decode(np.array([count]))[0])
+    def choose(self, mixture: Mixture, n: int, edges: list[int]) -> tuple[int, int]:
+        """The cell of a sample."""
+        cells, mass = len(edges) - 1, [self.mass(mixture, n, x) for x in edges]
+        whole = max(Fraction(1), mass[-1] - mass[0])
+        starts = [round((m - mass[0]) / whole * (65536 - cells)) + j for j, m in enumerate(mass[:-1])] + [65536]
+        counts = np.array([[b - a for a, b in itertools.pairwise(starts)]])
+        cell = int(self.decoder.decode(counts)[0])
+        return edges[cell], edges[cell + 1]
 
     def samples(self, mixture: Mixture, count: int) -> list[int]:
-        def mass(n: int, low: int, high: int) -> Fraction:
-            return self.mass(mixture, n, high) - self.mass(mixture, n, low)
-
-        left = [self.window(mixture, n) for n in range(count)]
-        out = []
-        for n, (low, high) in enumerate(left):
-            if high - low < TOP and not self.decide(mass(n, low, high), mass(n, 0, TOP)):
-                out.append(n)
-        self.escapes += len(out)
-        for n in out:
-            low, high = left[n]
-            above = self.decide(mass(n, high, TOP), mass(n, high, TOP) + mass(n, 0, low))
-            left[n] = (high, TOP) if above else (0, low)
+        left = []
+        for n in range(count):
+            first, size = self.window(mixture, n)
+            edges = [0, *(first + size * j // 8 for j in range(9)), max(TOP, first + size)]
+            left.append(self.choose(mixture, n, edges))
+            self.escapes += not first <= left[n][0] < first + size
         while any(high - low > 1 for low, high in left):
             for n, (low, high) in enumerate(left):
                 if high - low > 1:
-                    middle = (low + high) // 2
-                    upper = self.decide(mass(n, middle, high), mass(n, low, high))
-                    left[n] = (middle, high) if upper else (low, middle)
+                    left[n] = self.choose(mixture, n, [low + (high - low) * j // 8 for j in range(9)])
         return [low for low, _ in left]
 
     @staticmethod
     def window(mixture: Mixture, n: int) -> tuple[int, int]:
-        size, widest = 16, 1 / min(mixture.rate[n].tolist())
+        size, widest = 8, 1 / min(mixture.rate[:, n].tolist())
         while size < 12 * widest and size < TOP:
-            size *= 2
-        first = min(max(0, math.floor(mixture.centre[n].item() - size / 2)), TOP - size)
-        return first, first + size
+            size *= 8
+        first = min(max(0, math.floor(mixture.centre[n].item() - size / 2)), max(0, TOP - size))
+        return first, size
 
 
 @pytest.mark.parametrize(("channels", "order"), [(1, [0]), (3, [1, 0, 2])])

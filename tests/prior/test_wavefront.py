@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arpc_codec.prior.adaptive import contexts, predict_tiles, solve
-from arpc_codec.prior.wavefront import causal, rank, skew, steps, unskew
+from arpc_codec.prior.wavefront import Carried, causal, rank, rows_of, skew, steps, unskew
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
@@ -41,7 +41,7 @@ def test_solve() -> None:
     root = torch.randn(50, 7, 9, generator=generator, dtype=torch.float64)
     matrix = root.mT @ root + torch.eye(9, dtype=torch.float64)
     b = torch.randn(50, 9, generator=generator, dtype=torch.float64)
-    found = solve(matrix.permute(1, 2, 0), b.T)
+    found = solve(matrix.permute(1, 2, 0).clone(), b.T.clone())
     torch.testing.assert_close(found.T, torch.linalg.solve(matrix, b))
 
 
@@ -72,3 +72,22 @@ def test_it_follows_a_linear_law(channels: int) -> None:
     error = (predict_tiles(x, 8) - x).abs()[0, 16:, 8:40]
     step = (x[:, :, 1:] - x[:, :, :-1]).abs()[0, 16:, 8:40]
     assert float(error.mean()) < 0.1 * float(step.mean())
+
+
+def test_carried_sums_are_a_recursion_over_the_picture() -> None:
+    height, width, fade = 5, 7, (0.5, 0.2, 0.25)
+    x = torch.randn(1, height, width, 1, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    own, found = skew(x), torch.zeros(steps(height, width), 1, height, 1, dtype=torch.float64)
+    carried = Carried(1, 1, height)
+    for step in range(len(own)):
+        rows = rows_of(step, height, width)
+        sums = carried.faded(fade, rows).clone()
+        found[step, :, rows, 0] = sums[0]
+        carried.put(sums + own[step, :, rows, 0])
+    state = torch.zeros(height + 1, width + 2, dtype=torch.float64)  # a row above, a column to either side
+    for row in range(height):
+        for column in range(width):
+            west, north, north_east = state[row + 1, column], state[row, column + 1], state[row, column + 2]
+            expected = fade[0] * west + fade[1] * north + fade[2] * north_east
+            assert torch.isclose(unskew(found, width)[0, row, column, 0], expected)
+            state[row + 1, column + 1] = expected + x[0, row, column, 0]

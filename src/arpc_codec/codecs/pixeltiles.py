@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy import BitDecoder, BitEncoder
 from ..entropy.mixture import MixtureModel, code
+from ..entropy.symbols import SymbolDecoder, SymbolEncoder
 from ..errors import FormatError
 from ..exact.pixel import Wavefront, adapted
 from ..prior.adapter import Adapter
 from ..prior.pixel import PixelConfig
 from ..prior.wavefront import steps
 
-# (tile, counts, bits or None to read them) -> bits
-DecideTile = Callable[[int, np.ndarray, "np.ndarray | None"], np.ndarray]
+# (tile, counts [n, m], symbols or None to read them) -> symbols
+ChooseTile = Callable[[int, np.ndarray, "np.ndarray | None"], np.ndarray]
 
 
 class PixelCoder:
@@ -33,7 +33,7 @@ class PixelCoder:
 
     def encode(self, tiles_bhwc: np.ndarray, bits: int) -> list[bytes]:
         """One stream for each tile of samples below 2^bits."""
-        encoders = [BitEncoder(shortest=False) for _ in tiles_bhwc]
+        encoders = [SymbolEncoder() for _ in tiles_bhwc]
 
         def one(tile: int, counts: np.ndarray, values: np.ndarray | None) -> np.ndarray:
             assert values is not None
@@ -45,7 +45,7 @@ class PixelCoder:
 
     def decode(self, streams: Sequence[bytes], shape: tuple[int, int], bits: int) -> tuple[np.ndarray, set[int]]:
         """(samples int32 [B, H, W, C], tiles whose stream is impossible: what they hold means nothing)."""
-        decoders, broken = [BitDecoder(stream) for stream in streams], set[int]()
+        decoders, broken = [SymbolDecoder(stream) for stream in streams], set[int]()
 
         def one(tile: int, counts: np.ndarray, values: np.ndarray | None) -> np.ndarray:
             try:
@@ -58,12 +58,12 @@ class PixelCoder:
         return samples.cpu().numpy().astype(np.int32), broken
 
     @torch.inference_mode()
-    def _walk(self, x_bhwc: Tensor | None, bits: int, shape: tuple[int, ...], one: DecideTile) -> Tensor:
-        """Every step of all tiles; `one(tile, counts, bits or None)` codes the decisions of one tile."""
+    def _walk(self, x_bhwc: Tensor | None, bits: int, shape: tuple[int, ...], one: ChooseTile) -> Tensor:
+        """Every step of all tiles; `one(tile, counts, symbols or None)` codes the choices of one tile."""
         batch, height, width = shape
         front = Wavefront(self.state, self.config, (batch, height, width), bits, self.device)
 
-        def decide(rows: Tensor, counts: Tensor, values: Tensor | None) -> Tensor:
+        def choose(rows: Tensor, counts: Tensor, values: Tensor | None) -> Tensor:
             per_tile = front.now.stop - front.now.start
             ends = torch.searchsorted(rows, torch.arange(1, batch + 1, device=rows.device) * per_tile).tolist()
             counts_n = counts.cpu().numpy()
@@ -84,7 +84,7 @@ class PixelCoder:
             column = step - 2 * row
             for place, context in enumerate(front.plan):
                 truth = None if x is None else x[:, row, column, context.channel].flatten()
-                samples = code(self.mixtures, front.mixture(place), decide, truth)
+                samples = code(self.mixtures, front.mixture(place), choose, truth)
                 front.settle(place, samples)
                 out[:, row, column, context.channel] = samples.view(batch, -1)
         return out

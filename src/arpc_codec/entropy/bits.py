@@ -19,13 +19,9 @@ Counts = npt.NDArray[np.integer[Any]]
 
 
 class BitEncoder:
-    """Collects bits with their probabilities and seals them to the shortest byte string that decodes.
+    """Collects bits with their probabilities and seals them to the shortest byte string that decodes."""
 
-    With `shortest` False only the coder's state is kept and the string is up to 8 bytes longer: for long streams.
-    """
-
-    def __init__(self, *, shortest: bool = True) -> None:
-        self._shortest = shortest
+    def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
         self._bits: list[Bits] = []
         self._p1: list[npt.NDArray[np.float64]] = []
@@ -38,9 +34,8 @@ class BitEncoder:
         bits = _checked_bits(bits, p1)
         probabilities = _probabilities(p1)
         self._coder.encode(bits, _bernoulli(), probabilities)
-        if self._shortest:
-            self._bits.append(bits)
-            self._p1.append(probabilities)
+        self._bits.append(bits)
+        self._p1.append(probabilities)
 
     def encode_byte(self, value: int) -> None:
         """Append 0..255 as eight fair bits, highest first; UsageError outside that range."""
@@ -53,9 +48,6 @@ class BitEncoder:
 
         The string is found by decoding candidates, so whatever it returns is known to decode.
         """
-        if not self._shortest:
-            words: bytes = self._coder.get_compressed().astype(">u4").tobytes()
-            return words.rstrip(b"\0")  # a decoder reads zeros after the end
         if not self._bits:
             return b""
         bits, p1 = np.concatenate(self._bits), np.concatenate(self._p1)
@@ -77,14 +69,14 @@ class BitDecoder:
     """Reads back, in the order of encoding, what a BitEncoder sealed."""
 
     def __init__(self, data: bytes) -> None:
-        self._coder = _range_decoder(data)
+        self._coder = range_decoder(data)
 
     def decode(self, p1: Counts) -> Bits:
         """The next int32 bits (n,) for the counts (n,) they were encoded with.
 
         UsageError on bad counts, FormatError when the bytes are impossible; other damage passes unnoticed.
         """
-        return _decode(self._coder, _probabilities(p1))
+        return guarded(self._coder, _bernoulli(), _probabilities(p1))
 
     def decode_byte(self) -> int:
         """The next value written by `encode_byte`; FormatError as `decode`."""
@@ -103,7 +95,8 @@ def _bernoulli() -> Any:
     return constriction.stream.model.Bernoulli(perfect=False)
 
 
-def _range_decoder(data: bytes) -> Any:
+def range_decoder(data: bytes) -> Any:
+    """constriction's decoder of a byte string, zeros after its end."""
     words = np.frombuffer(data + bytes(-len(data) % _WORD_BYTES), ">u4")
     return constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
 
@@ -112,9 +105,10 @@ def _fair_byte() -> Counts:
     return np.full(8, _ONE // 2, np.int32)
 
 
-def _decode(coder: Any, probabilities: npt.NDArray[np.float64]) -> Bits:
+def guarded(coder: Any, family: Any, probabilities: npt.NDArray[np.float64]) -> Bits:
+    """Decodes one int32 for each row of probabilities. Raises FormatError when the bytes are impossible."""
     try:
-        decoded: Bits = coder.decode(_bernoulli(), probabilities)
+        decoded: Bits = coder.decode(family, probabilities)
     except AssertionError as error:
         raise FormatError("the coded bits are damaged") from error
     except BaseException as error:
@@ -127,7 +121,7 @@ def _decode(coder: Any, probabilities: npt.NDArray[np.float64]) -> Bits:
 
 def _decodes(data: bytes, p1: npt.NDArray[np.float64], bits: Bits) -> bool:
     try:
-        return bool(np.array_equal(_decode(_range_decoder(data), p1), bits))
+        return bool(np.array_equal(guarded(range_decoder(data), _bernoulli(), p1), bits))
     except FormatError:
         return False
 

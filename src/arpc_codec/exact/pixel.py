@@ -99,11 +99,12 @@ class ExactBlock:
     """One gated block with its cache of the last steps."""
 
     def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:
-        self.a, self.v, self.proj, self.up, self.down = (
-            ExactLinear(state, f"{name}.{part}", device) for part in ("a", "v", "proj", "up", "down")
+        self.both = ExactLinear(stacked(state, f"{name}.a", f"{name}.v"), "", device)
+        self.proj, self.up, self.down = (
+            ExactLinear(state, f"{name}.{part}", device) for part in ("proj", "up", "down")
         )
         self.taps = state[f"{name}.taps"].to(device).double() * 2.0**-BIAS_BITS
-        self.silu = state["tables.silu"].to(device).double()
+        self.silu = state["tables.silu"].to(device).double() * 2.0**-ACTIVATION_BITS
 
     def start(self, batch: int, height: int) -> None:
         """An empty cache for tiles: [step modulo REACH, B, rows and two above, width]."""
@@ -111,20 +112,28 @@ class ExactBlock:
 
     def activate(self, x: Tensor) -> Tensor:
         """silu on the activation grid."""
-        return x.clamp_min(0) + look_up(self.silu, x, GELU_BITS) * 2.0**-ACTIVATION_BITS
+        return look_up(self.silu, x, GELU_BITS).add_(x.clamp_min(0))
 
     def __call__(self, x: Tensor, step: int, rows: slice) -> Tensor:
         """[B, R, d] of the rows that have a pixel in this step."""
-        normed = layer_norm(x, NORM_EPS)
-        self.cache[step % REACH] = 0
-        self.cache[step % REACH, :, rows.start + 2 : rows.stop + 2] = snap(self.a(normed), bits=10, limit=32.0)
+        gate, value = self.both(layer_norm(x, NORM_EPS)).chunk(2, -1)
+        here = self.cache[step % REACH]
+        # Rows that ended since this storage was used must not be seen again.
+        here[:, max(0, rows.start + 2 - REACH) : rows.start + 2] = 0
+        here[:, rows.start + 2 : rows.stop + 2] = snap(gate, bits=10, limit=32.0)
         mixed = torch.zeros_like(x)
         for tap, offset in zip(self.taps, TAPS, strict=True):
             first = 2 + offset[0]
             then = self.cache[(step + rank(offset)) % REACH, :, rows.start + first : rows.stop + first]
-            mixed = mixed + then * tap
-        x = snap(x + self.proj(snap(self.activate(snap(mixed)) * self.v(normed))))
-        return snap(x + self.down(self.activate(self.up(layer_norm(x, NORM_EPS)))))
+            mixed.add_(then * tap)
+        x = snap(self.proj(snap(self.activate(snap(mixed)).mul_(value))).add_(x))
+        return snap(self.down(self.activate(self.up(layer_norm(x, NORM_EPS)))).add_(x))
+
+
+def stacked(state: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
+    """Layers with the same input as one."""
+    parts = ("weight", "exponent", "bias")
+    return {f".{part}": torch.cat([state[f"{name}.{part}"] for name in names]) for part in parts}
 
 
 class Wavefront:
@@ -178,15 +187,15 @@ class Wavefront:
         before = tuple(c.channel for c in self.plan[:place])
         own = channel_features(context.channel, before, self._sample, self._error, mean, self.scales)
         hidden = self.blocks[0].activate(self.inner[place](torch.cat([self.h, snap(own)], -1)))
-        weight, shift, rate = self.outer[place](hidden).flatten(0, 1).chunk(3, -1)
-        scale = self.scales[context.channel].flatten()[:, None]
-        distance = (weight.amax(-1, keepdim=True) - weight) * (1 << EXP_BITS)
+        weight, shift, rate = self.outer[place](hidden).flatten(0, 1).T.contiguous().chunk(3)
+        scale = self.scales[context.channel].flatten()
+        distance = (weight.amax(0) - weight) * (1 << EXP_BITS)
         index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
         weights = (self.exp[index] * 2.0 ** (WEIGHT_BITS - 16)).round()
-        centre = mean.flatten()[:, None]
+        centre = mean.flatten()
         means = snap(centre + shift * scale, MEAN_BITS, 2.0**18)
         rates = snap(look_up(self.rate, rate, EXP_BITS) * 2.0**-16 / scale, RATE_BITS, 64.0).clamp_min(2.0**-RATE_BITS)
-        return Mixture(means, rates, weights, centre[:, 0].round(), self.bits)
+        return Mixture(means, rates, weights, centre.round(), self.bits)
 
     def settle(self, place: int, samples_n: Tensor) -> None:
         """The step's true samples of one channel, in the order of `mixture`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .wavefront import Offset, Samples, rows_of, skew, unskew
+from .wavefront import Carried, Offset, Samples, rows_of, skew, unskew
 
 W, N, NW, NE, WW, NN = (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)
 NWW, NNW, NNE, WWW = (-1, -2), (-2, -1), (-2, 1), (0, -3)
@@ -65,8 +65,8 @@ def total(x: Tensor) -> Tensor:
 
 
 def solve(matrix_nnv: Tensor, right_nv: Tensor) -> Tensor:
-    """Solutions [n, ...] of symmetric positive systems [n, n, ...], by elimination without pivots."""
-    matrix, right = matrix_nnv.clone(), right_nv.clone()
+    """Solutions [n, ...] of symmetric positive systems [n, n, ...], both overwritten; elimination without pivots."""
+    matrix, right = matrix_nnv, right_nv
     size = right.shape[0]
     for j in range(size - 1):
         factor = matrix[j + 1 :, j] / matrix[j, j]
@@ -89,29 +89,31 @@ class AdaptivePredictor:
         self.context = context
         size = len(context.inputs)
         self.start = torch.tensor(context.start, dtype=torch.float64, device=device)[:, None, None]
-        self.ridge = RIDGE * torch.eye(size, dtype=torch.float64, device=device)[:, :, None, None]
-        zeros = torch.zeros(size, size + 1, batch, height + 1, dtype=torch.float64, device=device)
-        # Sums of the last step and of the one before; row 0 is the empty row above the tile.
-        self.last, self.before = zeros, zeros.clone()
+        # Sums of products of two inputs are symmetric: one triangle is carried, then those with the target.
+        self.rows, self.columns = torch.triu_indices(size, size, device=device)
+        pairs = torch.zeros(size, size, dtype=torch.int64, device=device)
+        pairs[self.rows, self.columns] = pairs[self.columns, self.rows] = torch.arange(len(self.rows), device=device)
+        self.pairs = pairs.flatten()
+        self.carried = Carried(len(self.rows) + size, batch, height, device)
         self.weights = self.start.repeat(1, batch, height)
 
     def predict(self, inputs_nbr: Tensor, step: int, rows: slice) -> Tensor:
         """[B, R] from inputs [n, B, R] float64, each less its own channel's base (see `Context`)."""
-        west, north, north_east = FADE
-        above, self.own = rows, slice(rows.start + 1, rows.stop + 1)
-        sums = west * self.last[..., self.own] + north_east * self.last[..., above] + north * self.before[..., above]
+        self.sums, self.inputs = self.carried.faded(FADE, rows), inputs_nbr
         if step % REFIT == 0:
-            self.weights[..., rows] = solve(sums[:, :-1] + self.ridge, sums[:, -1] + RIDGE * self.start)
-        self.sums, self.inputs = sums, inputs_nbr
+            matrix = self.sums.index_select(0, self.pairs).unflatten(0, (len(inputs_nbr), -1))
+            matrix.diagonal().add_(RIDGE)
+            self.weights[..., rows] = solve(matrix, self.sums[len(self.rows) :] + RIDGE * self.start)
         return total(self.weights[..., rows] * inputs_nbr)
 
     def learn(self, target_br: Tensor) -> None:
         """Take in the true values, less their base."""
-        inputs = self.inputs
+        inputs, pairs = self.inputs, len(self.rows)
         weighted = inputs / (1.0 + total(inputs[:4] * inputs[:4]) / NOISE)
-        sums = self.sums + weighted[:, None] * torch.cat([inputs, target_br[None]])[None]
-        self.before, self.last = self.last, torch.zeros_like(self.last)
-        self.last[..., self.own] = sums
+        products = weighted.index_select(0, self.rows).mul_(inputs.index_select(0, self.columns))
+        self.sums[:pairs].add_(products)
+        self.sums[pairs:].add_(weighted * target_br)
+        self.carried.put(self.sums)
 
 
 def step_inputs(samples: Samples, context: Context, step: int, rows: slice, bases: dict[int, Tensor]) -> Tensor:

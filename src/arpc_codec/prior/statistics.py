@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
-from .wavefront import Field, Grid, Samples, rows_of, skew, unskew
+from .wavefront import Carried, Field, Grid, Samples, rows_of, skew, unskew
 
 # Weights (of 8) of the errors nearby in the local scale, and the least scale, in samples.
 SCALE_WEIGHTS = ((W, 2.0), (N, 2.0), (NW, 1.0), (NE, 1.0), (WW, 1.0), (NN, 1.0))
@@ -86,25 +86,19 @@ class ErrorStatistics:
         """shape: (tiles, height, width)."""
         batch, height, _ = shape
         self.channels = channels
-        self.last = torch.zeros(count(channels), batch, height + 1, dtype=torch.float64, device=device)
-        self.before = self.last.clone()
+        self.carried = Carried(count(channels), batch, height, device)
         self.scaled = Samples(*shape, channels, 0.0, device)
 
     def features(self, rows: slice) -> Tensor:
         """[n, B, R]: means, the first one in 0..1: how much is known."""
-        west, north, north_east = FADE
-        above, self.own = rows, slice(rows.start + 1, rows.stop + 1)
-        self.sums = (
-            west * self.last[..., self.own] + north_east * self.last[..., above] + north * self.before[..., above]
-        )
+        self.sums = self.carried.faded(FADE, rows)
         return self.sums / (self.sums[:1] + CONFIDENT)
 
     def learn(self, step: int, rows: slice, z: list[Tensor]) -> None:
         """Take in the step's errors of each channel [B, R], in units of their local scale."""
         z = [part.clamp(-LARGEST, LARGEST) for part in z]
         west, north = ([self.scaled.at(step, rows, o, c) for c in range(self.channels)] for o in (W, N))
-        self.before, self.last = self.last, torch.zeros_like(self.last)
-        self.last[..., self.own] = self.sums + products(z, west, north)
+        self.carried.put(self.sums.add_(products(z, west, north)))
         for channel, part in enumerate(z):
             self.scaled.at(step, rows, (0, 0), channel).copy_(part)
 

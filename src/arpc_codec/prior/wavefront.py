@@ -93,3 +93,27 @@ class Grid:
         """[B, H, W]."""
         (height, width), (dr, dc) = self.size, offset
         return self.padded[:, channel, 3 + dr : 3 + dr + height, 3 + dc : 3 + dc + width]
+
+
+class Carried:
+    """Vectors that travel with the wavefront: the last three steps' [n, B, rows and one above], 0 outside the tile."""
+
+    def __init__(self, size: int, batch: int, height: int, device: torch.device | str = "cpu") -> None:
+        zeros = torch.zeros(size, batch, height + 1, dtype=torch.float64, device=device)
+        self.steps = [zeros, zeros.clone(), zeros.clone()]
+
+    def faded(self, fade: tuple[float, float, float], rows: slice) -> Tensor:
+        """[n, B, R]: what the left, the upper and the upper right neighbour carry, each times its part of `fade`."""
+        west, north, north_east = fade
+        self.own = slice(rows.start + 1, rows.stop + 1)
+        _, before, last = self.steps
+        out = last[..., self.own] * west
+        return out.add_(last[..., rows] * north_east).add_(before[..., rows] * north)
+
+    def put(self, values: Tensor) -> None:
+        """What the step's own pixels [n, B, R] carry."""
+        oldest, before, last = self.steps
+        # Rows that ended since this storage was used, three steps ago, must not be seen again.
+        oldest[..., max(0, self.own.start - 2) : self.own.start] = 0
+        oldest[..., self.own] = values
+        self.steps = [before, last, oldest]

@@ -1,0 +1,66 @@
+"""Symbols of small alphabets <-> bytes with constriction's range coder; probabilities are integer counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UsageError
+from .bits import PROBABILITY_BITS, Counts, guarded, range_decoder
+
+Symbols = npt.NDArray[np.int32]
+
+
+class SymbolEncoder:
+    """Collects symbols with their probabilities; the string may be some bytes longer than the shortest that decodes."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def encode(self, symbols: Symbols, counts_nm: Counts) -> None:
+        """Append int32 symbols (n,) of 0..m-1 with P(j) = counts[:, j] / 65536; rows of positive counts sum to 65536.
+
+        UsageError on any other dtype, shape or symbol.
+        """
+        probabilities = _probabilities(counts_nm)
+        if symbols.dtype != np.int32 or symbols.shape != probabilities.shape[:1]:
+            raise UsageError(f"symbols {symbols.dtype} {symbols.shape} with counts of shape {counts_nm.shape}")
+        if symbols.size and (symbols.min() < 0 or symbols.max() >= probabilities.shape[1]):
+            raise UsageError(f"symbols must be in 0..{probabilities.shape[1] - 1}")
+        self._coder.encode(np.ascontiguousarray(symbols), _categorical(), probabilities)
+
+    def seal(self) -> bytes:
+        """A byte string whose zero-padded decoding gives back every symbol so far."""
+        words: bytes = self._coder.get_compressed().astype(">u4").tobytes()
+        return words.rstrip(b"\0")
+
+
+class SymbolDecoder:
+    """Reads back, in the order of encoding, what a SymbolEncoder sealed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._coder = range_decoder(data)
+
+    def decode(self, counts_nm: Counts) -> Symbols:
+        """The next symbols int32 (n,) for the counts [n, m] they were encoded with.
+
+        UsageError on bad counts, FormatError when the bytes are impossible; other damage passes unnoticed.
+        """
+        return guarded(self._coder, _categorical(), _probabilities(counts_nm))
+
+
+def _categorical() -> Any:
+    # The slow perfect=True would search for the best rounding, and its result is not specified.
+    return constriction.stream.model.Categorical(perfect=False)
+
+
+def _probabilities(counts_nm: Counts) -> npt.NDArray[np.float64]:
+    """Contiguous float64 [n, m]; exact, because a 16-bit count over 2**16 is, and so are its partial sums."""
+    if counts_nm.dtype.kind not in "iu" or counts_nm.ndim != 2 or counts_nm.shape[1] < 2:
+        raise UsageError("counts must be an integer array [n, m] with m > 1")
+    if counts_nm.size and (counts_nm.min() < 1 or (counts_nm.sum(1) != 1 << PROBABILITY_BITS).any()):
+        raise UsageError("counts must be positive, and those of a symbol sum to 65536")
+    return np.ascontiguousarray(counts_nm, np.float64) / (1 << PROBABILITY_BITS)
