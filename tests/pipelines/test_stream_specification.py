@@ -12,7 +12,7 @@ import torch
 
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.entropy.mixture import Mixture
-from arpc_codec.entropy.symbols import SymbolDecoder
+from arpc_codec.entropy.symbols import SymbolDecoder, probabilities
 from arpc_codec.exact.pixel import Wavefront, export_pixel
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 
@@ -48,7 +48,7 @@ class Reader:
         whole = max(Fraction(1), mass[-1] - mass[0])
         starts = [round((m - mass[0]) / whole * (65536 - cells)) + j for j, m in enumerate(mass[:-1])] + [65536]
         counts = np.array([[b - a for a, b in itertools.pairwise(starts)]])
-        cell = int(self.decoder.decode(counts)[0])
+        cell = int(self.decoder.decode(probabilities(counts))[0])
         return edges[cell], edges[cell + 1]
 
     def samples(self, mixture: Mixture, count: int) -> list[int]:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from ..entropy.mixture import MixtureModel, code
-from ..entropy.symbols import SymbolDecoder, SymbolEncoder
+from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, probabilities
 from ..errors import FormatError
 from ..exact.pixel import Wavefront, adapted
 from ..prior.adapter import Adapter
 from ..prior.pixel import PixelConfig
 from ..prior.wavefront import steps
 
-# (tile, counts [n, m], symbols or None to read them) -> symbols
-ChooseTile = Callable[[int, np.ndarray, "np.ndarray | None"], np.ndarray]
+# (tile, probabilities [n, m], symbols or None to read them) -> symbols
+ChooseTile = Callable[[int, Probabilities, "np.ndarray | None"], np.ndarray]
 
 
 class PixelCoder:
@@ -35,9 +35,9 @@ class PixelCoder:
         """One stream for each tile of samples below 2^bits."""
         encoders = [SymbolEncoder() for _ in tiles_bhwc]
 
-        def one(tile: int, counts: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        def one(tile: int, chances: Probabilities, values: np.ndarray | None) -> np.ndarray:
             assert values is not None
-            encoders[tile].encode(values, counts)
+            encoders[tile].encode(values, chances)
             return values
 
         self._walk(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits, tiles_bhwc.shape[:3], one)
@@ -47,32 +47,32 @@ class PixelCoder:
         """(samples int32 [B, H, W, C], tiles whose stream is impossible: what they hold means nothing)."""
         decoders, broken = [SymbolDecoder(stream) for stream in streams], set[int]()
 
-        def one(tile: int, counts: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        def one(tile: int, chances: Probabilities, values: np.ndarray | None) -> np.ndarray:
             try:
-                return decoders[tile].decode(counts)
+                return decoders[tile].decode(chances)
             except FormatError:
                 broken.add(tile)
-                return np.zeros(len(counts), np.int32)
+                return np.zeros(len(chances), np.int32)
 
         samples = self._walk(None, bits, (len(streams), *shape), one)
         return samples.cpu().numpy().astype(np.int32), broken
 
     @torch.inference_mode()
     def _walk(self, x_bhwc: Tensor | None, bits: int, shape: tuple[int, ...], one: ChooseTile) -> Tensor:
-        """Every step of all tiles; `one(tile, counts, symbols or None)` codes the choices of one tile."""
+        """Every step of all tiles; `one(tile, probabilities, symbols or None)` codes the choices of one tile."""
         batch, height, width = shape
         front = Wavefront(self.state, self.config, (batch, height, width), bits, self.device)
 
         def choose(rows: Tensor, counts: Tensor, values: Tensor | None) -> Tensor:
             per_tile = front.now.stop - front.now.start
             ends = torch.searchsorted(rows, torch.arange(1, batch + 1, device=rows.device) * per_tile).tolist()
-            counts_n = counts.cpu().numpy()
+            chances = probabilities(counts.cpu().numpy())
             values_n = None if values is None else values.cpu().numpy()
-            out, first = np.empty(len(counts_n), np.int32), 0
+            out, first = np.empty(len(chances), np.int32), 0
             for tile, end in enumerate(ends):
                 if end > first:
                     part = None if values_n is None else values_n[first:end]
-                    out[first:end] = one(tile, counts_n[first:end], part)
+                    out[first:end] = one(tile, chances[first:end], part)
                 first = end
             return torch.from_numpy(out).to(rows.device)
 

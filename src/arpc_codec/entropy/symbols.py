@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import constriction
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +10,10 @@ from ..errors import UsageError
 from .bits import PROBABILITY_BITS, Counts, guarded, range_decoder
 
 Symbols = npt.NDArray[np.int32]
+# [n, m], C-contiguous.
+Probabilities = npt.NDArray[np.float64]
+# The slow perfect=True would search for the best rounding, and its result is not specified.
+_CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 
 
 class SymbolEncoder:
@@ -20,17 +22,16 @@ class SymbolEncoder:
     def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
 
-    def encode(self, symbols: Symbols, counts_nm: Counts) -> None:
-        """Append int32 symbols (n,) of 0..m-1 with P(j) = counts[:, j] / 65536; rows of positive counts sum to 65536.
+    def encode(self, symbols: Symbols, probabilities: Probabilities) -> None:
+        """Append int32 symbols (n,) of 0..m-1 with what `probabilities` made of their counts, or some rows of it.
 
         UsageError on any other dtype, shape or symbol.
         """
-        probabilities = _probabilities(counts_nm)
         if symbols.dtype != np.int32 or symbols.shape != probabilities.shape[:1]:
-            raise UsageError(f"symbols {symbols.dtype} {symbols.shape} with counts of shape {counts_nm.shape}")
+            raise UsageError(f"symbols {symbols.dtype} {symbols.shape} with probabilities {probabilities.shape}")
         if symbols.size and (symbols.min() < 0 or symbols.max() >= probabilities.shape[1]):
             raise UsageError(f"symbols must be in 0..{probabilities.shape[1] - 1}")
-        self._coder.encode(np.ascontiguousarray(symbols), _categorical(), probabilities)
+        self._coder.encode(np.ascontiguousarray(symbols), _CATEGORICAL, probabilities)
 
     def seal(self) -> bytes:
         """A byte string whose zero-padded decoding gives back every symbol so far."""
@@ -44,21 +45,19 @@ class SymbolDecoder:
     def __init__(self, data: bytes) -> None:
         self._coder = range_decoder(data)
 
-    def decode(self, counts_nm: Counts) -> Symbols:
-        """The next symbols int32 (n,) for the counts [n, m] they were encoded with.
+    def decode(self, probabilities: Probabilities) -> Symbols:
+        """The next symbols int32 (n,) for the probabilities they were encoded with.
 
-        UsageError on bad counts, FormatError when the bytes are impossible; other damage passes unnoticed.
+        FormatError when the bytes are impossible; other damage passes unnoticed.
         """
-        return guarded(self._coder, _categorical(), _probabilities(counts_nm))
+        return guarded(self._coder, _CATEGORICAL, probabilities)
 
 
-def _categorical() -> Any:
-    # The slow perfect=True would search for the best rounding, and its result is not specified.
-    return constriction.stream.model.Categorical(perfect=False)
+def probabilities(counts_nm: Counts) -> Probabilities:
+    """P(j) = counts[:, j] / 65536 of n symbols; exact, because a 16-bit count over 2**16 is, and so are partial sums.
 
-
-def _probabilities(counts_nm: Counts) -> npt.NDArray[np.float64]:
-    """Contiguous float64 [n, m]; exact, because a 16-bit count over 2**16 is, and so are its partial sums."""
+    UsageError unless the counts are positive integers and those of a symbol sum to 65536.
+    """
     if counts_nm.dtype.kind not in "iu" or counts_nm.ndim != 2 or counts_nm.shape[1] < 2:
         raise UsageError("counts must be an integer array [n, m] with m > 1")
     if counts_nm.size and (counts_nm.min() < 1 or (counts_nm.sum(1) != 1 << PROBABILITY_BITS).any()):

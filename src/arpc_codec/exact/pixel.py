@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
 from ..prior.adapter import BIAS_BITS as ADAPTER_BIAS_BITS
 from ..prior.adapter import FACTOR_BITS, Adapter, layer, layers
-from ..prior.adaptive import HERE, AdaptivePredictor, N, W, contexts, step_inputs
-from ..prior.pixel import TAPS, Block, PixelConfig, PixelPrior, channel_features, pixel_features
-from ..prior.statistics import ErrorStatistics, local_scale
-from ..prior.wavefront import Offset, Samples, rank, rows_of
+from ..prior.adaptive import AdaptivePrediction
+from ..prior.pixel import CLIP, TAPS, Block, PixelConfig, PixelPrior, channel_features, pixel_features
+from ..prior.statistics import ErrorStatistics, local_scales
+from ..prior.wavefront import Samples, rank, rows_of
 from .fixed import (
     ACTIVATION_BITS,
     BIAS_BITS,
@@ -152,43 +152,42 @@ class Wavefront:
     ) -> None:
         """shape: (tiles, height, width)."""
         self.config, self.bits = config, bits
-        self.batch, self.height, self.width = shape
-        self.plan = contexts(config.channels)
-        self.samples = Samples(*shape, config.channels, float(1 << bits - 1), device)
+        batch, height, _ = self.shape = shape
+        self.prediction = AdaptivePrediction(config.channels, shape, float(1 << bits - 1), device)
+        self.plan = self.prediction.plan
         self.errors = Samples(*shape, config.channels, 0.0, device)
         self.statistics = ErrorStatistics(config.channels, shape, device)
-        self.predictors = [AdaptivePredictor(context, self.batch, self.height, device) for context in self.plan]
         self.embed = ExactLinear(state, "embed", device)
         self.blocks = [ExactBlock(state, f"blocks.{i}", device) for i in range(config.depth)]
         for block in self.blocks:
-            block.start(self.batch, self.height)
+            block.start(batch, height)
         self.inner = [ExactLinear(state, f"inner.{i}", device) for i in range(config.channels)]
         self.outer = [ExactLinear(state, f"outer.{i}", device) for i in range(config.channels)]
         self.exp, self.rate = (state[f"tables.{name}"].to(device).double() for name in ("exp", "rate"))
 
     def begin(self, step: int) -> None:
         """Compute what does not depend on the step's own pixels."""
-        self.step, self.now = step, rows_of(step, self.height, self.width)
-        self.bases = {c: (self._sample(c, W) + self._sample(c, N)) * 0.5 for c in range(self.config.channels)}
-        self.scales = [snap(local_scale(self._error, c)) for c in range(self.config.channels)]
-        known = self.statistics.features(self.now)
-        features = snap(pixel_features(self._sample, self._error, self.scales, list(known)))
+        rows = self.now = rows_of(step, *self.shape[1:])
+        self.prediction.begin(step, rows)
+        self.errors.go(step, rows)
+        self.scales = snap(local_scales(self.errors))
+        known = self.statistics.features(step, rows)
+        features = snap(pixel_features(self.prediction.samples, self.errors, self.scales, known))
+        self.z: list[Tensor] = []
         h = self.embed(features)
         for block in self.blocks:
-            h = block(h, step, self.now)
+            h = block(h, step, rows)
         self.h = layer_norm(h, NORM_EPS)
 
     def mixture(self, place: int) -> Mixture:
         """Distributions of the step's samples of one channel, tiles and rows flattened."""
-        context = self.plan[place]
-        inputs = step_inputs(self.samples, context, self.step, self.now, self.bases)
-        predicted = self.predictors[place].predict(inputs, self.step, self.now) + self.bases[context.channel]
-        self.mean = mean = snap(predicted, MEAN_BITS, 2.0**17)
-        before = tuple(c.channel for c in self.plan[:place])
-        own = channel_features(context.channel, before, self._sample, self._error, mean, self.scales)
+        channel = self.plan[place].channel
+        self.mean = mean = snap(self.prediction.predict(place), MEAN_BITS, 2.0**17)
+        before = [z.clamp(-CLIP, CLIP) for z in self.z]
+        own = channel_features(mean, self.prediction.bases[channel], self.scales[channel], before)
         hidden = self.blocks[0].activate(self.inner[place](torch.cat([self.h, snap(own)], -1)))
         weight, shift, rate = self.outer[place](hidden).flatten(0, 1).T.contiguous().chunk(3)
-        scale = self.scales[context.channel].flatten()
+        scale = self.scales[channel].flatten()
         distance = (weight.amax(0) - weight) * (1 << EXP_BITS)
         index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
         weights = (self.exp[index] * 2.0 ** (WEIGHT_BITS - 16)).round()
@@ -200,17 +199,11 @@ class Wavefront:
     def settle(self, place: int, samples_n: Tensor) -> None:
         """The step's true samples of one channel, in the order of `mixture`."""
         channel = self.plan[place].channel
-        here = samples_n.view(self.batch, -1)
-        self.predictors[place].learn(here - self.bases[channel])
-        self.samples.at(self.step, self.now, HERE, channel).copy_(here)
-        self.errors.at(self.step, self.now, HERE, channel).copy_(here - self.mean)
+        here = samples_n.view(self.shape[0], -1)
+        self.prediction.settle(place, here)
+        error = here - self.mean
+        self.errors.put(channel, error)
+        self.z.append(error / self.scales[channel])
         if place == self.config.channels - 1:
-            self.statistics.learn(
-                self.step, self.now, [self._error(c, HERE) / scale for c, scale in enumerate(self.scales)]
-            )
-
-    def _sample(self, channel: int, offset: Offset) -> Tensor:
-        return self.samples.at(self.step, self.now, offset, channel)
-
-    def _error(self, channel: int, offset: Offset) -> Tensor:
-        return self.errors.at(self.step, self.now, offset, channel)
+            order = [context.channel for context in self.plan]
+            self.statistics.learn(torch.stack([self.z[order.index(c)] for c in range(len(order))]))

@@ -57,11 +57,12 @@ def contexts(channels: int) -> tuple[Context, ...]:
 
 
 def total(x: Tensor) -> Tensor:
-    """Sum over the first dimension, one after the other."""
-    out = x[0]
-    for part in x[1:]:
-        out = out + part
-    return out
+    """Sum over the first dimension, always in the same order: halves are added until one is left."""
+    while (size := len(x)) > 1:
+        half = size // 2
+        pairs = x[:half] + x[half : 2 * half]
+        x = pairs if size == 2 * half else torch.cat([pairs, x[2 * half :]])
+    return x[0]
 
 
 def solve(matrix_nnv: Tensor, right_nv: Tensor) -> Tensor:
@@ -79,63 +80,98 @@ def solve(matrix_nnv: Tensor, right_nv: Tensor) -> Tensor:
     return solution
 
 
-class AdaptivePredictor:
-    """Predicts one channel of a step's pixels, then learns from their true values.
+class AdaptivePrediction:
+    """Predicts the samples of a step, channel by channel, and learns from their true values.
 
-    Vectors run over [B, R]: the rows of all tiles that have a pixel in the step. Call `predict` and `learn` in turns.
+    For each step `begin`, then for each place of the coding order `predict` and `settle`. The systems of all channels
+    are carried and solved together, [..., place and tile, row]; those with fewer inputs are filled up with zeros.
     """
 
-    def __init__(self, context: Context, batch: int, height: int, device: torch.device | str = "cpu") -> None:
-        self.context = context
-        size = len(context.inputs)
-        self.start = torch.tensor(context.start, dtype=torch.float64, device=device)[:, None, None]
+    def __init__(
+        self, channels: int, shape: tuple[int, int, int], outside: float, device: torch.device | str = "cpu"
+    ) -> None:
+        """shape: (tiles, height, width). outside: what counts as a sample beyond the tiles."""
+        self.plan, self.batch = contexts(channels), shape[0]
+        self.samples = Samples(*shape, channels, outside, device)
+        size = self.size = max(len(context.inputs) for context in self.plan)
+        self.offsets = sorted({offset for context in self.plan for _, offset in context.inputs} - {HERE})
+        # Where each input stands in the window of all channels; what is not there, or not yet, in an empty row.
+        empty = channels * len(self.offsets)
+        index = torch.full((size, channels), empty)
+        start = torch.zeros(size, channels, dtype=torch.float64)
+        # Inputs from the pixel itself: per place the (slot, later place) that wait for its channel.
+        self.waiting: list[list[tuple[int, int]]] = [[] for _ in self.plan]
+        order = [context.channel for context in self.plan]
+        for place, context in enumerate(self.plan):
+            start[: len(context.start), place] = torch.tensor(context.start, dtype=torch.float64)
+            for slot, (channel, offset) in enumerate(context.inputs):
+                if offset == HERE:
+                    self.waiting[order.index(channel)].append((slot, place))
+                else:
+                    index[slot, place] = channel * len(self.offsets) + self.offsets.index(offset)
+        self.index = index.flatten().to(device)
+        self.start = start.to(device).repeat_interleave(self.batch, 1)[..., None]
         # Sums of products of two inputs are symmetric: one triangle is carried, then those with the target.
         self.rows, self.columns = torch.triu_indices(size, size, device=device)
         pairs = torch.zeros(size, size, dtype=torch.int64, device=device)
         pairs[self.rows, self.columns] = pairs[self.columns, self.rows] = torch.arange(len(self.rows), device=device)
         self.pairs = pairs.flatten()
-        self.carried = Carried(len(self.rows) + size, batch, height, device)
-        self.weights = self.start.repeat(1, batch, height)
+        self.carried = Carried(len(self.rows) + size, channels * self.batch, shape[1], device)
+        self.weights = self.start.repeat(1, 1, shape[1])
 
-    def predict(self, inputs_nbr: Tensor, step: int, rows: slice) -> Tensor:
-        """[B, R] from inputs [n, B, R] float64, each less its own channel's base (see `Context`)."""
-        self.sums, self.inputs = self.carried.faded(FADE, rows), inputs_nbr
+    def begin(self, step: int, rows: slice) -> None:
+        """Go to a step. bases [C, B, R]: the mean of W and N of each channel, which all inputs are less of."""
+        self.now = rows
+        self.samples.go(step, rows)
+        window = self.samples.window(self.offsets)
+        west, north = window[:, self.offsets.index(W)], window[:, self.offsets.index(N)]
+        self.bases = (west + north) * 0.5
+        relative = (window - self.bases[:, None]).flatten(0, 1)
+        relative = torch.cat([relative, torch.zeros_like(relative[:1])])
+        inputs = relative.index_select(0, self.index)
+        self.inputs = inputs.view(self.size, len(self.plan) * self.batch, -1)
+        self.targets = torch.empty_like(self.inputs[0])
+        self.sums = self.carried.faded(FADE, rows)
         if step % REFIT == 0:
-            matrix = self.sums.index_select(0, self.pairs).unflatten(0, (len(inputs_nbr), -1))
+            matrix = self.sums.index_select(0, self.pairs).unflatten(0, (self.size, self.size))
             matrix.diagonal().add_(RIDGE)
             self.weights[..., rows] = solve(matrix, self.sums[len(self.rows) :] + RIDGE * self.start)
-        return total(self.weights[..., rows] * inputs_nbr)
 
-    def learn(self, target_br: Tensor) -> None:
-        """Take in the true values, less their base."""
+    def predict(self, place: int) -> Tensor:
+        """[B, R] for the channel of a place, not rounded."""
+        own = slice(place * self.batch, (place + 1) * self.batch)
+        return total(self.weights[:, own, self.now] * self.inputs[:, own]) + self.bases[self.plan[place].channel]
+
+    def settle(self, place: int, values_br: Tensor) -> None:
+        """The true samples of a place's channel; after the last one all channels learn."""
+        channel = self.plan[place].channel
+        self.samples.put(channel, values_br)
+        relative = values_br - self.bases[channel]
+        self.targets[place * self.batch : (place + 1) * self.batch] = relative
+        for slot, later in self.waiting[place]:
+            self.inputs[slot, later * self.batch : (later + 1) * self.batch] = relative
+        if place == len(self.plan) - 1:
+            self._learn()
+
+    def _learn(self) -> None:
         inputs, pairs = self.inputs, len(self.rows)
         weighted = inputs / (1.0 + total(inputs[:4] * inputs[:4]) / NOISE)
         products = weighted.index_select(0, self.rows).mul_(inputs.index_select(0, self.columns))
         self.sums[:pairs].add_(products)
-        self.sums[pairs:].add_(weighted * target_br)
+        self.sums[pairs:].add_(weighted * self.targets)
         self.carried.put(self.sums)
-
-
-def step_inputs(samples: Samples, context: Context, step: int, rows: slice, bases: dict[int, Tensor]) -> Tensor:
-    """[n, B, R]: a channel's inputs in one step, each less the base of its channel, the mean of W and N."""
-    return torch.stack([samples.at(step, rows, offset, c) - bases[c] for c, offset in context.inputs])
 
 
 def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
     """Prediction of every sample of tiles [B, H, W, C] float64 of `bits` bits, not rounded, as a decoder makes it."""
     batch, height, width, channels = x_bhwc.shape
-    samples = Samples(batch, height, width, channels, float(1 << bits - 1), x_bhwc.device)
     truth = skew(x_bhwc)
     mean = torch.zeros_like(truth)
-    plan = contexts(channels)
-    predictors = [AdaptivePredictor(context, batch, height, x_bhwc.device) for context in plan]
+    prediction = AdaptivePrediction(channels, (batch, height, width), float(1 << bits - 1), x_bhwc.device)
     for step in range(len(truth)):
         rows = rows_of(step, height, width)
-        bases = {c: (samples.at(step, rows, W, c) + samples.at(step, rows, N, c)) * 0.5 for c in range(channels)}
-        for context, predictor in zip(plan, predictors, strict=True):
-            c = context.channel
-            inputs = step_inputs(samples, context, step, rows, bases)
-            mean[step, :, rows, c] = predictor.predict(inputs, step, rows) + bases[c]
-            samples.at(step, rows, HERE, c).copy_(truth[step, :, rows, c])
-            predictor.learn(truth[step, :, rows, c] - bases[c])
+        prediction.begin(step, rows)
+        for place, context in enumerate(prediction.plan):
+            mean[step, :, rows, context.channel] = prediction.predict(place)
+            prediction.settle(place, truth[step, :, rows, context.channel])
     return unskew(mean, width)

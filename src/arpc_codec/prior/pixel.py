@@ -8,7 +8,6 @@ of logistics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adaptive import HERE, NE, NN, NW, WW, N, W, contexts
-from .statistics import Observed, count, local_scale
+from .statistics import Observed, count, local_scales
 from .wavefront import Field, Grid, causal
 
 ERRORS = tuple(causal(3))
@@ -28,26 +27,22 @@ CLIP = 8.0
 SCALE_MARKS = (1.0, 8.0)
 
 
-def pixel_features(sample: Field, error: Field, scales: list[Tensor], statistics: Sequence[Tensor]) -> Tensor:
-    """[..., F] features that do not depend on the pixel itself."""
-    parts = list(statistics)
-    for channel, scale in enumerate(scales):
-        base = (sample(channel, W) + sample(channel, N)) / 2
-        parts += [(error(channel, o) / scale).clamp(-CLIP, CLIP) for o in ERRORS]
-        parts += [((sample(channel, o) - base) / scale).clamp(-CLIP, CLIP) for o in NEARBY]
-        parts += [scale / (scale + mark) for mark in SCALE_MARKS]
-    return torch.stack(parts, -1)
+def pixel_features(sample: Field, error: Field, scales: Tensor, statistics: Tensor) -> Tensor:
+    """[..., F] features that do not depend on the pixel itself. scales [C, ...], statistics [n, ...]."""
+    unit, nearby = scales[:, None], sample.window((*NEARBY, N))
+    base = (nearby[:, :1] + nearby[:, -1:]) / 2
+    parts = [
+        (error.window(ERRORS) / unit).clamp(-CLIP, CLIP),
+        ((nearby[:, :-1] - base) / unit).clamp(-CLIP, CLIP),
+        *(unit / (unit + mark) for mark in SCALE_MARKS),
+    ]
+    return torch.cat([statistics, torch.cat(parts, 1).flatten(0, 1)]).movedim(0, -1)
 
 
-def channel_features(
-    channel: int, before: tuple[int, ...], sample: Field, error: Field, mean: Tensor, scales: list[Tensor]
-) -> Tensor:
-    """[..., G] features of one channel once those before it are known; `mean`: its prediction."""
-    scale = scales[channel]
-    base = (sample(channel, W) + sample(channel, N)) / 2
+def channel_features(mean: Tensor, base: Tensor, scale: Tensor, before: list[Tensor]) -> Tensor:
+    """[..., G] features of one channel: its prediction, and the scaled errors of the channels before it."""
     parts = [((mean - base) / scale).clamp(-CLIP, CLIP), *(scale / (scale + mark) for mark in SCALE_MARKS)]
-    for other in before:
-        z = (error(other, HERE) / scales[other]).clamp(-CLIP, CLIP)
+    for z in before:
         parts += [z, z.abs()]
     return torch.stack(parts, -1)
 
@@ -129,16 +124,17 @@ class PixelPrior(nn.Module):
     def forward(self, seen: Observed) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Per channel (weight logits, means, log of 1 / scale), each [B, H, W, K], in samples."""
         sample, error = Grid(seen.samples, seen.middle), Grid(seen.errors, 0.0)
-        means = seen.samples - seen.errors
-        scales = [local_scale(error, c) for c in range(self.config.channels)]
-        h = self.embed(pixel_features(sample, error, scales, seen.statistics.unbind(-1)))
+        means, scales = (seen.samples - seen.errors).unbind(-1), local_scales(error)
+        bases = (sample.window((W,)) + sample.window((N,)))[:, 0] / 2
+        z = (seen.errors.movedim(-1, 0) / scales).clamp(-CLIP, CLIP)
+        h = self.embed(pixel_features(sample, error, scales, seen.statistics.movedim(-1, 0)))
         for block in self.blocks:
             h = block(h)
         h = self.norm(h)
         result: list[tuple[Tensor, Tensor, Tensor]] = [(h, h, h)] * self.config.channels
         for place, channel in enumerate(self.order):
-            mean = means[..., channel]
-            own = channel_features(channel, self.order[:place], sample, error, mean, scales)
+            mean, before = means[channel], [z[c] for c in self.order[:place]]
+            own = channel_features(mean, bases[channel], scales[channel], before)
             out = self.outer[place](F.silu(self.inner[place](torch.cat([h, own], -1))))
             weight, shift, rate = out.chunk(3, -1)
             scale = scales[channel][..., None]

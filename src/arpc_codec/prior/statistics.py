@@ -8,7 +8,6 @@ the wavefront as the sums of `adaptive.py` are, by +, * and / of float64 tensors
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TypeAlias
 
 import torch
@@ -17,10 +16,10 @@ from torch import Tensor
 from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
 from .wavefront import Carried, Field, Grid, Samples, rows_of, skew, unskew
 
-# Weights (of 8) of the errors nearby in the local scale, and the least scale, in samples.
-SCALE_WEIGHTS = ((W, 2.0), (N, 2.0), (NW, 1.0), (NE, 1.0), (WW, 1.0), (NN, 1.0))
+# Errors nearby that the local scale is the mean of, their weights (of 8), and the least scale, in samples.
+NEARBY_ERRORS = (W, N, NW, NE, WW, NN)
+SCALE_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 LEAST_SCALE = 0.5
-
 Index: TypeAlias = "int | slice | Tensor | tuple[int | slice, ...]"
 
 # How much of the sums comes from W, N and NE: they reach some hundred pixels far.
@@ -58,12 +57,13 @@ def observe(x_bhwc: Tensor, bits: int) -> Observed:
     return Observed(x_bhwc, errors, tile_statistics(errors), float(1 << bits - 1))
 
 
-def local_scale(error: Field, channel: int) -> Tensor:
-    """Weighted mean of the absolute errors nearby, at least 0.5 samples."""
-    total = LEAST_SCALE * 8.0 + 0 * error(channel, W)
-    for offset, weight in SCALE_WEIGHTS:
-        total = total + weight * error(channel, offset).abs()
-    return total / 8.0
+def local_scales(error: Field) -> Tensor:
+    """[C, ...]: weighted mean of the absolute errors nearby, at least 0.5 samples."""
+    nearby = error.window(NEARBY_ERRORS).abs()
+    weights = torch.tensor(SCALE_WEIGHTS, dtype=nearby.dtype, device=nearby.device)
+    # Errors are multiples of 2^-8: the sum is exact in any order.
+    weighted = nearby * weights.view(-1, *[1] * (nearby.dim() - 2))
+    return (weighted.sum(1) + LEAST_SCALE * 8.0) / 8.0
 
 
 def count(channels: int) -> int:
@@ -71,12 +71,11 @@ def count(channels: int) -> int:
     return 4 * channels + channels * (channels - 1) // 2 + 1
 
 
-def products(z: list[Tensor], west: list[Tensor], north: list[Tensor]) -> Tensor:
-    """[n, ...]: what is averaged, from the scaled errors of a pixel's channels, of those to its left and above it."""
-    parts = [torch.ones_like(z[0])]
-    for here, left, above in zip(z, west, north, strict=True):
-        parts += [here.abs(), here * here, here * left, here * above]
-    return torch.stack(parts + [a * b for a, b in combinations(z, 2)])
+def products(z: Tensor, west: Tensor, north: Tensor) -> Tensor:
+    """[n, ...]: what is averaged, from the scaled errors [C, ...] of a pixel and of those left of and above it."""
+    own = torch.stack([z.abs(), z * z, z * west, z * north], 1).flatten(0, 1)
+    first, second = torch.triu_indices(len(z), len(z), 1, device=z.device)
+    return torch.cat([torch.ones_like(z[:1]), own, z[first] * z[second]])
 
 
 class ErrorStatistics:
@@ -85,33 +84,32 @@ class ErrorStatistics:
     def __init__(self, channels: int, shape: tuple[int, int, int], device: torch.device | str = "cpu") -> None:
         """shape: (tiles, height, width)."""
         batch, height, _ = shape
-        self.channels = channels
         self.carried = Carried(count(channels), batch, height, device)
         self.scaled = Samples(*shape, channels, 0.0, device)
 
-    def features(self, rows: slice) -> Tensor:
+    def features(self, step: int, rows: slice) -> Tensor:
         """[n, B, R]: means, the first one in 0..1: how much is known."""
+        self.scaled.go(step, rows)
         self.sums = self.carried.faded(FADE, rows)
         return self.sums / (self.sums[:1] + CONFIDENT)
 
-    def learn(self, step: int, rows: slice, z: list[Tensor]) -> None:
-        """Take in the step's errors of each channel [B, R], in units of their local scale."""
-        z = [part.clamp(-LARGEST, LARGEST) for part in z]
-        west, north = ([self.scaled.at(step, rows, o, c) for c in range(self.channels)] for o in (W, N))
-        self.carried.put(self.sums.add_(products(z, west, north)))
+    def learn(self, z_cbr: Tensor) -> None:
+        """Take in the step's errors, in units of their local scale."""
+        z = z_cbr.clamp(-LARGEST, LARGEST)
+        nearby = self.scaled.window((W, N))
+        self.carried.put(self.sums.add_(products(z, nearby[:, 0], nearby[:, 1])))
         for channel, part in enumerate(z):
-            self.scaled.at(step, rows, (0, 0), channel).copy_(part)
+            self.scaled.put(channel, part)
 
 
 def tile_statistics(errors_bhwc: Tensor) -> Tensor:
     """[B, H, W, n]: the statistics of every pixel of tiles, from the errors of their prediction."""
-    error = Grid(errors_bhwc, 0.0)
-    shape, channels = errors_bhwc.shape[:3], errors_bhwc.shape[3]
-    z = skew(torch.stack([errors_bhwc[..., c] / local_scale(error, c) for c in range(channels)], -1).double())
-    statistics = ErrorStatistics(channels, (shape[0], shape[1], shape[2]), errors_bhwc.device)
+    z = skew((errors_bhwc / local_scales(Grid(errors_bhwc, 0.0)).movedim(0, -1)).double())
+    batch, height, width, channels = errors_bhwc.shape
+    statistics = ErrorStatistics(channels, (batch, height, width), errors_bhwc.device)
     out = z.new_zeros(*z.shape[:3], count(channels))
     for step in range(len(z)):
-        rows = rows_of(step, shape[1], shape[2])
-        out[step, :, rows] = statistics.features(rows).permute(1, 2, 0)
-        statistics.learn(step, rows, list(z[step, :, rows].unbind(-1)))
-    return unskew(out, shape[2])
+        rows = rows_of(step, height, width)
+        out[step, :, rows] = statistics.features(step, rows).permute(1, 2, 0)
+        statistics.learn(z[step, :, rows].permute(2, 0, 1))
+    return unskew(out, width)

@@ -7,6 +7,7 @@ layout [step, row] every neighbour of a step's pixels is one slice: (row + dr, c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -56,8 +57,30 @@ def unskew(y_sbhc: Tensor, width: int) -> Tensor:
     return torch.stack(rows, 1)
 
 
+class Field(Protocol):
+    """Something that has a value at every pixel: samples or errors of their prediction."""
+
+    def window(self, offsets: Sequence[Offset]) -> Tensor:
+        """[C, offsets, ...]: the values at offsets from the pixels in question."""
+
+
+class Grid:
+    """A field over whole tiles [B, H, W, C], `outside` beyond them (the nearest value inside would be a later one)."""
+
+    def __init__(self, values_bhwc: Tensor, outside: float) -> None:
+        self.size = values_bhwc.shape[1:3]
+        self.padded = F.pad(values_bhwc.permute(3, 0, 1, 2), (3, 3, 3, 0), value=outside)
+
+    def window(self, offsets: Sequence[Offset]) -> Tensor:
+        """[C, offsets, B, H, W]."""
+        height, width = self.size
+        parts = [self.padded[..., 3 + dr : 3 + dr + height, 3 + dc : 3 + dc + width] for dr, dc in offsets]
+        return torch.stack(parts, 1)
+
+
 class Samples:
-    """A batch of tiles in skewed layout with a border, so that every neighbour is a slice."""
+    """A field in skewed layout with a border, filled step by step: what it says of a step's pixels is selected through
+    tables of indices that are made once."""
 
     # Steps and rows of border that offsets up to three pixels away reach.
     STEPS, ROWS = 12, 3
@@ -66,33 +89,27 @@ class Samples:
         self, batch: int, height: int, width: int, channels: int, outside: float, device: torch.device | str = "cpu"
     ) -> None:
         """All samples are `outside` at first."""
-        shape = (self.STEPS + steps(height, width), batch, height + self.ROWS, channels)
-        self.skewed = torch.full(shape, outside, dtype=torch.float64, device=device)
+        self.height, self.pitch = height, height + self.ROWS
+        size = (self.STEPS + steps(height, width)) * self.pitch
+        self.skewed = torch.full((channels, batch, size), outside, dtype=torch.float64, device=device)
+        self.tables: dict[tuple[Offset, ...], Tensor] = {}
 
-    def at(self, step: int, rows: slice, offset: Offset, channel: int) -> Tensor:
-        """[B, R], a view: for the pixels of a step in some rows, the samples at an offset from them."""
-        first = self.ROWS + offset[0]
-        return self.skewed[self.STEPS + step + rank(offset), :, rows.start + first : rows.stop + first, channel]
+    def go(self, step: int, rows: slice) -> None:
+        """To the pixels of a step in some rows."""
+        self.place, self.count = (self.STEPS + step) * self.pitch + rows.start + self.ROWS, rows.stop - rows.start
 
+    def window(self, offsets: Sequence[Offset]) -> Tensor:
+        """[C, offsets, B, R]."""
+        key = tuple(offsets)
+        if key not in self.tables:
+            shifts = torch.tensor([rank(o) * self.pitch + o[0] for o in key], device=self.skewed.device)
+            self.tables[key] = shifts[:, None] + torch.arange(self.height, device=self.skewed.device)
+        index = (self.tables[key][:, : self.count] + self.place).flatten()
+        return self.skewed.index_select(2, index).unflatten(2, (len(key), self.count)).transpose(1, 2)
 
-class Field(Protocol):
-    """Something that has a value at every pixel: samples, predictions or errors."""
-
-    def __call__(self, channel: int, offset: Offset) -> Tensor:
-        """The values at an offset from the pixels in question."""
-
-
-class Grid:
-    """A field over whole tiles [B, H, W, C], `outside` beyond them (the nearest value inside would be a later one)."""
-
-    def __init__(self, values_bhwc: Tensor, outside: float) -> None:
-        self.size = values_bhwc.shape[1:3]
-        self.padded = F.pad(values_bhwc.permute(0, 3, 1, 2), (3, 3, 3, 0), value=outside)
-
-    def __call__(self, channel: int, offset: Offset) -> Tensor:
-        """[B, H, W]."""
-        (height, width), (dr, dc) = self.size, offset
-        return self.padded[:, channel, 3 + dr : 3 + dr + height, 3 + dc : 3 + dc + width]
+    def put(self, channel: int, values_br: Tensor) -> None:
+        """The step's own values of one channel."""
+        self.skewed[channel, :, self.place : self.place + self.count] = values_br
 
 
 class Carried:
