@@ -286,6 +286,14 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 max_pixels_option = click.option(
     "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, metavar="N", help="Refuse larger pictures (2^28)."
 )
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    metavar="N",
+    help="Processes for one lossless picture (as many as cores).",
+)
 output_options = options(
     click.option("-o", "--output", "out", metavar="OUT", help="Output file; - is stdout."),
     click.option(

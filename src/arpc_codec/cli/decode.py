@@ -36,6 +36,7 @@ _SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff"
 @click.option("--format", type=click.Choice(list(_SUFFIX)), help="Picture format (by the name of OUT, or png).")
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short.")
 @common.device_option
+@common.jobs_option
 @common.max_pixels_option
 @common.log_options
 def decode(
@@ -51,6 +52,7 @@ def decode(
     format: str | None,
     allow_truncated: bool,
     device: str,
+    jobs: int,
     max_pixels: int,
     quiet: bool,
     verbose: bool,
@@ -86,7 +88,7 @@ def decode(
             if scales is not None or steps is not None:
                 raise UsageError("a lossless file has no scales: --scales and --steps do not apply")
             exact_format(format)
-            found = load_lossless(header.model_id, device).decode(container, progress=log.part)
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part, jobs=jobs)
             outputs.write(write_exact(found.picture, format), target)
             log.note(
                 name,

@@ -42,6 +42,7 @@ class Result(NamedTuple):
 )
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, or lossless for --lossless).")
 @common.device_option
+@common.jobs_option
 @click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
 @click.option(
     "--alpha",
@@ -67,6 +68,7 @@ def encode(
     adapt: int | None,
     model: str | None,
     device: str,
+    jobs: int,
     keep: str,
     alpha: str,
     max_pixels: int,
@@ -91,7 +93,7 @@ def encode(
     outputs.check(inputs)
     model = model or DEFAULT_MODELS[codec]
     if codec == "hpac":
-        code = _exactly(model, device, adapt or 0, caption, max_pixels, log)
+        code = _exactly(model, device, adapt or 0, caption, max_pixels, jobs, log)
     else:
         code = _progressively(model, device, (scales, target_bytes, target_bpp), caption, keep, alpha, max_pixels)
     # Said once, before any picture is read; loading waits for the first that can be.
@@ -153,7 +155,7 @@ def _progressively(
 
 
 def _exactly(
-    model: str, device: str, adapt: int, caption: str, max_pixels: int, log: common.Log
+    model: str, device: str, adapt: int, caption: str, max_pixels: int, jobs: int, log: common.Log
 ) -> Callable[[bytes], Result]:
     """A picture file -> all its samples."""
     from arpc_codec.imageio import read_exact
@@ -161,7 +163,7 @@ def _exactly(
 
     def code(data: bytes) -> Result:
         picture = read_exact(data, max_pixels=max_pixels)
-        file = load_lossless(model, device).encode(picture, adapt=adapt, caption=caption, progress=log.part)
+        file = load_lossless(model, device).encode(picture, adapt=adapt, caption=caption, progress=log.part, jobs=jobs)
         height, width = picture.samples.shape[:2]
         summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
         return Result(file, width, height, picture.notes, summary)

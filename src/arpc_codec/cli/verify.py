@@ -25,6 +25,7 @@ Original = TypeVar("Original")
 @click.option("--against", metavar="IMG", help="Compare with this picture (one IN only): PSNR, or identity.")
 @common.fill_options
 @common.device_option
+@common.jobs_option
 @common.max_pixels_option
 @common.log_options
 def verify(
@@ -33,6 +34,7 @@ def verify(
     fill: str,
     seed: int,
     device: str,
+    jobs: int,
     max_pixels: int,
     quiet: bool,
     verbose: bool,
@@ -53,7 +55,7 @@ def verify(
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
         if header.lossless is not None:
-            found = load_lossless(header.model_id, device).decode(container, progress=log.part)
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part, jobs=jobs)
             said = found.cut or "every tile good" if not found.damage else ""
             difference = "" if against is None else _difference(found.picture, against, max_pixels)
             parts = [part for part in (said, difference) if part]

@@ -54,8 +54,9 @@ class HpacCodec:
         adapt: int = 0,
         caption: str = "",
         progress: Progress = lambda done, of: None,
+        jobs: int = 1,
     ) -> bytes:
-        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of)."""
+        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of); jobs: processes."""
         height, width, channels = picture.samples.shape
         header = Header(
             codec=Codec.HPAC,
@@ -67,12 +68,15 @@ class HpacCodec:
             caption=caption,
             lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
         )
-        payload = encode(picture.samples, self.model.coders, self.model.tile, adapt=adapt, progress=progress)
+        coders, side = self.model.coders, self.model.tile
+        payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, hands=jobs)
         metadata = zip(METADATA, (picture.icc, picture.exif, picture.xmp), strict=True)
         return write(Container(header, (payload,), tuple(Chunk(type_, data) for type_, data in metadata if data)))
 
-    def decode(self, container: Container, *, progress: Progress = lambda done, of: None) -> ExactDecoded:
-        """The picture of a file, damaged and cut ones too.
+    def decode(
+        self, container: Container, *, progress: Progress = lambda done, of: None, jobs: int = 1
+    ) -> ExactDecoded:
+        """The picture of a file, damaged and cut ones too; jobs: processes.
 
         Raises FormatError when no tile is good, ModelError for a file of another model.
         """
@@ -92,6 +96,7 @@ class HpacCodec:
             self.model.coders,
             mode.tile,
             progress=progress,
+            hands=jobs,
         )
         # A whole segment lacks no tile, and a cut one lacks some: otherwise its length or another is wrong.
         damaged, missing = (found.damaged + found.missing, ()) if whole else (found.damaged, found.missing)

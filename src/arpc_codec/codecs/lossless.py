@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,14 +20,17 @@ from ..container.cursor import Cursor
 from ..container.varint import CutError, encode_varint
 from ..errors import FormatError
 from .adaptation import fit, read_adapter, write_adapter
+from .crew import Crew
 from .pixeltiles import PixelCoder
 from .stored import deflated, raw, read_deflated, read_raw
-from .values import Values, choose, pack, read_values, unpack, write_values
+from .values import choose, pack, read_values, unpack, write_values
 
 RAW, PRIOR, DEFLATED = 0, 1, 2
 # Tiles that are walked together; more of them are faster and take more memory.
 TOGETHER = 8
 CHECK_BYTES = 2
+# Pixels for which another process pays.
+SHARE = 1 << 17
 # Tiles of one shape that an adapter is fitted on, spread over the picture.
 FITTED = 12
 
@@ -80,11 +84,20 @@ def encode(
     *,
     adapt: int = 0,
     progress: Progress = lambda done, of: None,
+    hands: int = 1,
 ) -> bytes:
     """Payload of uint8 or uint16 samples; `coders`: the prior for groups of 1 and of 3 channels.
 
-    adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller.
+    adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller. hands:
+    processes that work, see `Crew`.
     """
+    with Crew(_useful(hands, samples_hwc.shape)) as crew:
+        return _encode(samples_hwc, coders, side, adapt, progress, crew)
+
+
+def _encode(
+    samples_hwc: np.ndarray, coders: Mapping[int, PixelCoder], side: int, adapt: int, progress: Progress, crew: Crew
+) -> bytes:
     height, width, channels = samples_hwc.shape
     layout, plan = list(tiles(height, width, side)), groups(channels)
     head, coded = bytearray(_checksum(samples_hwc)), []
@@ -93,11 +106,11 @@ def encode(
         values = choose(samples_hwc[..., list(group)])
         part = pack(samples_hwc[..., list(group)], values)
         coder, adapter = coders[len(group)], b""
-        segments = _encode_group(part, values.bits, coder, layout, count)
+        segments = _encode_group(part, values.bits, coder, layout, count, crew)
         if adapt:
             found = fit(coder.config, coder.state, _spread(part, layout), values.bits, part.size, adapt)
             written = write_adapter(found)
-            own = _encode_group(part, values.bits, coder.adapted(found), layout, count)
+            own = _encode_group(part, values.bits, coder.adapted(found), layout, count, crew)
             if sum(map(len, own.values())) + len(written) < sum(map(len, segments.values())):
                 adapter, segments = written, own
         head += write_values(values) + encode_varint(len(adapter)) + adapter
@@ -108,6 +121,11 @@ def encode(
         for segments in coded:
             out += encode_varint(len(segments[tile])) + segments[tile]
     return bytes(out)
+
+
+def _useful(hands: int, shape: tuple[int, ...]) -> int:
+    """No more hands than have so many pixels each that starting them pays."""
+    return min(hands, 1 + shape[0] * shape[1] // SHARE)
 
 
 def _counter(total: int, progress: Progress) -> Callable[[int], None]:
@@ -123,16 +141,26 @@ def _counter(total: int, progress: Progress) -> Callable[[int], None]:
     return count
 
 
+def _count(count: Callable[[int], None], batches: list[list[Tile]], index: int) -> None:
+    count(len(batches[index]))
+
+
 def _encode_group(
-    part: np.ndarray, bits: int, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None]
+    part: np.ndarray, bits: int, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
 ) -> dict[Tile, bytes]:
-    coded = {}
-    for batch in _batches(layout):
-        stack = np.stack([part[tile.window] for tile in batch])
-        for tile, own, stream in zip(batch, stack, coder.encode(stack, bits), strict=True):
-            coded[tile] = _shortest(own, bits, stream)
-        count(len(batch))
-    return coded
+    batches = list(_batches(layout, crew.hands))
+    jobs = [(coder, np.stack([part[tile.window] for tile in batch]), bits) for batch in batches]
+    coded = crew.run(_encode_tiles, jobs, partial(_count, count, batches))
+    return {
+        tile: data
+        for batch, segments in zip(batches, coded, strict=True)
+        for tile, data in zip(batch, segments, strict=True)
+    }
+
+
+def _encode_tiles(coder: PixelCoder, stack_bhwc: np.ndarray, bits: int) -> list[bytes]:
+    streams = coder.encode(stack_bhwc, bits)
+    return [_shortest(own, bits, stream) for own, stream in zip(stack_bhwc, streams, strict=True)]
 
 
 def _spread(part: np.ndarray, layout: list[Tile]) -> np.ndarray:
@@ -149,8 +177,12 @@ def decode(
     coders: Mapping[int, PixelCoder],
     side: int,
     progress: Progress = lambda done, of: None,
+    hands: int = 1,
 ) -> Lossless:
-    """Samples [H, W, C] of a payload, whole or cut. Raises FormatError when not even one tile is good."""
+    """Samples [H, W, C] of a payload, whole or cut; hands: processes that work, see `Crew`.
+
+    Raises FormatError when not even one tile is good.
+    """
     cursor, depth, plan = Cursor(payload), 8 * np.dtype(dtype).itemsize, []
     try:
         checksum = cursor.take(4)
@@ -169,13 +201,14 @@ def decode(
     layout = list(tiles(*shape[:2], side))
     samples = np.zeros(shape, dtype)
     count = _counter(len(found) * len(plan), progress)
-    for place, (group, values, coder) in enumerate(plan):
-        for batch in _batches(list(found)):
-            data = {tile: found[tile][1][place] for tile in batch}
-            for tile, part in _decode_batch(data, values, coder):
-                with suppress(FormatError):
-                    samples[(*tile.window, list(group))] = unpack(part, values, dtype)
-            count(len(batch))
+    with Crew(_useful(hands, shape)) as crew:
+        for place, (group, values, coder) in enumerate(plan):
+            batches = list(_batches(list(found), crew.hands))
+            jobs = [({tile: found[tile][1][place] for tile in batch}, values.bits, coder) for batch in batches]
+            for ranks in crew.run(_decode_tiles, jobs, partial(_count, count, batches)):
+                for tile, part in ranks.items():
+                    with suppress(FormatError):
+                        samples[(*tile.window, list(group))] = unpack(part, values, dtype)
     # What could not be decoded is still 0, so the check of its tile tells.
     damaged = tuple(t for t, (check, _) in found.items() if _checksum(samples[t.window])[:CHECK_BYTES] != check)
     if len(damaged) == len(found):
@@ -198,27 +231,29 @@ def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, 
     return found
 
 
-def _decode_batch(data: Mapping[Tile, bytes], values: Values, coder: PixelCoder) -> Iterator[tuple[Tile, np.ndarray]]:
+def _decode_tiles(data: Mapping[Tile, bytes], bits: int, coder: PixelCoder) -> dict[Tile, np.ndarray]:
     """Ranks of tiles of one shape; those whose data is impossible are left out."""
-    walked = [tile for tile, segment in data.items() if segment[:1] == bytes([PRIOR])]
+    ranks: dict[Tile, np.ndarray] = {}
     for tile, segment in data.items():
         for way, read in ((RAW, read_raw), (DEFLATED, read_deflated)):
             if segment[:1] == bytes([way]):
                 with suppress(FormatError):
-                    yield tile, read(segment[1:], (tile.height, tile.width, coder.config.channels), values.bits)
+                    ranks[tile] = read(segment[1:], (tile.height, tile.width, coder.config.channels), bits)
+    walked = [tile for tile, segment in data.items() if segment[:1] == bytes([PRIOR])]
     if walked:
-        stack, broken = coder.decode(
-            [data[tile][1:] for tile in walked], (walked[0].height, walked[0].width), values.bits
-        )
-        yield from ((tile, stack[index]) for index, tile in enumerate(walked) if index not in broken)
+        streams = [data[tile][1:] for tile in walked]
+        stack, broken = coder.decode(streams, (walked[0].height, walked[0].width), bits)
+        ranks |= {tile: stack[index] for index, tile in enumerate(walked) if index not in broken}
+    return ranks
 
 
-def _batches(layout: list[Tile]) -> Iterator[list[Tile]]:
-    """Tiles of one shape, at most TOGETHER."""
+def _batches(layout: list[Tile], hands: int) -> Iterator[list[Tile]]:
+    """Tiles of one shape, at most TOGETHER, and fewer where that gives every hand something to do."""
+    together = max(1, min(TOGETHER, -(-len(layout) // hands)))
     for shape in dict.fromkeys((tile.height, tile.width) for tile in layout):
         same = [tile for tile in layout if (tile.height, tile.width) == shape]
-        for first in range(0, len(same), TOGETHER):
-            yield same[first : first + TOGETHER]
+        for first in range(0, len(same), together):
+            yield same[first : first + together]
 
 
 def _shortest(tile_hwc: np.ndarray, bits: int, stream: bytes) -> bytes:
