@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
+from arpc_codec.entropy.symbols import COUNT
 from arpc_codec.exact.tables import sigmoid_table
 
 MODEL = MixtureModel(sigmoid_table())
@@ -32,12 +33,12 @@ def cost(mixture: Mixture, x: torch.Tensor) -> tuple[float, list[tuple[np.ndarra
     def choose(rows: torch.Tensor, counts: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
         assert symbols is not None
         assert counts.min() >= 1
-        assert (counts.sum(1) == 65536).all()
+        assert (counts.sum(1) == COUNT).all()
         choices.append((counts.numpy(), symbols.numpy()))
         return symbols
 
     assert torch.equal(code(MODEL, mixture, choose, x), x)
-    return sum(-np.log2(np.take_along_axis(c, s[:, None], 1) / 65536).sum() for c, s in choices), choices
+    return sum(-np.log2(np.take_along_axis(c, s[:, None], 1) / COUNT).sum() for c, s in choices), choices
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 4, 8, 12, 16]))
@@ -65,7 +66,7 @@ def test_any_answers_end(seed: int, bits: int) -> None:
     rng = np.random.default_rng(seed)
 
     def answer(rows: torch.Tensor, counts: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
-        assert (counts.sum(1) == 65536).all()
+        assert (counts.sum(1) == COUNT).all()
         assert counts.min() >= 1
         return torch.from_numpy(rng.integers(0, counts.shape[1], len(counts)))
 
@@ -93,7 +94,7 @@ def test_cost_is_that_of_the_distribution() -> None:
         ideal = -np.log2(upper - lower).sum()
         assert abs(spent - ideal) < 0.004 * ideal + 0.002 * n
         # Focus: the number of choices follows the scale, not the alphabet.
-        assert sum(len(symbols) for _, symbols in choices) / n < math.log2(12 * max(scale, 1)) / 3 + 1.1
+        assert sum(len(symbols) for _, symbols in choices) / n < max(0, math.log2(12 * scale / 16)) / 2 + 2
 
 
 def test_the_impossible_costs_little_more_than_raw() -> None:

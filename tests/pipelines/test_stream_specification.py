@@ -46,7 +46,7 @@ class Reader:
         """The cell of a sample."""
         cells, mass = len(edges) - 1, [self.mass(mixture, n, x) for x in edges]
         whole = max(Fraction(1), mass[-1] - mass[0])
-        starts = [round((m - mass[0]) / whole * (65536 - cells)) + j for j, m in enumerate(mass[:-1])] + [65536]
+        starts = [round((m - mass[0]) / whole * (2**20 - cells)) + j for j, m in enumerate(mass[:-1])] + [2**20]
         counts = np.array([[b - a for a, b in itertools.pairwise(starts)]])
         cell = int(self.decoder.decode(probabilities(counts))[0])
         return edges[cell], edges[cell + 1]
@@ -55,20 +55,20 @@ class Reader:
         left = []
         for n in range(count):
             first, size = self.window(mixture, n)
-            edges = [0, *(first + size * j // 8 for j in range(9)), max(TOP, first + size)]
+            edges = [0, *(first + size * j // 16 for j in range(17)), max(TOP, first + size)]
             left.append(self.choose(mixture, n, edges))
             self.escapes += not first <= left[n][0] < first + size
         while any(high - low > 1 for low, high in left):
             for n, (low, high) in enumerate(left):
                 if high - low > 1:
-                    left[n] = self.choose(mixture, n, [low + (high - low) * j // 8 for j in range(9)])
+                    left[n] = self.choose(mixture, n, [low + (high - low) * j // 4 for j in range(5)])
         return [low for low, _ in left]
 
     @staticmethod
     def window(mixture: Mixture, n: int) -> tuple[int, int]:
-        size, widest = 8, 1 / min(mixture.rate[:, n].tolist())
+        size, widest = 16, 1 / min(mixture.rate[:, n].tolist())
         while size < 12 * widest and size < TOP:
-            size *= 8
+            size *= 4
         first = min(max(0, math.floor(mixture.centre[n].item() - size / 2)), max(0, TOP - size))
         return first, size
 

@@ -1,9 +1,9 @@
 """Samples <-> symbols of small alphabets under mixtures of discretised logistic distributions, exactly.
 
-A sample is found in a few choices of eight: first in which cell of a window around the mean, or outside it (adaptive
-focus coding: the window grows with the scale, not with the alphabet), then in which part of that cell, until one value
-is left. A choice needs the distribution function at the edges of its cells. All values are float64 integers below 2^53
-or products and quotients that IEEE 754 defines, so every device finds the same counts.
+A sample is found in one or a few choices: first in which of 16 cells of a window around the mean, or outside it
+(adaptive focus coding: the cells grow with the scale, not with the alphabet), then in which quarter of that cell, until
+one value is left. A choice needs the distribution function at the edges of its cells. All values are float64 integers
+below 2^53 or products and quotients that IEEE 754 defines, so every device finds the same counts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from ..exact.tables import SIGMOID_GRID, SIGMOID_RANGE
+from .symbols import COUNT
 
 MEAN_BITS = 8  # grid of the means, in samples
 WEIGHT_BITS = 12
 # Share of a uniform distribution in every mixture, as a power of two: no sample is impossible.
 FLOOR_BITS = 14
-COUNT = 1 << 16
-# Cells of a choice, and how many (largest) scales a window, a power of it, is wide at least.
-CELLS = 8
+# Cells of a window, parts of a cell, and how many (largest) scales a window is wide at least.
+CELLS, PARTS = 16, 4
 FOCUS = 12.0
 
 
@@ -80,7 +80,7 @@ class MixtureModel:
 
 
 def counts(mass_en: Tensor) -> Tensor:
-    """int32 [n, e - 1] counts, each at least 1, that sum to 65536, of the cells between edges with this mass below."""
+    """int32 [n, e - 1] counts, each at least 1, that sum to 2^20, of the cells between edges with this mass below."""
     cells = len(mass_en) - 1
     inner = (mass_en[1:-1] - mass_en[0]) / (mass_en[-1] - mass_en[0]).clamp_min(1.0)
     ends = (inner * (COUNT - cells)).round() + torch.arange(1.0, cells, dtype=inner.dtype, device=inner.device)[:, None]
@@ -89,16 +89,15 @@ def counts(mass_en: Tensor) -> Tensor:
 
 
 def window(mixture: Mixture) -> tuple[Tensor, Tensor]:
-    """(first sample, size) of each window: a power of eight samples, inside the alphabet unless larger than it."""
+    """(first sample, size of a cell) of each window; inside the alphabet unless larger than it."""
     alphabet = float(1 << mixture.bits)
-    widest = 1.0 / mixture.rate.amin(0)
-    size = torch.full_like(widest, float(CELLS))
-    largest = CELLS
+    widest = FOCUS / mixture.rate.amin(0)
+    cell, largest = torch.ones_like(widest), CELLS
     while largest < alphabet:
-        largest *= CELLS
-        size = torch.where((size < FOCUS * widest) & (size < alphabet), size * CELLS, size)
-    first = (mixture.centre - size / 2).clamp_min(0)
-    return torch.minimum(first, (alphabet - size).clamp_min(0)), size
+        cell = torch.where(largest < widest, cell * PARTS, cell)
+        largest *= PARTS
+    first = (mixture.centre - cell * (CELLS // 2)).clamp_min(0)
+    return torch.minimum(first, (alphabet - cell * CELLS).clamp_min(0)), cell
 
 
 # (rows, counts [n, m], symbols): codes the int32 symbols of some samples, or with None reads them; returns them.
@@ -107,20 +106,20 @@ Choose = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 def code(model: MixtureModel, mixture: Mixture, choose: Choose, x: Tensor | None) -> Tensor:
     """Codes samples x [n], or with None reads them; returns them as float64. Rows rise in every call of `choose`."""
-    first, size = window(mixture)
-    parts = torch.arange(CELLS + 1.0, dtype=first.dtype, device=first.device)[:, None] / CELLS
-    inner, nothing = first + size * parts, torch.zeros_like(first)[None]
+    first, cell = window(mixture)
+    steps = torch.arange(CELLS + 1.0, dtype=first.dtype, device=first.device)[:, None]
+    quarters, inner, nothing = steps[: PARTS + 1] / PARTS, first + cell * steps, torch.zeros_like(first)[None]
     edges = torch.cat([nothing, inner, inner[-1:].clamp_min(float(1 << mixture.bits))])
     mass = torch.cat([nothing, model.below(mixture, inner), model.whole(mixture)[None]])
     rows, low = torch.arange(len(first), device=first.device), first
     while True:
         truth = None if x is None else (edges[1:-1] <= x[rows]).sum(0, dtype=torch.int32)
-        cell = choose(rows, counts(mass), truth).to(torch.int64)[None]
-        ends, masses = (torch.cat([part.gather(0, cell), part.gather(0, cell + 1)]) for part in (edges, mass))
+        chosen = choose(rows, counts(mass), truth).to(torch.int64)[None]
+        ends, masses = (torch.cat([part.gather(0, chosen), part.gather(0, chosen + 1)]) for part in (edges, mass))
         low = low.index_copy(0, rows, ends[0])
         kept = (ends[1] - ends[0] > 1).nonzero()[:, 0]
         if not kept.numel():
             return low
         rows, ends, masses = rows[kept], ends[:, kept], masses[:, kept]
-        edges = ends[:1] + ((ends[1:] - ends[:1]) * parts).floor()
+        edges = ends[:1] + ((ends[1:] - ends[:1]) * quarters).floor()
         mass = torch.cat([masses[:1], model.below(mixture.at(rows), edges[1:-1]), masses[1:]])

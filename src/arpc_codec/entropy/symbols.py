@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
-from .bits import PROBABILITY_BITS, Counts, guarded, range_decoder
+from .bits import Counts, guarded, range_decoder
 
 Symbols = npt.NDArray[np.int32]
+# What the counts of a symbol sum to.
+COUNT = 1 << 20
 # [n, m], C-contiguous.
 Probabilities = npt.NDArray[np.float64]
 # The slow perfect=True would search for the best rounding, and its result is not specified.
@@ -54,12 +56,12 @@ class SymbolDecoder:
 
 
 def probabilities(counts_nm: Counts) -> Probabilities:
-    """P(j) = counts[:, j] / 65536 of n symbols; exact, because a 16-bit count over 2**16 is, and so are partial sums.
+    """P(j) = counts[:, j] / 2^20 of n symbols; exact, because a 20-bit count over 2^20 is, and so are partial sums.
 
-    UsageError unless the counts are positive integers and those of a symbol sum to 65536.
+    UsageError unless the counts are positive integers and those of a symbol sum to 2^20.
     """
     if counts_nm.dtype.kind not in "iu" or counts_nm.ndim != 2 or counts_nm.shape[1] < 2:
         raise UsageError("counts must be an integer array [n, m] with m > 1")
-    if counts_nm.size and (counts_nm.min() < 1 or (counts_nm.sum(1) != 1 << PROBABILITY_BITS).any()):
-        raise UsageError("counts must be positive, and those of a symbol sum to 65536")
-    return np.ascontiguousarray(counts_nm, np.float64) / (1 << PROBABILITY_BITS)
+    if counts_nm.size and (counts_nm.min() < 1 or (counts_nm.sum(1) != COUNT).any()):
+        raise UsageError("counts must be positive, and those of a symbol sum to 2^20")
+    return np.ascontiguousarray(counts_nm, np.float64) / COUNT
