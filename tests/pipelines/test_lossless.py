@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arpc_codec.codecs import lossless
 from arpc_codec.codecs.adaptation import write_adapter
 from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import FormatError
 from arpc_codec.exact.pixel import export_pixel
-from arpc_codec.prior.adapter import Shift, layers
+from arpc_codec.prior.adapter import RANK, Shift, layers
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 
 
@@ -57,6 +58,21 @@ def test_everything_comes_back_and_nothing_grows(
     assert not found.damaged
     assert found.samples.dtype == dtype
     assert np.array_equal(found.samples, samples)
+
+
+def test_several_processes_write_and_read_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lossless, "SHARE", 100)
+    rng, done = np.random.default_rng(6), []
+    samples = (np.add.outer(np.arange(20), 3 * np.arange(28))[..., None] + rng.integers(0, 9, (20, 28, 4))).astype(
+        np.uint8
+    )
+    threads = torch.get_num_threads()
+    payload = encode(samples, CODERS, 8, hands=2, progress=lambda tiles, of: done.append((tiles, of)))
+    assert payload == encode(samples, CODERS, 8)
+    assert done[0] == (0, 24)
+    assert done[-1] == (24, 24)
+    assert np.array_equal(decode(payload, samples.shape, np.uint8, CODERS, 8, hands=2).samples, samples)
+    assert torch.get_num_threads() == threads
 
 
 def test_any_damaged_byte_is_found_and_stays_local() -> None:
@@ -139,7 +155,7 @@ def test_an_adapter_travels_in_the_payload() -> None:
     def small(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.integers(-2, 3, shape).astype(np.int8))
 
-    adapter = {name: Shift(small(2, i), small(o, 2), small(o)) for name, (o, i) in shapes.items()}
+    adapter = {name: Shift(small(RANK, i), small(o, RANK), small(o)) for name, (o, i) in shapes.items()}
     payload = encode(samples, {1: plain.adapted(adapter)}, 16)
     assert payload != encode(samples, CODERS, 16)
     written = write_adapter(adapter)

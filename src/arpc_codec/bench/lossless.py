@@ -30,11 +30,12 @@ class Coder:
     title: str
     encode: Callable[[Samples], bytes | None]
     decode: Callable[[bytes], Samples]
+    cores: int = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture through one codec: bytes and seconds."""
+    """One picture through one codec: bytes, and seconds times cores."""
 
     group: str
     title: str
@@ -89,14 +90,15 @@ PEERS = (
 )
 
 
-def ours(model: str, adapt: int) -> Coder:
-    """The codec hpac, with so many steps of adaptation."""
+def ours(model: str, adapt: int, jobs: int) -> Coder:
+    """The codec hpac, with so many steps of adaptation and processes."""
     codec = load_lossless(model, "cpu")
     title = f"arpc --lossless --adapt {adapt}" if adapt else "arpc --lossless"
     return Coder(
         title,
-        lambda samples: codec.encode(ExactPicture(samples), adapt=adapt),
-        lambda data: codec.decode(read(data)).picture.samples,
+        lambda samples: codec.encode(ExactPicture(samples), adapt=adapt, jobs=jobs),
+        lambda data: codec.decode(read(data), jobs=jobs).picture.samples,
+        jobs,
     )
 
 
@@ -114,13 +116,14 @@ def measure(path: Path, coder: Coder) -> Row | None:
     if not np.array_equal(back.reshape(*samples.shape[:2], -1)[..., : samples.shape[2]], samples):
         raise ArpcError(f"{path.name}: {coder.title} changed samples")
     group = path.stem.split("-")[0] if "-" in path.stem else path.parent.name
-    return Row(group, coder.title, samples.size, samples.nbytes, len(data), encoded - start, end - encoded)
+    spent = [coder.cores * seconds for seconds in (encoded - start, end - encoded)]
+    return Row(group, coder.title, samples.size, samples.nbytes, len(data), *spent)
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: for each group and codec the mean bits a sample, all bytes, and megabytes of samples a second."""
+    """Markdown: for each group and codec the mean bits a sample, all bytes, megabytes of samples a second and core."""
     lines = [
-        "| pictures | codec | files | bits a sample | bytes | encode MB/s | decode MB/s |",
+        "| pictures | codec | files | bits a sample | bytes | encode MB/s/core | decode MB/s/core |",
         "|---|---|---|---|---|---|---|",
     ]
     for group in dict.fromkeys(row.group for row in rows):
@@ -141,10 +144,11 @@ def table(rows: list[Row]) -> str:
 @click.option("--model", default="lossless", show_default=True, help="Model of our codec.")
 @click.option("--adapt", "adapts", type=int, multiple=True, default=(0,), help="Steps of adaptation (0), repeatable.")
 @click.option("--peers/--no-peers", default=True, help="Measure the other formats too.")
+@click.option("--jobs", default=1, show_default=True, help="Processes of our codec.")
 @click.option("--limit", type=int, help="Only the first pictures.")
-def main(folder: Path, model: str, adapts: tuple[int, ...], peers: bool, limit: int | None) -> None:
+def main(folder: Path, model: str, adapts: tuple[int, ...], peers: bool, jobs: int, limit: int | None) -> None:
     """Compare lossless codecs on the pictures of DIR, one after the other; the table goes to stdout."""
-    coders = [*(PEERS if peers else ()), *(ours(model, adapt) for adapt in adapts)]
+    coders = [*(PEERS if peers else ()), *(ours(model, adapt, jobs) for adapt in adapts)]
     rows = []
     for path in pictures(folder)[:limit]:
         for coder in coders:

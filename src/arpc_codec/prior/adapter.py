@@ -1,6 +1,6 @@
 """Adapters: what one picture changes in the lossless prior, as small integers that travel in its file (HPAC's SARP-FT).
 
-Every linear layer gets W + 2^-WEIGHT_STEP B A with a few ranks (LoRA) and b + 2^-BIAS_STEP d.
+Every linear layer gets W + 2^-12 B A of rank one (LoRA) and b + 2^-7 d.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from .pixel import PixelConfig, PixelPrior
 
-RANK = 2
+RANK = 1
 # Units of the factors and of the change of a bias, as powers of two.
 FACTOR_BITS = 6
 BIAS_BITS = 7
