@@ -10,7 +10,7 @@ from ..entropy.integers import decode_integers, encode_integers
 from ..exact.pixel import import_pixel
 from ..prior.adapter import BIAS_BITS, FACTOR_BITS, RANK, Adapter, Shift, attach, collect, layers
 from ..prior.pixel import PixelConfig, coding_bits
-from ..prior.statistics import Observed, observe
+from ..prior.statistics import observe
 
 PATCH = 64
 # Pixels at the edges of a patch that see too little of its surroundings.
@@ -28,7 +28,7 @@ def fit(
 ) -> Adapter:
     """Adapter of a picture of `samples` samples from some of its tiles, in `steps` steps."""
     seen = observe(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits).float()
-    patches = Observed(_patches(seen.samples), _patches(seen.errors), _patches(seen.statistics), seen.middle)
+    patches = seen.changed(_patches)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         prior = import_pixel(config, state)

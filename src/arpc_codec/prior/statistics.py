@@ -7,6 +7,7 @@ the wavefront as the sums of `adaptive.py` are, by +, * and / of float64 tensors
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,13 +43,23 @@ class Observed:
     statistics: Tensor
     middle: float
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Observed:
+        """Every field changed in the same way."""
+        return Observed(change(self.samples), change(self.errors), change(self.statistics), self.middle)
+
     def __getitem__(self, index: Index) -> Observed:
         """Some of the tiles, or a part of each."""
-        return Observed(self.samples[index], self.errors[index], self.statistics[index], self.middle)
+        return self.changed(lambda field: field[index])
 
     def float(self) -> Observed:
         """In float32, as the network is trained."""
-        return Observed(self.samples.float(), self.errors.float(), self.statistics.float(), self.middle)
+        return self.changed(lambda field: field.float())
+
+    @staticmethod
+    def joined(join: Callable[[list[Tensor]], Tensor], parts: list[Observed]) -> Observed:
+        """Several as one, by torch.cat or torch.stack."""
+        samples, errors = join([part.samples for part in parts]), join([part.errors for part in parts])
+        return Observed(samples, errors, join([part.statistics for part in parts]), parts[0].middle)
 
 
 def observe(x_bhwc: Tensor, bits: int) -> Observed:

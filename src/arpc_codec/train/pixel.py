@@ -18,6 +18,7 @@ from ..prior.adaptive import predict_tiles
 from ..prior.pixel import PixelPrior, coding_bits
 from ..prior.statistics import Observed, tile_statistics
 from .loop import LoopConfig, Metrics, run
+from .regrade import regrade
 
 SHARD = "train-clean.tar"
 TOGETHER = 16
@@ -60,6 +61,16 @@ def observed(pictures: list[np.ndarray], cache: Path) -> Observed:
     return Observed(samples, errors, torch.cat(statistics), MIDDLE)
 
 
+def both_gradings(pictures: list[np.ndarray], cache: Path) -> Observed:
+    """The pictures, and behind them, when they have colours, each once regraded."""
+    plain = observed(pictures, cache.with_name(f"{cache.name}-errors.safetensors"))
+    if pictures[0].shape[2] == 1:
+        return plain
+    graded = [regrade(picture, np.random.default_rng(index)) for index, picture in enumerate(pictures)]
+    other = observed(graded, cache.with_name(f"{cache.name}-regraded-errors.safetensors"))
+    return Observed.joined(torch.cat, [plain, other])
+
+
 def train_pixel(
     model: PixelPrior,
     photos: tuple[list[np.ndarray], list[np.ndarray]],
@@ -70,18 +81,15 @@ def train_pixel(
     """Train within `minutes`; returns the averaged weights."""
     if model.config.channels == 1:
         photos = ([p[..., 1:2] for p in photos[0]], [p[..., 1:2] for p in photos[1]])
-    train = observed(photos[0], folder / "train-errors.safetensors")
-    held = observed(photos[1], folder / "held-errors.safetensors")
+    train, held = (both_gradings(part, folder / name) for part, name in zip(photos, ("train", "held"), strict=True))
 
     def crops(rng: np.random.Generator) -> Observed:
         parts = []
         for _ in range(setup.batch):
             n = int(rng.integers(len(train.samples)))
             top, left = (int(rng.integers(side - setup.crop + 1)) for side in train.samples.shape[1:3])
-            part = train[n, top : top + setup.crop, left : left + setup.crop].float()
-            parts.append((part.samples, part.errors, part.statistics))
-        x, errors, statistics = (torch.stack(part) for part in zip(*parts, strict=True))
-        return Observed(x, errors, statistics, MIDDLE)
+            parts.append(train[n, top : top + setup.crop, left : left + setup.crop].float())
+        return Observed.joined(torch.stack, parts)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         loss = coding_bits(model, crops(np.random.default_rng((index, 4))), setup.margin).mean()
@@ -91,7 +99,8 @@ def train_pixel(
     def validate(module: nn.Module) -> Metrics:
         assert isinstance(module, PixelPrior)
         bits = [coding_bits(module, held[i : i + 1].float()).mean().item() for i in range(len(held.samples))]
-        return {"val_bits": float(np.mean(bits))}
+        halves = {"plain": bits[: len(photos[1])], "regraded": bits[len(photos[1]) :]}
+        return {"val_bits": float(np.mean(bits))} | {f"val_{k}": float(np.mean(v)) for k, v in halves.items() if v}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, beta2=0.99, save_minutes=3.0, weight_decay=0.01)
     return run(model, step, folder, config, validate=validate).state
