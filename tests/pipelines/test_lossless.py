@@ -30,16 +30,30 @@ def coder(channels: int) -> PixelCoder:
 CODERS = {channels: coder(channels) for channels in (1, 3)}
 
 
-@given(
+PICTURES = given(
     st.integers(0, 2**32),
     st.sampled_from(["noise", "flat", "sparse", "ramp"]),
     st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 4)),
     st.sampled_from([np.uint8, np.uint16]),
 )
+
+
+@PICTURES
 @settings(max_examples=40, deadline=None)
 def test_everything_comes_back_and_nothing_grows(
     seed: int, kind: str, shape: tuple[int, int, int], dtype: type
 ) -> None:
+    comes_back(seed, kind, shape, dtype)
+
+
+@pytest.mark.slow
+@PICTURES
+@settings(max_examples=2000, deadline=None)
+def test_two_thousand_pictures_come_back(seed: int, kind: str, shape: tuple[int, int, int], dtype: type) -> None:
+    comes_back(seed, kind, shape, dtype)
+
+
+def comes_back(seed: int, kind: str, shape: tuple[int, int, int], dtype: type) -> None:
     rng, top = np.random.default_rng(seed), np.iinfo(dtype).max
     if kind == "noise":
         samples = rng.integers(0, top + 1, shape)
