@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> None:
     if "--mutate" in flags:
         # One exact layer becomes its float twin: float32, weights off the grid, no snapping.
         def float_twin(self: fixed.ExactLinear, x: torch.Tensor) -> torch.Tensor:
-            return (x.float() @ (self.weight.float() * 1.0001).T + self.bias.float()).double()
+            return (
+                x.float() @ (self.weight.float() * 1.0001) + self.bias.float()
+            ).double() * 2.0**-fixed.ACTIVATION_BITS
 
         fixed.ExactLinear.__call__ = float_twin  # type: ignore[method-assign]
     if "--noise" in flags:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
-from arpc_codec.entropy.symbols import SymbolDecoder, SymbolEncoder, probabilities
+from arpc_codec.entropy.symbols import SymbolDecoder, SymbolEncoder
 from arpc_codec.exact.pixel import Wavefront, export_pixel
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 from arpc_codec.prior.statistics import observe
@@ -86,10 +86,10 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     mixtures = MixtureModel(state["tables.sigmoid"])
     encoder = SymbolEncoder()
 
-    def write(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
-        assert bits is not None
-        encoder.encode(bits.numpy(), probabilities(counts.numpy()))
-        return bits
+    def write(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
+        assert symbols is not None
+        encoder.encode(symbols.numpy(), chances.numpy())
+        return symbols
 
     truth = skew(x)
 
@@ -108,7 +108,7 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     run(write, True)
     decoder = SymbolDecoder(encoder.seal())
 
-    def read(rows: torch.Tensor, counts: torch.Tensor, bits: torch.Tensor | None) -> torch.Tensor:
-        return torch.from_numpy(decoder.decode(probabilities(counts.numpy())))
+    def read(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
+        return torch.from_numpy(decoder.decode(chances.numpy()))
 
     assert torch.equal(run(read, False), x)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arpc_codec.codecs import lossless
+from arpc_codec.codecs import crew
 from arpc_codec.codecs.adaptation import write_adapter
 from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
@@ -75,17 +75,18 @@ def comes_back(seed: int, kind: str, shape: tuple[int, int, int], dtype: type) -
 
 
 def test_several_processes_write_and_read_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lossless, "SHARE", 100)
+    monkeypatch.setattr(crew, "SHARE", 100)
     rng, done = np.random.default_rng(6), []
     samples = (np.add.outer(np.arange(20), 3 * np.arange(28))[..., None] + rng.integers(0, 9, (20, 28, 4))).astype(
         np.uint8
     )
     threads = torch.get_num_threads()
-    payload = encode(samples, CODERS, 8, hands=2, progress=lambda tiles, of: done.append((tiles, of)))
+    with crew.Crew(2) as two:
+        payload = encode(samples, CODERS, 8, crew=two, progress=lambda tiles, of: done.append((tiles, of)))
+        assert np.array_equal(decode(payload, samples.shape, np.uint8, CODERS, 8, crew=two).samples, samples)
     assert payload == encode(samples, CODERS, 8)
     assert done[0] == (0, 24)
     assert done[-1] == (24, 24)
-    assert np.array_equal(decode(payload, samples.shape, np.uint8, CODERS, 8, hands=2).samples, samples)
     assert torch.get_num_threads() == threads
 
 

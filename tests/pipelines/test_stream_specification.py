@@ -61,14 +61,15 @@ class Reader:
         while any(high - low > 1 for low, high in left):
             for n, (low, high) in enumerate(left):
                 if high - low > 1:
-                    left[n] = self.choose(mixture, n, [low + (high - low) * j // 4 for j in range(5)])
+                    left[n] = self.choose(mixture, n, [low + (high - low) * j // 16 for j in range(17)])
         return [low for low, _ in left]
 
     @staticmethod
     def window(mixture: Mixture, n: int) -> tuple[int, int]:
-        size, widest = 16, 1 / min(mixture.rate[:, n].tolist())
-        while size < 12 * widest and size < TOP:
-            size *= 4
+        size, weight = 16, mixture.weight[:, n].tolist()
+        scale = sum(w / r for w, r in zip(weight, mixture.rate[:, n].tolist(), strict=True)) / sum(weight)
+        while size < 12 * scale and size < TOP:
+            size *= 16
         first = min(max(0, math.floor(mixture.centre[n].item() - size / 2)), max(0, TOP - size))
         return first, size
 

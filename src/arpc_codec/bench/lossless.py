@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arpc_codec.bench.run import pictures
+from arpc_codec.codecs.crew import Crew
 from arpc_codec.container import read
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import ExactPicture, read_exact, write_exact
@@ -90,15 +91,15 @@ PEERS = (
 )
 
 
-def ours(model: str, adapt: int, jobs: int) -> Coder:
-    """The codec hpac, with so many steps of adaptation and processes."""
+def ours(model: str, adapt: int, crew: Crew) -> Coder:
+    """The codec hpac, with so many steps of adaptation."""
     codec = load_lossless(model, "cpu")
     title = f"arpc --lossless --adapt {adapt}" if adapt else "arpc --lossless"
     return Coder(
         title,
-        lambda samples: codec.encode(ExactPicture(samples), adapt=adapt, jobs=jobs),
-        lambda data: codec.decode(read(data), jobs=jobs).picture.samples,
-        jobs,
+        lambda samples: codec.encode(ExactPicture(samples), adapt=adapt, crew=crew),
+        lambda data: codec.decode(read(data), crew=crew).picture.samples,
+        crew.most,
     )
 
 
@@ -148,14 +149,15 @@ def table(rows: list[Row]) -> str:
 @click.option("--limit", type=int, help="Only the first pictures.")
 def main(folder: Path, model: str, adapts: tuple[int, ...], peers: bool, jobs: int, limit: int | None) -> None:
     """Compare lossless codecs on the pictures of DIR, one after the other; the table goes to stdout."""
-    coders = [*(PEERS if peers else ()), *(ours(model, adapt, jobs) for adapt in adapts)]
     rows = []
-    for path in pictures(folder)[:limit]:
-        for coder in coders:
-            row = measure(path, coder)
-            if row is not None:
-                rows.append(row)
-                click.echo(f"{path.name} {row.title} {8 * row.size / row.samples:.3f}", err=True)
+    with Crew(jobs) as crew:
+        coders = [*(PEERS if peers else ()), *(ours(model, adapt, crew) for adapt in adapts)]
+        for path in pictures(folder)[:limit]:
+            for coder in coders:
+                row = measure(path, coder)
+                if row is not None:
+                    rows.append(row)
+                    click.echo(f"{path.name} {row.title} {8 * row.size / row.samples:.3f}", err=True)
     click.echo(table(rows), nl=False)
 
 

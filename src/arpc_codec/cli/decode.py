@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arpc_codec.cli import common
+from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def decode(
     A file that is cut short or damaged gives the picture of its good scales or tiles, and exit code 6 or 3.
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin.
     """
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    outputs, log, crew = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose), Crew(jobs)
     outputs.check(inputs)
 
     from arpc_codec.container import read
@@ -88,7 +89,8 @@ def decode(
             if scales is not None or steps is not None:
                 raise UsageError("a lossless file has no scales: --scales and --steps do not apply")
             exact_format(format)
-            found = load_lossless(header.model_id, device).decode(container, progress=log.part, jobs=jobs)
+            crew.gather(header.height * header.width)
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part, crew=crew)
             outputs.write(write_exact(found.picture, format), target)
             log.note(
                 name,
@@ -141,7 +143,8 @@ def decode(
             raise ArpcError(f"the steps in {steps} named {stem}-* are those of {other} already")
         return str(steps / f"{stem}-{step.scales:02d}{_SUFFIX[format]}")
 
-    return common.run_all(inputs, work, log)
+    with crew:
+        return common.run_all(inputs, work, log)
 
 
 def _each_step(

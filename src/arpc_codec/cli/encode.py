@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from arpc_codec.cli import common
+from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import UsageError
 
 
@@ -92,8 +93,9 @@ def encode(
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
     outputs.check(inputs)
     model = model or DEFAULT_MODELS[codec]
+    crew = Crew(jobs)
     if codec == "hpac":
-        code = _exactly(model, device, adapt or 0, caption, max_pixels, jobs, log)
+        code = _exactly(model, device, adapt or 0, caption, max_pixels, crew, log)
     else:
         code = _progressively(model, device, (scales, target_bytes, target_bpp), caption, keep, alpha, max_pixels)
     # Said once, before any picture is read; loading waits for the first that can be.
@@ -114,7 +116,8 @@ def encode(
         log.detail(name, f"{time.perf_counter() - start:.2f} s with model {model}")
         return 0
 
-    return common.run_all(inputs, work, log)
+    with crew:
+        return common.run_all(inputs, work, log)
 
 
 def _progressively(
@@ -155,7 +158,7 @@ def _progressively(
 
 
 def _exactly(
-    model: str, device: str, adapt: int, caption: str, max_pixels: int, jobs: int, log: common.Log
+    model: str, device: str, adapt: int, caption: str, max_pixels: int, crew: Crew, log: common.Log
 ) -> Callable[[bytes], Result]:
     """A picture file -> all its samples."""
     from arpc_codec.imageio import read_exact
@@ -163,8 +166,9 @@ def _exactly(
 
     def code(data: bytes) -> Result:
         picture = read_exact(data, max_pixels=max_pixels)
-        file = load_lossless(model, device).encode(picture, adapt=adapt, caption=caption, progress=log.part, jobs=jobs)
         height, width = picture.samples.shape[:2]
+        crew.gather(height * width)
+        file = load_lossless(model, device).encode(picture, adapt=adapt, caption=caption, progress=log.part, crew=crew)
         summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
         return Result(file, width, height, picture.notes, summary)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from arpc_codec.cli import common
+from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def verify(
     """
     if against is not None and len(inputs) > 1:
         raise UsageError("--against compares one file")
-    log = common.Log(quiet, verbose)
+    log, crew = common.Log(quiet, verbose), Crew(jobs)
 
     def work(name: str) -> int:
         from arpc_codec.container import read
@@ -55,7 +56,8 @@ def verify(
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
         if header.lossless is not None:
-            found = load_lossless(header.model_id, device).decode(container, progress=log.part, jobs=jobs)
+            crew.gather(header.height * header.width)
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part, crew=crew)
             said = found.cut or "every tile good" if not found.damage else ""
             difference = "" if against is None else _difference(found.picture, against, max_pixels)
             parts = [part for part in (said, difference) if part]
@@ -72,7 +74,8 @@ def verify(
         damage = f"scale {decoded.damaged[0]}" if decoded.damaged else extras.notes[0] if extras.notes else ""
         return _report(name, damage, container.truncated, parts, 0, quiet)
 
-    return common.run_all(inputs, work, log)
+    with crew:
+        return common.run_all(inputs, work, log)
 
 
 def _report(name: str, damage: str, truncated: bool, parts: list[str], code: int, quiet: bool) -> int:

@@ -3,58 +3,124 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from threading import Lock
 from types import TracebackType
 from typing import Any, TypeVar
 
-import torch
-
 Result = TypeVar("Result")
+# Pixels for which another process pays.
+SHARE = 1 << 17
 
 
 class Crew:
-    """`hands` processes, this one among them; the others start with the first run that has work for them.
+    """`hands` processes, this one among them; the others start with the first picture that is large enough for them.
 
-    They are spawned, so with more than one hand the caller's main module must be importable without side effects.
+    They are spawned, so with more than one hand the caller's main module must be importable without side effects. Start
+    them (`gather`) before torch is imported: they import it meanwhile.
     """
 
-    def __init__(self, hands: int) -> None:
-        self.hands = max(1, hands)
+    def __init__(self, hands: int = 1) -> None:
+        self.most = max(1, hands)
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Crew:
-        self._threads = torch.get_num_threads()
-        if self.hands > 1:
-            torch.set_num_threads(1)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._threads)
+            self._pool = None
+
+    def gather(self, pixels: int) -> int:
+        """How many hands a picture of so many pixels keeps busy; they are there from now on."""
+        hands = min(self.most, 1 + pixels // SHARE)
+        if hands > 1 and self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.most - 1, context, _alone)
+            for _ in range(hands - 1):
+                self._pool.submit(_alone)
+        return hands
 
     def run(
-        self, work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], done: Callable[[int], None]
+        self,
+        work: Callable[..., Result],
+        jobs: Iterable[tuple[Any, ...]],
+        hands: int,
+        done: Callable[[int], None] = lambda index: None,
     ) -> list[Result]:
-        """work(*job) of every job, in their order; done(index) after each."""
-        if self.hands == 1 or len(jobs) == 1:
-            return [_finished(work(*job), done, index) for index, job in enumerate(jobs)]
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.hands - 1, context, torch.set_num_threads, (1,))
-        waiting: list[Future[Result]] = [self._pool.submit(work, *job) for job in jobs[1:]]
-        results = {0: _finished(work(*jobs[0]), done, 0)}
-        # What nobody has begun is done here, from the end; then the others are waited for.
-        for index in reversed(range(1, len(jobs))):
-            if waiting[index - 1].cancel():
-                results[index] = _finished(work(*jobs[index]), done, index)
-        for index in range(1, len(jobs)):
-            if index not in results:
-                results[index] = _finished(waiting[index - 1].result(), done, index)
-        return [results[index] for index in range(len(jobs))]
+        """work(*job) of every job, in their order, by at most `hands`; done(index) after each.
+
+        Jobs are taken from the iterable when somebody is free for them, so they may be large.
+        """
+        results: dict[int, Result] = {}
+        queue = _Queue(work, jobs, self._pool)
+        threads = _alone() if hands > 1 else None
+        try:
+            for _ in range(hands - 1):
+                queue.hand_over()
+            while (taken := queue.take()) is not None:
+                results[taken[0]] = work(*taken[1])
+                done(taken[0])
+                queue.collect(results, done, block=False)
+            while queue.handed:
+                queue.collect(results, done, block=True)
+        finally:
+            queue.close()
+            if threads is not None:
+                _threads(threads)
+        return [results[index] for index in range(len(results))]
 
 
-def _finished(result: Result, done: Callable[[int], None], index: int) -> Result:
-    done(index)
-    return result
+ALONE = Crew()
+
+
+class _Queue:
+    """Jobs that this process takes and others are handed, each as soon as it is free."""
+
+    def __init__(
+        self, work: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], pool: ProcessPoolExecutor | None
+    ) -> None:
+        self.work, self.pool, self.lock = work, pool, Lock()
+        self.jobs: Iterator[tuple[int, tuple[Any, ...]]] = enumerate(jobs)
+        self.handed: dict[Future[Any], int] = {}
+
+    def take(self) -> tuple[int, tuple[Any, ...]] | None:
+        with self.lock:
+            return next(self.jobs, None)
+
+    def hand_over(self, finished: Future[Any] | None = None) -> None:
+        assert self.pool is not None
+        with self.lock:
+            if (taken := next(self.jobs, None)) is not None:
+                future = self.pool.submit(self.work, *taken[1])
+                self.handed[future] = taken[0]
+        if taken is not None:
+            future.add_done_callback(self.hand_over)
+
+    def collect(self, results: dict[int, Any], done: Callable[[int], None], *, block: bool) -> None:
+        ready = wait(list(self.handed), None if block else 0, FIRST_COMPLETED).done
+        for future in ready:
+            index = self.handed.pop(future)
+            results[index] = future.result()
+            done(index)
+
+    def close(self) -> None:
+        with self.lock:
+            self.jobs = iter(())
+
+
+def _alone() -> int:
+    """Only one thread in this process from now on; how many there were."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return threads
+
+
+def _threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)

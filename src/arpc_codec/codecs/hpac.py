@@ -15,6 +15,7 @@ from ..errors import FormatError, ModelError, UsageError
 from ..imageio import ExactPicture
 from ..zoo.lossless import LosslessModel, load_lossless
 from ..zoo.registry import find
+from .crew import ALONE, Crew
 from .lossless import Progress, Tile, decode, encode
 
 # Tiles that a message tells the place of.
@@ -54,9 +55,9 @@ class HpacCodec:
         adapt: int = 0,
         caption: str = "",
         progress: Progress = lambda done, of: None,
-        jobs: int = 1,
+        crew: Crew = ALONE,
     ) -> bytes:
-        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of); jobs: processes."""
+        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of)."""
         height, width, channels = picture.samples.shape
         header = Header(
             codec=Codec.HPAC,
@@ -69,14 +70,14 @@ class HpacCodec:
             lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
         )
         coders, side = self.model.coders, self.model.tile
-        payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, hands=jobs)
+        payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, crew=crew)
         metadata = zip(METADATA, (picture.icc, picture.exif, picture.xmp), strict=True)
         return write(Container(header, (payload,), tuple(Chunk(type_, data) for type_, data in metadata if data)))
 
     def decode(
-        self, container: Container, *, progress: Progress = lambda done, of: None, jobs: int = 1
+        self, container: Container, *, progress: Progress = lambda done, of: None, crew: Crew = ALONE
     ) -> ExactDecoded:
-        """The picture of a file, damaged and cut ones too; jobs: processes.
+        """The picture of a file, damaged and cut ones too.
 
         Raises FormatError when no tile is good, ModelError for a file of another model.
         """
@@ -96,7 +97,7 @@ class HpacCodec:
             self.model.coders,
             mode.tile,
             progress=progress,
-            hands=jobs,
+            crew=crew,
         )
         # A whole segment lacks no tile, and a cut one lacks some: otherwise its length or another is wrong.
         damaged, missing = (found.damaged + found.missing, ()) if whole else (found.damaged, found.missing)

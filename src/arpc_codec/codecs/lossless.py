@@ -20,7 +20,7 @@ from ..container.cursor import Cursor
 from ..container.varint import CutError, encode_varint
 from ..errors import FormatError
 from .adaptation import fit, read_adapter, write_adapter
-from .crew import Crew
+from .crew import ALONE, Crew
 from .pixeltiles import PixelCoder
 from .stored import deflated, raw, read_deflated, read_raw
 from .values import choose, pack, read_values, unpack, write_values
@@ -29,8 +29,6 @@ RAW, PRIOR, DEFLATED = 0, 1, 2
 # Tiles that are walked together; more of them are faster and take more memory.
 TOGETHER = 8
 CHECK_BYTES = 2
-# Pixels for which another process pays.
-SHARE = 1 << 17
 # Tiles of one shape that an adapter is fitted on, spread over the picture.
 FITTED = 12
 
@@ -84,20 +82,13 @@ def encode(
     *,
     adapt: int = 0,
     progress: Progress = lambda done, of: None,
-    hands: int = 1,
+    crew: Crew = ALONE,
 ) -> bytes:
     """Payload of uint8 or uint16 samples; `coders`: the prior for groups of 1 and of 3 channels.
 
-    adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller. hands:
-    processes that work, see `Crew`.
+    adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller. crew: who
+    works on it.
     """
-    with Crew(_useful(hands, samples_hwc.shape)) as crew:
-        return _encode(samples_hwc, coders, side, adapt, progress, crew)
-
-
-def _encode(
-    samples_hwc: np.ndarray, coders: Mapping[int, PixelCoder], side: int, adapt: int, progress: Progress, crew: Crew
-) -> bytes:
     height, width, channels = samples_hwc.shape
     layout, plan = list(tiles(height, width, side)), groups(channels)
     head, coded = bytearray(_checksum(samples_hwc)), []
@@ -123,11 +114,6 @@ def _encode(
     return bytes(out)
 
 
-def _useful(hands: int, shape: tuple[int, ...]) -> int:
-    """No more hands than have so many pixels each that starting them pays."""
-    return min(hands, 1 + shape[0] * shape[1] // SHARE)
-
-
 def _counter(total: int, progress: Progress) -> Callable[[int], None]:
     """Call with a number of tiles that are done."""
     done = 0
@@ -148,9 +134,10 @@ def _count(count: Callable[[int], None], batches: list[list[Tile]], index: int) 
 def _encode_group(
     part: np.ndarray, bits: int, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
 ) -> dict[Tile, bytes]:
-    batches = list(_batches(layout, crew.hands))
-    jobs = [(coder, np.stack([part[tile.window] for tile in batch]), bits) for batch in batches]
-    coded = crew.run(_encode_tiles, jobs, partial(_count, count, batches))
+    hands = crew.gather(part.shape[0] * part.shape[1])
+    batches = list(_batches(layout, hands))
+    jobs = ((coder, np.stack([part[tile.window] for tile in batch]), bits) for batch in batches)
+    coded = crew.run(_encode_tiles, jobs, hands, partial(_count, count, batches))
     return {
         tile: data
         for batch, segments in zip(batches, coded, strict=True)
@@ -177,9 +164,9 @@ def decode(
     coders: Mapping[int, PixelCoder],
     side: int,
     progress: Progress = lambda done, of: None,
-    hands: int = 1,
+    crew: Crew = ALONE,
 ) -> Lossless:
-    """Samples [H, W, C] of a payload, whole or cut; hands: processes that work, see `Crew`.
+    """Samples [H, W, C] of a payload, whole or cut; crew: who works on it.
 
     Raises FormatError when not even one tile is good.
     """
@@ -201,14 +188,14 @@ def decode(
     layout = list(tiles(*shape[:2], side))
     samples = np.zeros(shape, dtype)
     count = _counter(len(found) * len(plan), progress)
-    with Crew(_useful(hands, shape)) as crew:
-        for place, (group, values, coder) in enumerate(plan):
-            batches = list(_batches(list(found), crew.hands))
-            jobs = [({tile: found[tile][1][place] for tile in batch}, values.bits, coder) for batch in batches]
-            for ranks in crew.run(_decode_tiles, jobs, partial(_count, count, batches)):
-                for tile, part in ranks.items():
-                    with suppress(FormatError):
-                        samples[(*tile.window, list(group))] = unpack(part, values, dtype)
+    hands = crew.gather(shape[0] * shape[1])
+    for place, (group, values, coder) in enumerate(plan):
+        batches = list(_batches(list(found), hands))
+        jobs = [({tile: found[tile][1][place] for tile in batch}, values.bits, coder) for batch in batches]
+        for ranks in crew.run(_decode_tiles, jobs, hands, partial(_count, count, batches)):
+            for tile, part in ranks.items():
+                with suppress(FormatError):
+                    samples[(*tile.window, list(group))] = unpack(part, values, dtype)
     # What could not be decoded is still 0, so the check of its tile tells.
     damaged = tuple(t for t, (check, _) in found.items() if _checksum(samples[t.window])[:CHECK_BYTES] != check)
     if len(damaged) == len(found):

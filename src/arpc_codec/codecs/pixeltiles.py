@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..entropy.mixture import MixtureModel, code
-from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, probabilities
+from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder
 from ..errors import FormatError
 from ..exact.pixel import Wavefront, adapted
 from ..prior.adapter import Adapter
 from ..prior.pixel import PixelConfig
-from ..prior.wavefront import steps
+from ..prior.wavefront import skew, steps, unskew
 
 # (tile, probabilities [n, m], symbols or None to read them) -> symbols
 ChooseTile = Callable[[int, Probabilities, "np.ndarray | None"], np.ndarray]
@@ -63,28 +63,27 @@ class PixelCoder:
         batch, height, width = shape
         front = Wavefront(self.state, self.config, (batch, height, width), bits, self.device)
 
-        def choose(rows: Tensor, counts: Tensor, values: Tensor | None) -> Tensor:
-            per_tile = front.now.stop - front.now.start
-            ends = torch.searchsorted(rows, torch.arange(1, batch + 1, device=rows.device) * per_tile).tolist()
-            chances = probabilities(counts.cpu().numpy())
+        def choose(rows: Tensor, chances: Tensor, values: Tensor | None) -> Tensor:
+            bounds = np.arange(1, batch + 1) * (front.now.stop - front.now.start)
+            ends = np.searchsorted(rows.cpu().numpy(), bounds).tolist()
+            chances_nm = chances.cpu().numpy()
             values_n = None if values is None else values.cpu().numpy()
-            out, first = np.empty(len(chances), np.int32), 0
+            out, first = np.empty(len(chances_nm), np.int32), 0
             for tile, end in enumerate(ends):
                 if end > first:
                     part = None if values_n is None else values_n[first:end]
-                    out[first:end] = one(tile, chances[first:end], part)
+                    out[first:end] = one(tile, chances_nm[first:end], part)
                 first = end
             return torch.from_numpy(out).to(rows.device)
 
-        x = None if x_bhwc is None else x_bhwc.to(self.device)
-        out = torch.zeros(batch, height, width, self.config.channels, dtype=torch.float64, device=self.device)
-        for step in range(steps(height, width)):
+        truth = None if x_bhwc is None else skew(x_bhwc.to(self.device))
+        size = (steps(height, width), batch, height, self.config.channels)
+        out = torch.zeros(size, dtype=torch.float64, device=self.device)
+        for step, found in enumerate(out):
             front.begin(step)
-            row = torch.arange(front.now.start, front.now.stop, device=self.device)
-            column = step - 2 * row
             for place, context in enumerate(front.plan):
-                truth = None if x is None else x[:, row, column, context.channel].flatten()
-                samples = code(self.mixtures, front.mixture(place), choose, truth)
+                known = None if truth is None else truth[step, :, front.now, context.channel].flatten()
+                samples = code(self.mixtures, front.mixture(place), choose, known)
                 front.settle(place, samples)
-                out[:, row, column, context.channel] = samples.view(batch, -1)
-        return out
+                found[:, front.now, context.channel] = samples.view(batch, -1)
+        return unskew(out, width)

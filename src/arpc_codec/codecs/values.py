@@ -38,11 +38,13 @@ def choose(samples_hwc: np.ndarray) -> Values:
 
 def pack(samples_hwc: np.ndarray, values: Values) -> np.ndarray:
     """int32 [H, W, C] below 2^bits."""
-    planes = [
-        samples_hwc[..., c] if used is None else np.searchsorted(used, samples_hwc[..., c])
-        for c, used in enumerate(values.used)
-    ]
-    return np.stack(planes, -1).astype(np.int32)
+    packed = samples_hwc.astype(np.int32)
+    for c, used in enumerate(values.used):
+        if used is not None:
+            ranks = np.zeros(used[-1] + 1, np.int32)
+            ranks[used] = np.arange(len(used))
+            packed[..., c] = ranks[samples_hwc[..., c]]
+    return packed
 
 
 def unpack(packed_hwc: np.ndarray, values: Values, dtype: type[np.unsignedinteger]) -> np.ndarray:

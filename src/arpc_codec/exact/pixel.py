@@ -95,24 +95,34 @@ def adapted(state: dict[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
     return result
 
 
+class Silu:
+    """silu of values rounded to multiples of 2^-9 within +-64, on the activation grid."""
+
+    def __init__(self, table: Tensor) -> None:
+        """table: int32, see `silu_table`; its ends hold beyond it."""
+        index = torch.arange(-64 << GELU_BITS, (64 << GELU_BITS) + 1, device=table.device)
+        below = table[(index + len(table) // 2).clamp(0, len(table) - 1)].double() * 2.0**-ACTIVATION_BITS
+        self.values, self.limit = below + index.clamp_min(0).double() * 2.0**-GELU_BITS, float(64 << GELU_BITS)
+
+    def __call__(self, units: Tensor) -> Tensor:
+        """Of values in units of 2^-9, which are overwritten. Same shape."""
+        index = units.round_().clamp_(-self.limit, self.limit).add_(self.limit).to(torch.int32)
+        return self.values.index_select(0, index.flatten()).view(units.shape)
+
+
 class ExactBlock:
     """One gated block with its cache of the last steps."""
 
     def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:
         self.both = ExactLinear(stacked(state, f"{name}.a", f"{name}.v"), "", device)
-        self.proj, self.up, self.down = (
-            ExactLinear(state, f"{name}.{part}", device) for part in ("proj", "up", "down")
-        )
-        self.taps = state[f"{name}.taps"].to(device).double() * 2.0**-BIAS_BITS
-        self.silu = state["tables.silu"].to(device).double() * 2.0**-ACTIVATION_BITS
+        self.proj, self.down = (ExactLinear(state, f"{name}.{part}", device) for part in ("proj", "down"))
+        self.up = ExactLinear(state, f"{name}.up", device, GELU_BITS)
+        self.taps = state[f"{name}.taps"].to(device).double() * 2.0 ** (GELU_BITS - BIAS_BITS)
+        self.silu = Silu(state["tables.silu"].to(device))
 
     def start(self, batch: int, height: int) -> None:
         """An empty cache for tiles: [step modulo REACH, B, rows and two above, width]."""
         self.cache = self.taps.new_zeros(REACH, batch, height + 2, self.taps.shape[1])
-
-    def activate(self, x: Tensor) -> Tensor:
-        """silu on the activation grid."""
-        return look_up(self.silu, x, GELU_BITS).add_(x.clamp_min(0))
 
     def __call__(self, x: Tensor, step: int, rows: slice) -> Tensor:
         """[B, R, d] of the rows that have a pixel in this step."""
@@ -125,9 +135,9 @@ class ExactBlock:
         for tap, offset in zip(self.taps, TAPS, strict=True):
             first = 2 + offset[0]
             then = self.cache[(step + rank(offset)) % REACH, :, rows.start + first : rows.stop + first]
-            mixed.add_(then * tap)
-        x = snap(self.proj(snap(self.activate(snap(mixed)).mul_(value))).add_(x))
-        return snap(self.down(self.activate(self.up(layer_norm(x, NORM_EPS)))).add_(x))
+            mixed.addcmul_(then, tap)
+        x = snap(self.proj(snap(self.silu(mixed).mul_(value))).add_(x))
+        return snap(self.down(self.silu(self.up.units(layer_norm(x, NORM_EPS)))).add_(x))
 
 
 def stacked(state: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
@@ -153,17 +163,21 @@ class Wavefront:
         """shape: (tiles, height, width)."""
         self.config, self.bits = config, bits
         batch, height, _ = self.shape = shape
-        self.prediction = AdaptivePrediction(config.channels, shape, float(1 << bits - 1), device)
+        self.prediction = AdaptivePrediction(config.channels, shape, bits, device)
         self.plan = self.prediction.plan
+        order = [context.channel for context in self.plan]
+        self.places = [order.index(channel) for channel in range(len(order))]
         self.errors = Samples(*shape, config.channels, 0.0, device)
         self.statistics = ErrorStatistics(config.channels, shape, device)
         self.embed = ExactLinear(state, "embed", device)
         self.blocks = [ExactBlock(state, f"blocks.{i}", device) for i in range(config.depth)]
         for block in self.blocks:
             block.start(batch, height)
-        self.inner = [ExactLinear(state, f"inner.{i}", device) for i in range(config.channels)]
+        self.inner = [ExactLinear(state, f"inner.{i}", device, GELU_BITS) for i in range(config.channels)]
         self.outer = [ExactLinear(state, f"outer.{i}", device) for i in range(config.channels)]
-        self.exp, self.rate = (state[f"tables.{name}"].to(device).double() for name in ("exp", "rate"))
+        self.silu = Silu(state["tables.silu"].to(device))
+        self.exp = (state["tables.exp"].to(device).double() * 2.0 ** (WEIGHT_BITS - 16)).round()
+        self.rate = state["tables.rate"].to(device).double() * 2.0**-16
 
     def begin(self, step: int) -> None:
         """Compute what does not depend on the step's own pixels."""
@@ -185,15 +199,15 @@ class Wavefront:
         self.mean = mean = snap(self.prediction.predict(place), MEAN_BITS, 2.0**17)
         before = [z.clamp(-CLIP, CLIP) for z in self.z]
         own = channel_features(mean, self.prediction.bases[channel], self.scales[channel], before)
-        hidden = self.blocks[0].activate(self.inner[place](torch.cat([self.h, snap(own)], -1)))
+        hidden = self.silu(self.inner[place].units(torch.cat([self.h, snap(own)], -1)))
         weight, shift, rate = self.outer[place](hidden).flatten(0, 1).T.contiguous().chunk(3)
         scale = self.scales[channel].flatten()
-        distance = (weight.amax(0) - weight) * (1 << EXP_BITS)
+        distance = (weight.amax(0) - weight).mul_(2.0**EXP_BITS)
         index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
-        weights = (self.exp[index] * 2.0 ** (WEIGHT_BITS - 16)).round()
+        weights = self.exp.index_select(0, index.flatten()).view_as(weight)
         centre = mean.flatten()
         means = snap(centre + shift * scale, MEAN_BITS, 2.0**18)
-        rates = snap(look_up(self.rate, rate, EXP_BITS) * 2.0**-16 / scale, RATE_BITS, 64.0).clamp_min(2.0**-RATE_BITS)
+        rates = snap(look_up(self.rate, rate, EXP_BITS).div_(scale), RATE_BITS, 64.0).clamp_min(2.0**-RATE_BITS)
         return Mixture(means, rates, weights, centre.round(), self.bits)
 
     def settle(self, place: int, samples_n: Tensor) -> None:
@@ -205,5 +219,4 @@ class Wavefront:
         self.errors.put(channel, error)
         self.z.append(error / self.scales[channel])
         if place == self.config.channels - 1:
-            order = [context.channel for context in self.plan]
-            self.statistics.learn(torch.stack([self.z[order.index(c)] for c in range(len(order))]))
+            self.statistics.learn(torch.stack([self.z[place] for place in self.places]))

@@ -14,7 +14,7 @@ from ..prior.config import PriorConfig
 from ..prior.context import known_codes
 from ..prior.rope import axis_positions
 from ..scales import Schedule
-from .fixed import BIAS_BITS, ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
+from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
 
 # Unit vectors on this grid have dot products that are float32 numbers.
@@ -130,8 +130,9 @@ class ExactPrior:
         """Logit [n] of one bit, given the +-1 signs of the earlier bits of each token (0 from `bit` on)."""
         width = units_ndu.shape[-1]
         rows = slice(bit * width, (bit + 1) * width)
-        hidden = snap(units_ndu[:, bit] + signs_nd @ self.earlier.weight[rows].T).relu_()
-        return trunk_nd[:, bit] + snap(hidden @ self.out.weight[bit] + self.out.bias[bit])
+        earlier = (signs_nd @ self.earlier.weight[:, rows]) * 2.0**-ACTIVATION_BITS
+        hidden = snap(units_ndu[:, bit] + earlier).relu_()
+        return trunk_nd[:, bit] + self.out.output(hidden, bit)
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536."""

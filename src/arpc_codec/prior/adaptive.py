@@ -2,7 +2,7 @@
 
 The sums of products that a fit needs are carried along the wavefront: those of a pixel are a weighted mean of those of
 its neighbours W, N and NE plus its own, so old pixels fade out in all directions and a step costs a few products per
-coefficient. Only +, -, *, / of float64 tensors, element by element and in a fixed order, so every device gives the same
+coefficient. Only +, -, *, / of float tensors, element by element and in a fixed order, so every device gives the same
 bits (sums over a dimension would not).
 """
 
@@ -83,27 +83,30 @@ def solve(matrix_nnv: Tensor, right_nv: Tensor) -> Tensor:
 class AdaptivePrediction:
     """Predicts the samples of a step, channel by channel, and learns from their true values.
 
+    Up to 8 bits the sums stay below 2^22, so that what float32 rounds off is far below the ridge; above, float64.
+
     For each step `begin`, then for each place of the coding order `predict` and `settle`. The systems of all channels
     are carried and solved together, [..., place and tile, row]; those with fewer inputs are filled up with zeros.
     """
 
     def __init__(
-        self, channels: int, shape: tuple[int, int, int], outside: float, device: torch.device | str = "cpu"
+        self, channels: int, shape: tuple[int, int, int], bits: int, device: torch.device | str = "cpu"
     ) -> None:
-        """shape: (tiles, height, width). outside: what counts as a sample beyond the tiles."""
+        """shape: (tiles, height, width). bits: of the samples; beyond the tiles they count as 2^(bits - 1)."""
         self.plan, self.batch = contexts(channels), shape[0]
-        self.samples = Samples(*shape, channels, outside, device)
+        self.dtype = torch.float32 if bits <= 8 else torch.float64
+        self.samples = Samples(*shape, channels, float(1 << bits - 1), device)
         size = self.size = max(len(context.inputs) for context in self.plan)
         self.offsets = sorted({offset for context in self.plan for _, offset in context.inputs} - {HERE})
         # Where each input stands in the window of all channels; what is not there, or not yet, in an empty row.
         empty = channels * len(self.offsets)
         index = torch.full((size, channels), empty)
-        start = torch.zeros(size, channels, dtype=torch.float64)
+        start = torch.zeros(size, channels, dtype=self.dtype)
         # Inputs from the pixel itself: per place the (slot, later place) that wait for its channel.
         self.waiting: list[list[tuple[int, int]]] = [[] for _ in self.plan]
         order = [context.channel for context in self.plan]
         for place, context in enumerate(self.plan):
-            start[: len(context.start), place] = torch.tensor(context.start, dtype=torch.float64)
+            start[: len(context.start), place] = torch.tensor(context.start, dtype=self.dtype)
             for slot, (channel, offset) in enumerate(context.inputs):
                 if offset == HERE:
                     self.waiting[order.index(channel)].append((slot, place))
@@ -116,7 +119,7 @@ class AdaptivePrediction:
         pairs = torch.zeros(size, size, dtype=torch.int64, device=device)
         pairs[self.rows, self.columns] = pairs[self.columns, self.rows] = torch.arange(len(self.rows), device=device)
         self.pairs = pairs.flatten()
-        self.carried = Carried(len(self.rows) + size, channels * self.batch, shape[1], device)
+        self.carried = Carried(len(self.rows) + size, channels * self.batch, shape[1], device, self.dtype)
         self.weights = self.start.repeat(1, 1, shape[1])
 
     def begin(self, step: int, rows: slice) -> None:
@@ -126,7 +129,7 @@ class AdaptivePrediction:
         window = self.samples.window(self.offsets)
         west, north = window[:, self.offsets.index(W)], window[:, self.offsets.index(N)]
         self.bases = (west + north) * 0.5
-        relative = (window - self.bases[:, None]).flatten(0, 1)
+        relative = (window - self.bases[:, None]).flatten(0, 1).to(self.dtype)
         relative = torch.cat([relative, torch.zeros_like(relative[:1])])
         inputs = relative.index_select(0, self.index)
         self.inputs = inputs.view(self.size, len(self.plan) * self.batch, -1)
@@ -138,9 +141,10 @@ class AdaptivePrediction:
             self.weights[..., rows] = solve(matrix, self.sums[len(self.rows) :] + RIDGE * self.start)
 
     def predict(self, place: int) -> Tensor:
-        """[B, R] for the channel of a place, not rounded."""
+        """[B, R] float64 for the channel of a place, not rounded."""
         own = slice(place * self.batch, (place + 1) * self.batch)
-        return total(self.weights[:, own, self.now] * self.inputs[:, own]) + self.bases[self.plan[place].channel]
+        change = total(self.weights[:, own, self.now] * self.inputs[:, own])
+        return change.double() + self.bases[self.plan[place].channel]
 
     def settle(self, place: int, values_br: Tensor) -> None:
         """The true samples of a place's channel; after the last one all channels learn."""
@@ -167,7 +171,7 @@ def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
     batch, height, width, channels = x_bhwc.shape
     truth = skew(x_bhwc)
     mean = torch.zeros_like(truth)
-    prediction = AdaptivePrediction(channels, (batch, height, width), float(1 << bits - 1), x_bhwc.device)
+    prediction = AdaptivePrediction(channels, (batch, height, width), bits, x_bhwc.device)
     for step in range(len(truth)):
         rows = rows_of(step, height, width)
         prediction.begin(step, rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TypeAlias
 
 import torch
@@ -17,9 +18,8 @@ from torch import Tensor
 from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
 from .wavefront import Carried, Field, Grid, Samples, rows_of, skew, unskew
 
-# Errors nearby that the local scale is the mean of, their weights (of 8), and the least scale, in samples.
+# Errors nearby that the local scale is the mean of, W and N counted twice, and the least scale, in samples.
 NEARBY_ERRORS = (W, N, NW, NE, WW, NN)
-SCALE_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 LEAST_SCALE = 0.5
 Index: TypeAlias = "int | slice | Tensor | tuple[int | slice, ...]"
 
@@ -71,10 +71,8 @@ def observe(x_bhwc: Tensor, bits: int) -> Observed:
 def local_scales(error: Field) -> Tensor:
     """[C, ...]: weighted mean of the absolute errors nearby, at least 0.5 samples."""
     nearby = error.window(NEARBY_ERRORS).abs()
-    weights = torch.tensor(SCALE_WEIGHTS, dtype=nearby.dtype, device=nearby.device)
-    # Errors are multiples of 2^-8: the sum is exact in any order.
-    weighted = nearby * weights.view(-1, *[1] * (nearby.dim() - 2))
-    return (weighted.sum(1) + LEAST_SCALE * 8.0) / 8.0
+    # Errors are multiples of 2^-8: the sums are exact in any order.
+    return (nearby.sum(1) + nearby[:, :2].sum(1) + LEAST_SCALE * 8.0) / 8.0
 
 
 def count(channels: int) -> int:
@@ -85,8 +83,8 @@ def count(channels: int) -> int:
 def products(z: Tensor, west: Tensor, north: Tensor) -> Tensor:
     """[n, ...]: what is averaged, from the scaled errors [C, ...] of a pixel and of those left of and above it."""
     own = torch.stack([z.abs(), z * z, z * west, z * north], 1).flatten(0, 1)
-    first, second = torch.triu_indices(len(z), len(z), 1, device=z.device)
-    return torch.cat([torch.ones_like(z[:1]), own, z[first] * z[second]])
+    pairs = [(z[i] * z[j])[None] for i, j in combinations(range(len(z)), 2)]
+    return torch.cat([torch.ones_like(z[:1]), own, *pairs])
 
 
 class ErrorStatistics:

@@ -115,8 +115,10 @@ class Samples:
 class Carried:
     """Vectors that travel with the wavefront: the last three steps' [n, B, rows and one above], 0 outside the tile."""
 
-    def __init__(self, size: int, batch: int, height: int, device: torch.device | str = "cpu") -> None:
-        zeros = torch.zeros(size, batch, height + 1, dtype=torch.float64, device=device)
+    def __init__(
+        self, size: int, batch: int, height: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
+    ) -> None:
+        zeros = torch.zeros(size, batch, height + 1, dtype=dtype, device=device)
         self.steps = [zeros, zeros.clone(), zeros.clone()]
 
     def faded(self, fade: tuple[float, float, float], rows: slice) -> Tensor:
