@@ -65,18 +65,19 @@ def total(x: Tensor) -> Tensor:
     return x[0]
 
 
-def solve(matrix_nnv: Tensor, right_nv: Tensor) -> Tensor:
-    """Solutions [n, ...] of symmetric positive systems [n, n, ...], both overwritten; elimination without pivots."""
-    matrix, right = matrix_nnv, right_nv
-    size = right.shape[0]
+def solve(systems: Tensor) -> Tensor:
+    """Solutions [n, ...] of symmetric positive systems [n, n + 1, ...], matrix and right side, which are overwritten.
+
+    Elimination without pivots.
+    """
+    size = len(systems)
     for j in range(size - 1):
-        factor = matrix[j + 1 :, j] / matrix[j, j]
-        matrix[j + 1 :, j + 1 :] -= factor[:, None] * matrix[j, j + 1 :][None]
-        right[j + 1 :] -= factor * right[j]
-    solution = torch.empty_like(right)
+        factor = systems[j + 1 :, j] / systems[j, j]
+        systems[j + 1 :, j + 1 :] -= factor[:, None] * systems[j, j + 1 :]
+    solution = systems[:, size]
     for j in range(size - 1, -1, -1):
-        rest = right[j] if j == size - 1 else right[j] - total(matrix[j, j + 1 :] * solution[j + 1 :])
-        solution[j] = rest / matrix[j, j]
+        solution[j] /= systems[j, j]
+        solution[:j] -= systems[:j, j] * solution[j]
     return solution
 
 
@@ -116,7 +117,8 @@ class AdaptivePrediction:
         self.start = start.to(device).repeat_interleave(self.batch, 1)[..., None]
         # Sums of products of two inputs are symmetric: one triangle is carried, then those with the target.
         self.rows, self.columns = torch.triu_indices(size, size, device=device)
-        pairs = torch.zeros(size, size, dtype=torch.int64, device=device)
+        pairs = torch.empty(size, size + 1, dtype=torch.int64, device=device)
+        pairs[:, size] = len(self.rows) + torch.arange(size, device=device)
         pairs[self.rows, self.columns] = pairs[self.columns, self.rows] = torch.arange(len(self.rows), device=device)
         self.pairs = pairs.flatten()
         self.carried = Carried(len(self.rows) + size, channels * self.batch, shape[1], device, self.dtype)
@@ -136,9 +138,10 @@ class AdaptivePrediction:
         self.targets = torch.empty_like(self.inputs[0])
         self.sums = self.carried.faded(FADE, rows)
         if step % REFIT == 0:
-            matrix = self.sums.index_select(0, self.pairs).unflatten(0, (self.size, self.size))
-            matrix.diagonal().add_(RIDGE)
-            self.weights[..., rows] = solve(matrix, self.sums[len(self.rows) :] + RIDGE * self.start)
+            systems = self.sums.index_select(0, self.pairs).unflatten(0, (self.size, self.size + 1))
+            systems[:, :-1].diagonal().add_(RIDGE)
+            systems[:, -1] += RIDGE * self.start
+            self.weights[..., rows] = solve(systems)
 
     def predict(self, place: int) -> Tensor:
         """[B, R] float64 for the channel of a place, not rounded."""
