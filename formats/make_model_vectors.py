@@ -1,9 +1,10 @@
-"""Regenerate vectors/MODEL/: small files of a bundled model with the digest of the tokens they must decode to.
+"""Regenerate vectors/MODEL/: small files of a bundled model with the digest of what they must decode to.
 
 usage: python formats/make_model_vectors.py [MODEL]
 
-An encoder on another machine may choose other tokens (its convolutions are ordinary floats), so these files are not
-compared byte for byte when regenerated; what they decode to is fixed for ever.
+What the files decode to is fixed for ever: the tokens of a lossy file, the samples of a lossless one. An encoder on
+another machine may choose other tokens (its convolutions are ordinary floats), so files are not compared byte for byte
+when regenerated, except lossless ones.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from skimage import data
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.container import read
+from arpc_codec.imageio import ExactPicture
+from arpc_codec.zoo.registry import find
 
 VECTORS = Path(__file__).resolve().parent / "vectors"
 
@@ -29,7 +34,7 @@ def token_digest(codec: ArpcCodec, name: Path) -> str:
     return hashlib.sha256(np.ascontiguousarray(z.numpy().astype("<f8")).tobytes()).hexdigest()
 
 
-def pictures() -> dict[str, tuple[np.ndarray, dict[str, int]]]:
+def pictures() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     """Name -> (pixels, options): whole, few scales, a part of a scale, odd sizes, one pixel, tiles."""
     astronaut, coffee, cat = data.astronaut(), data.coffee(), data.chelsea()
     return {
@@ -42,18 +47,48 @@ def pictures() -> dict[str, tuple[np.ndarray, dict[str, int]]]:
     }
 
 
+def sample_digest(codec: HpacCodec, name: Path) -> str:
+    """SHA-256 of the samples that a lossless file decodes to, row by row, 16 bits low byte first."""
+    found = codec.decode(read(name.read_bytes()))
+    samples = found.picture.samples
+    return hashlib.sha256(samples.astype(samples.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def exact_pictures() -> dict[str, np.ndarray]:
+    """Name -> samples: colour, alpha, grey, 12 of 16 bits, one pixel."""
+    astronaut, coffee, cat = data.astronaut(), data.coffee(), data.chelsea()
+    ramp = np.add.outer(np.arange(48), np.arange(40))[..., None].astype(np.uint8)
+    deep = cat[:40, :56, :1].astype(np.uint16) * 16 + ramp[:40, :1] % 16
+    return {
+        "colour": astronaut[100:148, 200:264],
+        "colour-alpha": np.concatenate([coffee[60:108, 80:120], ramp], -1),
+        "grey": data.camera()[200:264, 200:248, None],
+        "grey-16": deep,
+        "colour-16": astronaut[:24, :32].astype(np.uint16) * 257,
+        "one-pixel": cat[:1, :1],
+    }
+
+
 def main() -> None:
     """Write the files and expected.json."""
     model = sys.argv[1] if len(sys.argv) > 1 else "tiny"
-    codec = ArpcCodec.load(model)
+    entry = find(model)
     folder = VECTORS / model
     folder.mkdir(parents=True, exist_ok=True)
-    expected = {}
-    for name, (pixels, options) in pictures().items():
-        path = folder / f"{name}.arpc"
-        path.write_bytes(codec.encode(np.ascontiguousarray(pixels), **options).data)
-        expected[name] = {"latent_sha256": token_digest(codec, path), "size": list(pixels.shape[:2])}
-    values = {"model": model, "fingerprint": codec.bundle.entry.fingerprint, "files": expected}
+    expected: dict[str, dict[str, object]] = {}
+    if entry.codec == "hpac":
+        exact = HpacCodec.load(model)
+        for name, samples in exact_pictures().items():
+            path = folder / f"{name}.arpc"
+            path.write_bytes(exact.encode(ExactPicture(np.ascontiguousarray(samples))))
+            expected[name] = {"samples_sha256": sample_digest(exact, path), "size": list(samples.shape[:2])}
+    else:
+        codec = ArpcCodec.load(model)
+        for name, (pixels, options) in pictures().items():
+            path = folder / f"{name}.arpc"
+            path.write_bytes(codec.encode(np.ascontiguousarray(pixels), **options).data)
+            expected[name] = {"latent_sha256": token_digest(codec, path), "size": list(pixels.shape[:2])}
+    values = {"model": model, "fingerprint": entry.fingerprint, "files": expected}
     (folder / "expected.json").write_text(json.dumps(values, indent=1) + "\n")
 
 

@@ -1,36 +1,62 @@
-"""Files of the bundled models decode to the tokens they always decoded to."""
+"""Files of the bundled models decode to what they always decoded to."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.hpac import HpacCodec
+from arpc_codec.container import read
+from arpc_codec.imageio import ExactPicture
 from arpc_codec.zoo.registry import models
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPECTED = sorted((ROOT / "formats" / "vectors").glob("*/expected.json"))
+VECTORS = ROOT / "formats" / "vectors"
 
 
-@pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.parent.name)
-def test_tokens_never_change(expected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from arpc_codec.codecs.arpc import ArpcCodec
-    from arpc_codec.container import read
+def expected_of(model: str) -> tuple[Path, dict[str, Any]]:
+    folder = VECTORS / model
+    return folder, json.loads((folder / "expected.json").read_text())
 
+
+def test_tokens_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "formats")
     from make_model_vectors import token_digest
 
-    values = json.loads(expected.read_text())
-    codec = ArpcCodec.load(values["model"])
+    folder, values = expected_of("tiny")
+    codec = ArpcCodec.load("tiny")
     assert codec.bundle.entry.fingerprint == values["fingerprint"]
     for name, wanted in values["files"].items():
-        path = expected.with_name(f"{name}.arpc")
+        path = folder / f"{name}.arpc"
         decoded = codec.decode(read(path.read_bytes()))
         assert not decoded.damaged
         assert list(decoded.pixels.shape[:2]) == wanted["size"]
         assert token_digest(codec, path) == wanted["latent_sha256"], name
+
+
+def test_lossless_files_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "formats")
+    from make_model_vectors import exact_pictures, sample_digest
+
+    folder, values = expected_of("lossless")
+    codec = HpacCodec.load("lossless")
+    assert codec.model.entry.fingerprint == values["fingerprint"]
+    for name, wanted in values["files"].items():
+        path = folder / f"{name}.arpc"
+        data = path.read_bytes()
+        found = codec.decode(read(data))
+        assert not found.damage
+        assert list(found.picture.samples.shape[:2]) == wanted["size"]
+        assert sample_digest(codec, path) == wanted["samples_sha256"], name
+        samples = np.ascontiguousarray(exact_pictures()[name])
+        assert np.array_equal(found.picture.samples, samples)
+        assert codec.encode(ExactPicture(samples)) == data, name
 
 
 def test_registry_lists_every_bundled_model() -> None:

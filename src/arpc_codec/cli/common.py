@@ -286,13 +286,15 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 max_pixels_option = click.option(
     "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, metavar="N", help="Refuse larger pictures (2^28)."
 )
+# Each takes some 400 MiB.
+MOST_JOBS = 8
 jobs_option = click.option(
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
+    default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
     metavar="N",
-    help="Processes for one lossless picture (as many as cores).",
+    help=f"Processes for one lossless picture (as many as cores, at most {MOST_JOBS}).",
 )
 output_options = options(
     click.option("-o", "--output", "out", metavar="OUT", help="Output file; - is stdout."),

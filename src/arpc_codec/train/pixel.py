@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..prior import adaptive
 from ..prior.adaptive import predict_tiles
 from ..prior.pixel import PixelPrior, coding_bits
 from ..prior.statistics import Observed, tile_statistics
@@ -48,10 +51,13 @@ def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return sides["C"], sides["V"]
 
 
-def observed(pictures: list[np.ndarray], cache: Path) -> Observed:
-    """Equal pictures as the prior sees them, uint8 and float16. `cache` keeps their predictions, which never change."""
+def observed(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
+    """Equal pictures as the prior sees them, uint8 and float16. Their predictions, slow to make, are kept in `folder`."""
     samples = torch.from_numpy(np.stack(pictures))
     parts = samples.split(TOGETHER)
+    # Other pictures or another predictor make another file.
+    made_from = zlib.crc32(samples.numpy().tobytes(), zlib.crc32(inspect.getsource(adaptive).encode()))
+    cache = folder / f"{name}-errors-{made_from:08x}.safetensors"
     if not cache.is_file():
         cache.parent.mkdir(parents=True, exist_ok=True)
         made = [(x.double() - predict_tiles(x.double(), 8)).to(torch.float16) for x in parts]
@@ -61,13 +67,13 @@ def observed(pictures: list[np.ndarray], cache: Path) -> Observed:
     return Observed(samples, errors, torch.cat(statistics), MIDDLE)
 
 
-def both_gradings(pictures: list[np.ndarray], cache: Path) -> Observed:
+def both_gradings(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
     """The pictures, and behind them, when they have colours, each once regraded."""
-    plain = observed(pictures, cache.with_name(f"{cache.name}-errors.safetensors"))
+    plain = observed(pictures, folder, name)
     if pictures[0].shape[2] == 1:
         return plain
     graded = [regrade(picture, np.random.default_rng(index)) for index, picture in enumerate(pictures)]
-    other = observed(graded, cache.with_name(f"{cache.name}-regraded-errors.safetensors"))
+    other = observed(graded, folder, f"{name}-regraded")
     return Observed.joined(torch.cat, [plain, other])
 
 
@@ -81,7 +87,7 @@ def train_pixel(
     """Train within `minutes`; returns the averaged weights."""
     if model.config.channels == 1:
         photos = ([p[..., 1:2] for p in photos[0]], [p[..., 1:2] for p in photos[1]])
-    train, held = (both_gradings(part, folder / name) for part, name in zip(photos, ("train", "held"), strict=True))
+    train, held = (both_gradings(part, folder, name) for part, name in zip(photos, ("train", "held"), strict=True))
 
     def crops(rng: np.random.Generator) -> Observed:
         parts = []
