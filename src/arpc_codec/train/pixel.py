@@ -52,7 +52,7 @@ def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def observed(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
-    """Equal pictures as the prior sees them, uint8 and float16. Their predictions are kept in `folder`: they are slow."""
+    """Equal pictures as the prior sees them, uint8 and float16. Their predictions, slow to make, stay in `folder`."""
     samples = torch.from_numpy(np.stack(pictures))
     parts = samples.split(TOGETHER)
     # Other pictures or another predictor make another file.
