@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.hpac import HpacCodec
 
 WORKER = Path(__file__).with_name("matrix_worker.py")
+LOSSLESS_WORKER = Path(__file__).with_name("lossless_worker.py")
 ROWS: dict[str, dict[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads": {"OMP_NUM_THREADS": "2"},
@@ -27,15 +29,16 @@ ROWS: dict[str, dict[str, str]] = {
     "everything old": {"DNNL_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "SSE4_2"},
     "bfloat16 allowed": {"DNNL_DEFAULT_FPMATH_MODE": "BF16"},
 }
+SLOW = pytest.mark.slow
 FAST_ROWS = ("one thread", "two threads", "torch without vector units", "MKL on SSE4.2", "MKL compatible")
 # Other ways to compute the same, chosen inside the process.
 FLAGS = ("--no-onednn", "--float64", "--autocast", "--one-query", "--one-chunk")
 
 
-def digest(row: dict[str, str], home: Path, *arguments: str) -> str:
+def digest(row: dict[str, str], home: Path, *arguments: str, worker: Path = WORKER) -> str:
     """Digest that the worker prints under the row's environment."""
     environment = {**os.environ, "ARPC_HOME": str(home), **row}
-    command = [sys.executable, str(WORKER), *arguments]
+    command = [sys.executable, str(worker), *arguments]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -82,4 +85,27 @@ def test_noise_outside_exact_changes_nothing(micro_home: Path, files: list[str],
 def test_matrix_can_fail(micro_home: Path, files: list[str]) -> None:
     """A float layer in place of an exact one must be seen by at least one row."""
     digests = {digest(ROWS[name], micro_home, "--mutate", "micro", *files) for name in FAST_ROWS}
+    assert len(digests) > 1
+
+
+@pytest.fixture(scope="module")
+def lossless_reference(micro_lossless: HpacCodec, micro_home: Path) -> str:
+    """Digest of lossless files under this machine's defaults."""
+    return digest({}, micro_home, "micro-lossless", worker=LOSSLESS_WORKER)
+
+
+@pytest.mark.parametrize("name", [name if name in FAST_ROWS else pytest.param(name, marks=SLOW) for name in ROWS])
+def test_same_lossless_files_everywhere(name: str, micro_home: Path, lossless_reference: str) -> None:
+    assert digest(ROWS[name], micro_home, "micro-lossless", worker=LOSSLESS_WORKER) == lossless_reference
+
+
+@pytest.mark.parametrize("flag", ["--no-onednn", "--autocast", "--one-by-one", pytest.param("--float64", marks=SLOW)])
+def test_same_lossless_files_in_other_ways(flag: str, micro_home: Path, lossless_reference: str) -> None:
+    assert digest({}, micro_home, flag, "micro-lossless", worker=LOSSLESS_WORKER) == lossless_reference
+
+
+def test_lossless_matrix_can_fail(micro_lossless: HpacCodec, micro_home: Path) -> None:
+    digests = {
+        digest(ROWS[name], micro_home, "--mutate", "micro-lossless", worker=LOSSLESS_WORKER) for name in FAST_ROWS
+    }
     assert len(digests) > 1
