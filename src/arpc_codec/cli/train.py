@@ -101,6 +101,20 @@ def decoder(
 
 
 @train.command()
+@click.option("--config", default="progic-tiny", show_default=True, metavar="NAME", help="Bundled config, or a file.")
+@_run_options
+@_metrics
+@_init
+@_device
+def progic(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None, device: str) -> int:
+    """Train a ProGIC network; its weights are OUT/ema.safetensors. --init also takes a tokenizer's weights."""
+    from arpc_codec.train.cli import run_progic
+
+    run_progic(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init, device=device)
+    return 0
+
+
+@train.command()
 @_config
 @_tokenizer
 @_prior
