@@ -33,7 +33,7 @@ class ProgicTraining:
     """others: prefixes decoded per picture and step beside the whole; partial_weight: their share of the loss (p).
 
     With others = N - 1 the loss is the paper's sum over all prefixes, of weights 1 - p for the whole and p / (N - 1)
-    for each other. Fewer, drawn anew for every picture, give an unbiased estimate of it: five decodes a step are too slow
+    for each other. Fewer, drawn anew for every picture, estimate it without bias: five decodes a step are too slow
     on a CPU.
     adversary: gradient of the discriminator as a share of the other losses', from this share of the minutes on.
     """
