@@ -41,7 +41,7 @@ class ProgicTraining:
     crops: CropMix = ((192, 192, 4, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
     others: int = 1
     partial_weight: float = 0.5
-    commitment: float = 1.0
+    commitment: float = 4.0
     adversary: float = 0.0
     adversary_from: float = 0.1
     lr: float = 6e-4
@@ -146,10 +146,11 @@ def train_progic(
         if adversary is not None and progress >= setup.adversary_from:
             loss, more = adversary(x_hat, torch.cat([x, copies]), loss, _last_weight(model))
             terms |= more
-        errors = [(y - z_i.detach()).square().mean() for z_i in quantized.prefixes]
-        commitment = (1 - setup.partial_weight) * errors[-1] + setup.partial_weight * torch.stack(errors[:-1]).mean()
-        size = y.detach().square().mean().item()
-        terms |= {"commitment": commitment.item(), "latent": size, "revived": float(revived)}
+        size = y.detach().square().mean()
+        # Relative to the latent, whose scale nothing else fixes.
+        errors = torch.stack([(y - z_i.detach()).square().mean() / size for z_i in quantized.prefixes])
+        commitment = (1 - setup.partial_weight) * errors[-1] + setup.partial_weight * errors[:-1].mean()
+        terms |= {"commitment": commitment.item(), "latent": size.item(), "revived": float(revived)}
         return loss + setup.commitment * commitment, terms
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
