@@ -142,3 +142,13 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
 def test_configs_of_other_networks_are_refused() -> None:
     with pytest.raises(ModelError, match="progic-tiny"):
         cli.load_progic_config("tiny")
+
+
+def test_an_adversary_can_be_asked_for(
+    photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    setup = ProgicTraining(crops=SETUP.crops, adversary=0.3, adversary_from=0.0)
+    train_progic(started(photos), (photos[0], Photos([], [])), tmp_path, tmp_path / "run", 0.02, setup)
+    assert log(tmp_path / "run", "tell")
+    assert (tmp_path / "run" / "adversary.safetensors").is_file()

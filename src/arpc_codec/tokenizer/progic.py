@@ -128,15 +128,20 @@ class ProgicDecoder(nn.Module):
             x = F.pixel_shuffle(up(F.silu(x)), 2)
         return self.out(F.silu(x)) + linear_picture(self.linear, z)
 
+    @property
+    def last(self) -> nn.Parameter:
+        """Weight of the last convolution, where a trainer weighs gradients."""
+        tail: Any = self.out if self.dense else self.stages[-1][-1].conv2  # type: ignore[index]
+        weight: nn.Parameter = tail.weight
+        return weight
+
     def _stage(self, index: int, x: Tensor, used_b: Tensor) -> Tensor:
         """All residual blocks of one resolution, each with its part of the modulation."""
-        rows: list[Tensor | None] = [None] * len(self.splits[index])
-        if self.modulation is not None:
-            first = sum(map(sum, self.splits[:index]))
-            stage_row = self.modulation(used_b - 1)[:, first : first + sum(self.splits[index])]
-            rows = list(stage_row.split(self.splits[index], 1)) if rows else []
-        for block, row in zip(self.stages[index], rows, strict=True):  # type: ignore[call-overload]
-            x = block(x, row)
+        first = sum(map(sum, self.splits[:index]))
+        rows_bm = None if self.modulation is None else self.modulation(used_b - 1)
+        for block, size in zip(self.stages[index], self.splits[index], strict=True):  # type: ignore[call-overload]
+            x = block(x, None if rows_bm is None else rows_bm[:, first : first + size])
+            first += size
         return x
 
 

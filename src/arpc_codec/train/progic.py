@@ -144,7 +144,7 @@ def train_progic(
         loss = (1 - setup.partial_weight) * whole + setup.partial_weight * partial
         terms |= {f"partial_{name}": value for name, value in partial_terms.items()}
         if adversary is not None and progress >= setup.adversary_from:
-            loss, more = adversary(x_hat, torch.cat([x, copies]), loss, _last_weight(model))
+            loss, more = adversary(x_hat, torch.cat([x, copies]), loss, model.decoder.last)
             terms |= more
         size = y.detach().square().mean()
         # Relative to the latent, whose scale nothing else fixes.
@@ -181,8 +181,3 @@ def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, fold
 
 def _fast(z: Tensor) -> Tensor:
     return z.contiguous(memory_format=torch.channels_last)
-
-
-def _last_weight(model: Progic) -> nn.Parameter:
-    """Weight of the decoder's last convolution."""
-    return [p for name, p in model.decoder.named_parameters() if p.ndim == 4 and not name.startswith("linear")][-1]
