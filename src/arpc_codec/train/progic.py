@@ -24,6 +24,8 @@ from .validation import judge, save_sheet, whole_photos
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
 # Nearest entries minimise the latent's squared error; components with their own spread make that the picture's.
 SPREAD = 1.0
+# Share of the same (as a power) for the channels of an ARPC tokenizer (dev/LOG.md).
+EFFECT = 0.6
 # Pictures that go through the encoder at once when codebooks start.
 BATCH = 24
 
@@ -87,7 +89,7 @@ def from_tokenizer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """An ARPC tokenizer's weights for whole pictures, its modulation folded into the layers that it follows.
 
     Sign codes want channels of equal size, nearest entries want them as large as their effect on the picture: each
-    channel is scaled by what the linear path draws of it, which encoder and decoder cancel.
+    channel is scaled by a power of what the linear path draws of it, which encoder and decoder cancel.
     """
     state = dict(weights)
     gain, shift = (1 + state.pop("decoder.draft_gain.weight")[0]), state.pop("decoder.modulation.weight")[0]
@@ -96,7 +98,7 @@ def from_tokenizer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state[f"{stem}.weight"] = state[f"{stem}.weight"] * (1 + scale)[:, None, None, None]
     state[f"{stem}.bias"] = state[f"{stem}.bias"] * (1 + scale) + bias
     state[f"{linear}.weight"] = state[f"{linear}.weight"] * gain[:, None, None]
-    effect = state[f"{linear}.weight"].sum((2, 3)).norm(dim=0)
+    effect = state[f"{linear}.weight"].sum((2, 3)).norm(dim=0) ** EFFECT
     effect = effect / effect.mean()
     for name in ("encoder.out", "encoder.linear"):
         state[f"{name}.weight"] = state[f"{name}.weight"] * effect[:, None, None, None]
@@ -146,8 +148,8 @@ def train_progic(
         if adversary is not None and progress >= setup.adversary_from:
             loss, more = adversary(x_hat, torch.cat([x, copies]), loss, model.decoder.last)
             terms |= more
-        size = y.detach().square().mean()
-        # Relative to the latent, whose scale nothing else fixes.
+        # As a share of the latent's variance: otherwise shrinking the latent would serve it, too.
+        size = y.var((0, 2, 3)).mean()
         errors = torch.stack([(y - z_i.detach()).square().mean() / size for z_i in quantized.prefixes])
         commitment = (1 - setup.partial_weight) * errors[-1] + setup.partial_weight * errors[:-1].mean()
         terms |= {"commitment": commitment.item(), "latent": size.item(), "revived": float(revived)}
