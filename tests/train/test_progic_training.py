@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,13 +95,15 @@ def test_it_runs_resumes_and_reports(
     assert state["decoder.modulation.weight"].any()
 
 
-def take_steps(monkeypatch: pytest.MonkeyPatch, ranges: list[range], lr: float) -> list[float]:
+def take_steps(
+    monkeypatch: pytest.MonkeyPatch, ranges: list[range], optimise: Callable[..., torch.optim.Optimizer]
+) -> list[float]:
     """Let each training run take the steps of the next range, whatever the time; returns where their losses go."""
     monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
     losses: list[float] = []
 
     def run(model: nn.Module, step: Callable[..., tuple[Tensor, object]], *_: object, **__: object) -> SimpleNamespace:
-        optimiser = torch.optim.Adam(model.parameters(), lr=lr)
+        optimiser = optimise(model.parameters())
         for index in ranges.pop(0):
             loss, _ = step(index, 0.0)
             optimiser.zero_grad()
@@ -115,7 +118,7 @@ def take_steps(monkeypatch: pytest.MonkeyPatch, ranges: list[range], lr: float) 
 
 
 def test_it_learns(photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = take_steps(monkeypatch, [range(40)], lr=2e-3)
+    losses = take_steps(monkeypatch, [range(40)], partial(torch.optim.Adam, lr=2e-3))
     torch.manual_seed(0)
     model = Progic(CONFIG)
     start(model, photos[0], fresh=False, pictures=12, side=96)  # no linear start: there is much to learn
@@ -127,7 +130,7 @@ def test_an_interrupted_run_takes_the_same_steps(
     photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Crops, prefixes and revived entries are functions of the step alone."""
-    losses = take_steps(monkeypatch, [range(6), range(3), range(3, 6)], lr=1e-3)
+    losses = take_steps(monkeypatch, [range(6), range(3), range(3, 6)], partial(torch.optim.SGD, lr=0.01))
     train_progic(started(photos), photos, tmp_path, tmp_path, 1, SETUP)
     state = train_progic(started(photos), photos, tmp_path, tmp_path, 1, SETUP)
     resumed = Progic(CONFIG)
