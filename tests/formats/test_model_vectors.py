@@ -14,6 +14,7 @@ from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.container import read
 from arpc_codec.imageio import ExactPicture
+from arpc_codec.zoo.checking import check
 from arpc_codec.zoo.registry import models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,9 +69,5 @@ def test_registry_lists_every_bundled_model() -> None:
 
 
 def test_bundled_weights_match_their_fingerprints() -> None:
-    from arpc_codec.zoo.bundle import load_folder
-    from arpc_codec.zoo.lossless import load_lossless
-
-    loaders = {"arpc": load_folder, "hpac": load_lossless}
     for entry in models():
-        assert loaders[entry.codec](entry.path, check=True).entry == entry
+        check(entry)

@@ -34,7 +34,7 @@ class ProgicConfig:
 
     encoder_*: 1/8, 1/16.  decoder_*: 1/2, 1/4, 1/8, 1/16 if dense, else 1/8, 1/16, and then a last light block of 192
     channels.  attention: blocks in each branch of the two attention modules, 0 for none.
-    Raises ValueError for sizes that do not fit together.
+    Raises ValueError for sizes that do not fit together and for codebooks of less than two entries.
     """
 
     channels: int = 16
@@ -50,6 +50,8 @@ class ProgicConfig:
 
     def __post_init__(self) -> None:
         """Check the number of resolutions; light networks have no convolution between blocks and latent."""
+        if self.stages < 1 or self.entries < 2:
+            raise ValueError("at least one codebook of at least two entries")
         if not len(self.encoder_widths) == len(self.encoder_depths) == 2:
             raise ValueError("the encoder has two resolutions")
         if not len(self.decoder_widths) == len(self.decoder_depths) == (4 if self.dense else 2):
@@ -62,6 +64,29 @@ class ProgicConfig:
         """Config from parsed JSON. Raises TypeError for an unknown name, ValueError for sizes that do not fit."""
         sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**sizes)
+
+
+def encoder_reach(config: ProgicConfig) -> int:
+    """Cells of 16 pixels around one of the latent, on each side, that it depends on."""
+    (fine, coarse), per_block = config.encoder_depths, 2 if config.dense else 1
+    return _reach((fine * per_block + config.dense + 1, config.attention + coarse * per_block + config.dense))
+
+
+def decoder_reach(config: ProgicConfig) -> int:
+    """Cells of the latent around the cell of a pixel, on each side, that the pixel depends on."""
+    if not config.dense:
+        fine, coarse = config.decoder_depths
+        return _reach((1 + fine, config.attention + coarse))
+    half, quarter, eighth, sixteenth = (2 * depth for depth in config.decoder_depths)
+    return _reach((1, 1 + half, quarter, eighth, sixteenth + config.attention + 1))
+
+
+def _reach(convolutions: tuple[int, ...]) -> int:
+    """Cells that 3x3 convolutions see on each side; so many of them at each resolution, finest first."""
+    reach = 0
+    for count in convolutions:
+        reach = -(-reach // 2) + count
+    return reach
 
 
 def _attention(config: ProgicConfig, width: int) -> nn.Module:

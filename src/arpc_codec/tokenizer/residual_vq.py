@@ -15,6 +15,8 @@ CHUNK = 4096
 # Share of the mean use below which an entry counts as dead, and the use that it is given when it is born again: it
 # is judged anew only after the average has forgotten that.
 DEAD, BORN = 0.03, 0.3
+# Buffers that only `update` needs.
+TRAINING_BUFFERS = ("uses", "sums")
 
 
 class VectorQuantized(NamedTuple):
@@ -45,13 +47,16 @@ class ResidualVQ(nn.Module):
         self.register_buffer("uses", torch.ones(stages, entries))
         self.register_buffer("sums", self.codebooks.clone())
 
-    def forward(self, y_bchw: Tensor) -> VectorQuantized:
-        """Quantise [B, C, H, W]. The prefixes are exact sums of entries; their gradient is that of y."""
+    def forward(self, y_bchw: Tensor, stages: int | None = None) -> VectorQuantized:
+        """Quantise [B, C, H, W], in the first `stages` stages or in all.
+
+        The prefixes are exact sums of entries; their gradient is that of y.
+        """
         straight = y_bchw - y_bchw.detach()
         z = torch.zeros_like(y_bchw)
         indices: list[Tensor] = []
         prefixes: list[Tensor] = []
-        for stage in range(self.stages):
+        for stage in range(self.stages if stages is None else stages):
             indices.append(self._nearest(stage, (y_bchw - z).detach()))
             z = z + self._look_up(stage, indices[-1])
             prefixes.append(z + straight)
@@ -99,7 +104,7 @@ class ResidualVQ(nn.Module):
         with torch.autocast(residual_bchw.device.type, enabled=False):
             half_squares = codebook.square().sum(1) / 2
             parts = _vectors(residual_bchw).split(CHUNK)
-            index = torch.cat([torch.addmm(half_squares, part, codebook.T, alpha=-1).argmin(1) for part in parts])
+            index = torch.cat([_least(torch.addmm(half_squares, part, codebook.T, alpha=-1)) for part in parts])
         return index.unflatten(0, (residual_bchw.shape[0], *residual_bchw.shape[2:]))
 
     def _look_up(self, stage: int, index_bhw: Tensor) -> Tensor:
@@ -118,6 +123,14 @@ class ResidualVQ(nn.Module):
         uses[dead] = BORN * uses.mean()
         sums[dead] = codebook[dead] * uses[dead, None]
         return len(dead)
+
+
+def _least(distances_pe: Tensor) -> Tensor:
+    """Column of the least value of each row, the first of equal ones."""
+    if distances_pe.device.type == "cpu":
+        # numpy's takes a tenth of the time of torch's, which is most of what quantising costs.
+        return torch.from_numpy(distances_pe.numpy().argmin(1))
+    return distances_pe.argmin(1)
 
 
 def used_share(indices_bshw: Tensor, entries: int) -> list[float]:

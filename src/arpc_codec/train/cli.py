@@ -18,6 +18,7 @@ from ..prior.model import Prior
 from ..tokenizer import Tokenizer, TokenizerConfig
 from ..tokenizer.progic import Progic, ProgicConfig
 from ..zoo.bundle import save_bundle
+from ..zoo.progic import save_progic
 from .data import Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
 from .linear import SIDE as LINEAR_SIDE
@@ -144,6 +145,14 @@ def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: i
     state = export_prior(load_prior(sizes, prior))
     weights = _tokenizer(sizes, tokenizer).state_dict()
     return save_bundle(out, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
+
+
+def run_export_progic(config: str, weights: Path, out: Path, model_id: int, name: str, licence: str) -> str:
+    """Write a ProGIC model folder from trained weights; returns its fingerprint."""
+    sizes = load_progic_config(config)
+    model = Progic(sizes)
+    model.load_state_dict(load_state(weights))
+    return save_progic(out, model_id, name, licence, sizes, model.state_dict())
 
 
 def _photos(data: Path) -> tuple[Photos, Photos]:
