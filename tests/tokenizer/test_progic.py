@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+from arpc_codec.tokenizer.progic import Progic, ProgicConfig, decoder_reach, encoder_reach
 from arpc_codec.train.cli import load_progic_config
 
 DENSE = ProgicConfig(
@@ -76,6 +76,42 @@ def test_far_pixels_do_not_matter(config: ProgicConfig) -> None:
     assert not torch.allclose(part[..., -16:], whole[..., 15 * 16 : 16 * 16], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [DENSE, LIGHT, replace(DENSE, decoder_depths=(1, 1, 0, 0), attention=0), replace(LIGHT, encoder_depths=(2, 1))],
+)
+def test_what_a_network_sees_is_known_from_its_config(config: ProgicConfig) -> None:
+    """One column of cells changed: as many columns on each side change as the reach says, and no other."""
+    model = awake(config)
+    cells, middle = 31, 15
+
+    def columns(first: torch.Tensor, second: torch.Tensor, side: int) -> torch.Tensor:
+        return (first != second).any(1).any(1).view(-1, cells, side).any((0, 2)).nonzero().flatten() - middle
+
+    x = torch.rand(1, 3, 16, 16 * cells)
+    other = x.clone()
+    other[..., 16 * middle : 16 * (middle + 1)] += 1
+    changed = columns(model.encoder(x), model.encoder(other), 1)
+    reach = encoder_reach(config)
+    # A cell sees one eighth more to its left than to its right.
+    assert changed.max() == reach
+    assert changed.min() in (-reach, 1 - reach)
+    z = torch.randn(1, config.channels, 1, cells)
+    other = z.clone()
+    other[..., middle] += 10
+    changed = columns(model.decoder(z, model.used(1)), model.decoder(other, model.used(1)), 16)
+    reach = decoder_reach(config)
+    assert (changed.min(), changed.max()) == (-reach, reach)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "decoder"), [("progic-tiny", 13, 19), ("progic-small", 5, 6), ("progic-base", 7, 11)]
+)
+def test_reach_of_the_bundled_configs(name: str, encoder: int, decoder: int) -> None:
+    config = load_progic_config(name)
+    assert (encoder_reach(config), decoder_reach(config)) == (encoder, decoder)
+
+
 # Parameters (with modulation, without codebooks), multiply-accumulates per pixel in encoder and decoder, of codebooks.
 @pytest.mark.parametrize(
     ("name", "parameters", "encoder", "decoder", "codebooks"),
@@ -108,6 +144,9 @@ def test_configs_are_read_strictly() -> None:
         ProgicConfig.from_json({"width": 3})
     for wrong in ({"encoder_widths": [8]}, {"decoder_depths": [1, 1]}, {"dense": False}):
         with pytest.raises(ValueError, match="resolutions"):
+            ProgicConfig.from_json(wrong)
+    for wrong in ({"stages": 0}, {"entries": 1}):
+        with pytest.raises(ValueError, match="at least one codebook"):
             ProgicConfig.from_json(wrong)
     with pytest.raises(ValueError, match="latent"):
         replace(LIGHT, channels=16)

@@ -40,6 +40,12 @@ def test_decoding_is_exact_for_every_prefix(quantizer: ResidualVQ) -> None:
         assert torch.equal(quantizer.decode(indices[:, :stages], stages), z)
 
 
+def test_the_first_stages_alone(quantizer: ResidualVQ) -> None:
+    whole, part = quantizer(latent()), quantizer(latent(), 2)
+    assert torch.equal(part.indices, whole.indices[:, :2])
+    assert all(torch.equal(a, b) for a, b in zip(part.prefixes, whole.prefixes[:2], strict=True))
+
+
 def test_of_equal_entries_the_lowest_is_taken(quantizer: ResidualVQ) -> None:
     quantizer.codebooks[:, 5] = quantizer.codebooks[:, 2]
     indices = quantizer(latent()).indices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from arpc_codec.cli.main import main
+from arpc_codec.codecs.progic import ProgicCodec
+from arpc_codec.container import read
 from arpc_codec.errors import ModelError
 from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.train import cli, progic
 from arpc_codec.train.data import Photos, to_tensor
 from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic
+from arpc_codec.zoo.progic import load_progic
 
 WIDTHS = {
     "encoder_widths": (8, 8),
@@ -157,6 +164,24 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
+
+
+def test_trained_weights_become_a_model_folder(photos: tuple[Photos, Photos], tmp_path: Path) -> None:
+    config, weights, folder = tmp_path / "config.json", tmp_path / "ema.safetensors", tmp_path / "model"
+    config.write_text(json.dumps({"progic": asdict(CONFIG)}))
+    model = started(photos)
+    save_file(model.state_dict(), weights)
+    words = ["--config", config, "--weights", weights, "--out", folder, "--id", 9, "--name", "n", "--licence", "own"]
+    result = CliRunner().invoke(main, ["train", "export-progic", *map(str, words)])
+    assert result.exit_code == 0, result.stderr
+    loaded = load_progic(folder, check=True)
+    assert (loaded.entry.id, loaded.entry.name, loaded.entry.codec, loaded.entry.licence) == (9, "n", "progic", "own")
+    assert loaded.entry.fingerprint == result.stdout.strip()
+    assert loaded.network.config == CONFIG
+    codec, picture = ProgicCodec(loaded), photos[1].pictures[0][:100, :110]
+    decoded = [step.pixels.astype(float) for step in codec.steps(read(codec.encode(picture).data))]
+    errors = [np.square(pixels - picture).mean() for pixels in decoded]
+    assert errors[0] > errors[1] > errors[2]
 
 
 def test_configs_of_other_networks_are_refused() -> None:

@@ -22,7 +22,7 @@ from .stages import read_stage, write_stage
 from .tiles import Windows
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
-WINDOW = 96
+WINDOW = 128
 
 
 class ProgicCodec:

@@ -25,7 +25,8 @@ def read_stage(segment: bytes, shape: tuple[int, int], entries: int, fingerprint
     indices_hw = unpack_bits(packed, shape, index_bits(entries))
     if check != bytes([packed_checkpoint(fingerprint, stage, packed)]):
         raise FormatError("the check byte is wrong")
-    # Written again, so that bits that only fill up cannot hide anything.
-    if int(indices_hw.max()) >= entries or pack_bits(indices_hw, index_bits(entries)) != packed:
-        raise FormatError("there is no such entry")
+    if int(indices_hw.max()) >= entries:
+        raise FormatError("an index is beyond the last entry")
+    if pack_bits(indices_hw, index_bits(entries)) != packed:
+        raise FormatError("bits that only fill up are not 0")
     return indices_hw
