@@ -101,7 +101,7 @@ def micro_lossless(micro_home: Path) -> HpacCodec:
 
 @pytest.fixture(scope="session")
 def micro_progic(micro_home: Path) -> ProgicCodec:
-    """A very small ProGIC model of random weights, `micro-progic`, id 102, 3 stages of 1000 entries; in ARPC_HOME too."""
+    """A very small ProGIC model of random weights, `micro-progic`, id 102, with 3 stages; in ARPC_HOME too."""
     import torch
 
     from arpc_codec.codecs.progic import ProgicCodec

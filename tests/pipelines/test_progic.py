@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -282,6 +287,34 @@ def test_other_ways_of_computing_decode_the_same_indices(micro_progic: ProgicCod
             assert np.abs(micro_progic.decode(read(data)).pixels.astype(int) - plain).max() <= 1
 
 
+# Prints what a file decodes to before the decoder network, which may round as it likes.
+WORKER = """
+import hashlib, pathlib, sys, torch
+from arpc_codec.codecs.progic import ProgicCodec
+from arpc_codec.container import read
+codec = ProgicCodec.load("micro-progic")
+indices, damaged = codec.indices(read(pathlib.Path(sys.argv[1]).read_bytes()))
+z = codec.network.quantizer.decode(torch.from_numpy(indices)[None], len(indices))
+print(damaged, hashlib.sha256(indices.astype("<u2").tobytes() + z.numpy().astype("<f4").tobytes()).hexdigest())
+"""
+OLD = {"DNNL_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "SSE4_2"}
+
+
+def test_an_old_processor_decodes_the_same_latent(
+    micro_home: Path, micro_progic: ProgicCodec, picture: Picture, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.arpc"
+    path.write_bytes(micro_progic.encode(picture(130, 190)).data)
+    printed = set()
+    for environment in ({}, OLD):
+        command = [sys.executable, "-c", WORKER, str(path)]
+        own = {**os.environ, "ARPC_HOME": str(micro_home), **environment}
+        done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=120, check=True)
+        printed.add(done.stdout)
+    assert len(printed) == 1
+    assert printed.pop().startswith("() ")
+
+
 def test_an_encoder_that_rounds_otherwise_still_makes_good_files(
     micro_progic: ProgicCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,8 +337,6 @@ def test_an_encoder_that_rounds_otherwise_still_makes_good_files(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_and_cpu_read_each_other(micro_progic: ProgicCodec, picture: Picture) -> None:
-    from copy import deepcopy
-
     model = replace(micro_progic.model, network=deepcopy(micro_progic.network).to("cuda"))
     other = ProgicCodec(model, "cuda")
     for sender, receiver in ((micro_progic, other), (other, micro_progic)):

@@ -53,5 +53,5 @@ def test_other_lengths_stages_and_models_are_damage() -> None:
 @pytest.mark.parametrize("packed", [pack_bits(np.array([[5, 1000]]), 10), b"\x01\x40\x31"])
 def test_what_a_right_check_cannot_excuse(packed: bytes) -> None:
     """An index beyond the last entry; fill bits that are not 0."""
-    with pytest.raises(FormatError, match="entry|fill"):
+    with pytest.raises(FormatError, match=r"entry|fill"):
         read_stage(packed + bytes([packed_checkpoint(FINGERPRINT, 0, packed)]), (1, 2), 1000, FINGERPRINT, 0)
