@@ -2,9 +2,9 @@
 
 usage: python formats/make_model_vectors.py [MODEL]
 
-What the files decode to is fixed for ever: the tokens of a lossy file, the samples of a lossless one. An encoder on
-another machine may choose other tokens (its convolutions are ordinary floats), so files are not compared byte for byte
-when regenerated, except lossless ones.
+What the files decode to is fixed for ever: the tokens (indices) of a lossy file, the samples of a lossless one. An
+encoder on another machine may choose other tokens (its convolutions are ordinary floats), so files are not compared
+byte for byte when regenerated, except lossless ones.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from skimage import data
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.hpac import HpacCodec
+from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read
 from arpc_codec.imageio import ExactPicture
 from arpc_codec.zoo.registry import find
@@ -34,8 +35,14 @@ def token_digest(codec: ArpcCodec, name: Path) -> str:
     return hashlib.sha256(np.ascontiguousarray(z.numpy().astype("<f8")).tobytes()).hexdigest()
 
 
+def index_digest(codec: ProgicCodec, name: Path) -> str:
+    """SHA-256 of the indices that a file decodes to, stage by stage in raster order, 16 bits low byte first."""
+    indices, _ = codec.indices(read(name.read_bytes()))
+    return hashlib.sha256(indices.astype("<u2").tobytes()).hexdigest()
+
+
 def pictures() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
-    """Name -> (pixels, options): whole, few scales, a part of a scale, odd sizes, one pixel, tiles."""
+    """Name -> (pixels, options): whole, few scales or stages, a target size, odd sizes, one pixel, tiles."""
     astronaut, coffee, cat = data.astronaut(), data.coffee(), data.chelsea()
     return {
         "whole": (astronaut[:128, 160:288], {}),
@@ -83,11 +90,16 @@ def main() -> None:
             path.write_bytes(exact.encode(ExactPicture(np.ascontiguousarray(samples))))
             expected[name] = {"samples_sha256": sample_digest(exact, path), "size": list(samples.shape[:2])}
     else:
-        codec = ArpcCodec.load(model)
+        codec = ProgicCodec.load(model) if entry.codec == "progic" else ArpcCodec.load(model)
         for name, (pixels, options) in pictures().items():
             path = folder / f"{name}.arpc"
             path.write_bytes(codec.encode(np.ascontiguousarray(pixels), **options).data)
-            expected[name] = {"latent_sha256": token_digest(codec, path), "size": list(pixels.shape[:2])}
+            kind, digest = (
+                ("indices_sha256", index_digest(codec, path))
+                if isinstance(codec, ProgicCodec)
+                else ("latent_sha256", token_digest(codec, path))
+            )
+            expected[name] = {kind: digest, "size": list(pixels.shape[:2])}
     values = {"model": model, "fingerprint": entry.fingerprint, "files": expected}
     (folder / "expected.json").write_text(json.dumps(values, indent=1) + "\n")
 

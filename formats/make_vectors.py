@@ -1,6 +1,7 @@
 """Write the container test vectors: `python formats/make_vectors.py [DIR]` (default: `formats/vectors`).
 
-Payloads are arbitrary bytes: these files show the container, no model decodes them.
+Payloads are arbitrary bytes: these files show the container, no model decodes them. Only ProGIC stages are what a model
+with 1024 entries and a fingerprint of zeros would write, so that their packing and check can be tried.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, info, write
+import numpy as np
 
+from arpc_codec.codecs.stages import write_stage
+from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, info, truncate, write
+
+ENTRIES, FINGERPRINT = 1024, bytes(32)
 ICC = b"not a real ICC profile, opaque to the container"
 # Level 0 stores, so that every zlib gives the same bytes: eight rows of eight opaque pixels, Sub-filtered.
 OPAQUE = zlib.compress((b"\x01\xff" + bytes(7)) * 8, 0)
@@ -43,6 +48,13 @@ def build(segments: tuple[bytes, ...], chunks: tuple[Chunk, ...] = (), **fields:
     return write(Container(Header(**values), segments, chunks))  # type: ignore[arg-type]
 
 
+def stages(count: int, rows: int, cols: int) -> tuple[bytes, ...]:
+    """ProGIC stages of arbitrary indices, two bytes of `payload` each, modulo the number of entries."""
+    shape = (rows, cols)
+    parts = [np.frombuffer(payload(stage, 2 * rows * cols), ">u2").reshape(shape) % ENTRIES for stage in range(count)]
+    return tuple(write_stage(indices, ENTRIES, FINGERPRINT, stage) for stage, indices in enumerate(parts))
+
+
 def raw(*parts: bytes, body: bytes = b"\x01\xc0") -> bytes:
     """A header spelled byte by byte, its correct check, and a body of one one-byte segment."""
     header = b"\xa7A\n" + b"".join(parts)
@@ -56,6 +68,8 @@ def good() -> list[Vector]:
     alpha = (Chunk(ChunkType.ALPHA, OPAQUE),)
     whole = build(six)
     with_tail = build(six, (*metadata, *alpha))
+    five = build(stages(5, 16, 16), codec=Codec.PROGIC, width=256, height=256)
+    odd = build(stages(2, 2, 3), codec=Codec.PROGIC, width=33, height=17)
     picture = (payload(3, 700),)
     lossless = build(picture, codec=Codec.HPAC, lossless=LosslessMode())
     mode = LosslessMode(bits=16, alpha=True, tile=64)
@@ -77,7 +91,11 @@ def good() -> list[Vector]:
             "every ext bit of version 1",
         ),
         Vector("large-model-id", build(six, model_id=300), "model id of two bytes; info needs no model"),
-        Vector("progic", build(six[:5], codec=Codec.PROGIC), "ProGIC, five stages"),
+        Vector("progic", five, "ProGIC, five stages of 16x16 positions"),
+        Vector("progic-one-stage", truncate(five, scales=1), "its first stage: 14 bytes more than its indices"),
+        Vector("progic-odd-size", odd, "ProGIC, 33x17: stages of 60 bits, filled up with 4"),
+        Vector("progic-stage-check", five[:-1] + bytes([five[-1] ^ 1]), "wrong check of stage 5: decoding exits 3"),
+        Vector("cut-in-stage", five[:-400], "ends inside the fourth ProGIC stage: truncated, three present"),
         Vector("hpac", lossless, "lossless, 8-bit RGB, tiles of 256"),
         Vector("hpac-16-alpha", deep, "lossless, 16-bit grey with alpha, tiles of 64, ICC before the file check"),
         Vector("hpac-file-check", lossless[:-1] + bytes([lossless[-1] ^ 1]), "wrong file check: decoding exits 3"),
@@ -128,6 +146,7 @@ def bad() -> list[Vector]:
         Vector("progic-stages-0", raw(b"\x10\x01", dims, b"\x00"), "ProGIC without stages", 3),
         Vector("progic-mode-reserved", raw(b"\x10\x01", dims, b"\x09"), "ProGIC, reserved bit 3 of the mode byte", 3),
         Vector("progic-partial", raw(b"\x14\x04\x01", dims, b"\x01\x02"), "partial last scale in ProGIC", 3),
+        Vector("progic-tiled", raw(b"\x14\x08\x01", dims, b"\x01"), "ProGIC with ext bit 3", 3),
         Vector("hpac-mode-reserved", raw(b"\x18\x01", dims, b"\x14"), "lossless, reserved bit 4 of the mode byte", 3),
         Vector("hpac-depth-reserved", raw(b"\x18\x01", dims, b"\x84"), "lossless, reserved depth", 3),
         Vector("hpac-tile-reserved", raw(b"\x18\x01", dims, b"\x0d"), "lossless, tiles of more than 2^16", 3),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from arpc_codec.codecs.arpc import ArpcCodec
     from arpc_codec.codecs.hpac import HpacCodec
+    from arpc_codec.codecs.progic import ProgicCodec
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +97,35 @@ def micro_lossless(micro_home: Path) -> HpacCodec:
     folder = micro_home / "micro-lossless"
     save_lossless(folder, 101, "micro-lossless", "test", 16, priors)
     return HpacCodec(load_lossless(folder))
+
+
+@pytest.fixture(scope="session")
+def micro_progic(micro_home: Path) -> ProgicCodec:
+    """A very small ProGIC model of random weights, `micro-progic`, id 102, with 3 stages; in ARPC_HOME too."""
+    import torch
+
+    from arpc_codec.codecs.progic import ProgicCodec
+    from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+    from arpc_codec.zoo.progic import load_progic, save_progic
+
+    config = ProgicConfig(
+        channels=8,
+        stages=3,
+        entries=1000,
+        encoder_widths=(8, 8),
+        encoder_depths=(1, 1),
+        decoder_widths=(8, 8, 8, 8),
+        decoder_depths=(1, 0, 1, 1),
+    )
+    torch.manual_seed(3)
+    network = Progic(config)
+    random_weights(network, 0.1)
+    with torch.no_grad():
+        # Entries of the size of what is left for them.
+        network.quantizer.codebooks *= torch.tensor([1.0, 0.7, 0.5])[:, None, None]
+    folder = micro_home / "micro-progic"
+    save_progic(folder, 102, "micro-progic", "test", config, network.state_dict())
+    return ProgicCodec(load_progic(folder))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
     data = arpc_codec.encode(PIL.Image.open("photo.jpg"), scales=8)
     picture = arpc_codec.decode(data)
+    small = arpc_codec.encode("photo.jpg", codec="progic", stages=3)
     archive = arpc_codec.encode(samples, lossless=True)
     samples = arpc_codec.decode_array(archive)
 
@@ -34,6 +35,7 @@ def encode(
     codec: str | None = None,
     lossless: bool = False,
     scales: int | None = None,
+    stages: int | None = None,
     target_bytes: int | None = None,
     target_bpp: float | None = None,
     adapt: int = 0,
@@ -44,33 +46,36 @@ def encode(
 ) -> bytes:
     """A picture -> the bytes of an .arpc file; at most one rate may be given.
 
+    codec: arpc (the default), progic, whose scales are called stages, or hpac, the lossless one.
     image: PIL picture, path or bytes of a picture file, or array: uint8 [H, W, 3] in sRGB, and with lossless uint8 or
     uint16 [H, W] or [H, W, 1 to 4]. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
     rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give the file: PIL reduces it to 8 bits.
     Raises UsageError for bad arguments, ModelError when the model is missing.
     """
+    from arpc_codec.container import Codec
     from arpc_codec.errors import UsageError
-    from arpc_codec.loading import DEFAULT_MODELS, choose
+    from arpc_codec.loading import choose, model_for
+    from arpc_codec.rate import parts_wanted
 
     codec = choose(codec, lossless)
-    model = model or DEFAULT_MODELS[codec]
-    rates = (scales, target_bytes, target_bpp)
-    if codec == "arpc":
+    rates = (parts_wanted(Codec[codec.upper()], scales, stages), target_bytes, target_bpp)
+    if codec != "hpac":
         if adapt:
             raise UsageError("adapt belongs to codec hpac")
-        return _encode_scales(image, rates, caption, model, device, keep)
+        return _encode_parts(image, rates, caption, codec, model_for(codec, model), device, keep)
     if rates != (None, None, None) or keep:
         raise UsageError("a lossless file keeps everything: no rate and no keep")
     from arpc_codec.imageio import read_exact
     from arpc_codec.loading import load_lossless
 
-    return load_lossless(model, device).encode(read_exact(image), adapt=adapt, caption=caption)
+    return load_lossless(model_for(codec, model), device).encode(read_exact(image), adapt=adapt, caption=caption)
 
 
-def _encode_scales(
+def _encode_parts(
     image: Source,
     rates: tuple[int | None, int | None, float | None],
     caption: str,
+    codec: str,
     model: str,
     device: str,
     keep: Collection[str],
@@ -91,7 +96,7 @@ def _encode_scales(
     chunks, _ = to_chunks(picture, keep)
     scales, target_bytes, target_bpp = rates
     height, width = picture.pixels.shape[:2]
-    encoded = load(model, device).encode(
+    encoded = load(model, device, codec).encode(
         picture.pixels,
         scales=scales,
         target_bytes=rate_bytes(height, width, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp),
@@ -106,33 +111,37 @@ def decode(
     data: bytes,
     *,
     scales: int | None = None,
+    stages: int | None = None,
     fill: str = "mean",
     seed: int = 0,
     device: str = "cpu",
     allow_truncated: bool = False,
 ) -> Image.Image:
-    """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales.
+    """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
 
     Raises FormatError for a damaged file, TruncatedError for a cut one unless allowed, ModelError when its model is
-    missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`: mean, argmax, sample or none.
+    missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec arpc only: mean,
+    argmax, sample or none.
     """
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
     from arpc_codec.imageio import from_chunks, to_image
     from arpc_codec.loading import load_for
+    from arpc_codec.rate import parts_wanted
 
     container = read(data)
     header = container.header
+    wanted, noun = parts_wanted(header.codec, scales, stages), header.codec.noun
     if header.lossless is not None:
-        return _to_pillow(_decode_exact(container, scales, device, allow_truncated))
+        return _to_pillow(_decode_exact(container, wanted, device, allow_truncated))
     if container.truncated and not allow_truncated:
-        raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} scales arrived")
+        raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} {noun}s arrived")
     extras = from_chunks(container.chunks, header.height, header.width)
     if extras.notes:
         raise FormatError("; ".join(extras.notes))
-    decoded = load_for(header, device).decode(container, scales=scales, fill=fill, seed=seed)
+    decoded = load_for(header, device).decode(container, scales=wanted, fill=fill, seed=seed)
     if decoded.damaged:
-        raise FormatError(f"scale {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
+        raise FormatError(f"{noun} {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
     return to_image(decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp)
 
 
@@ -140,6 +149,7 @@ def decode_array(
     data: bytes,
     *,
     scales: int | None = None,
+    stages: int | None = None,
     fill: str = "mean",
     seed: int = 0,
     device: str = "cpu",
@@ -149,12 +159,16 @@ def decode_array(
     import numpy as np
 
     from arpc_codec.container import read
+    from arpc_codec.rate import parts_wanted
 
     container = read(data)
     if container.header.lossless is not None:
-        samples: NDArray[Any] = _decode_exact(container, scales, device, allow_truncated).samples
+        wanted = parts_wanted(container.header.codec, scales, stages)
+        samples: NDArray[Any] = _decode_exact(container, wanted, device, allow_truncated).samples
         return samples
-    picture = decode(data, scales=scales, fill=fill, seed=seed, device=device, allow_truncated=allow_truncated)
+    picture = decode(
+        data, scales=scales, stages=stages, fill=fill, seed=seed, device=device, allow_truncated=allow_truncated
+    )
     pixels = np.asarray(picture)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

@@ -3,49 +3,70 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from arpc_codec.container import Codec, Header
-from arpc_codec.errors import ModelError, UnsupportedError, UsageError
+from arpc_codec.container import Header
+from arpc_codec.errors import ModelError, UsageError
 from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
     from arpc_codec.codecs.arpc import ArpcCodec
     from arpc_codec.codecs.hpac import HpacCodec
+    from arpc_codec.codecs.progic import ProgicCodec
+
+    LossyCodec = ArpcCodec | ProgicCodec
 
 DEVICES = ("auto", "cpu", "cuda")
 # The model of a codec when none is named.
-DEFAULT_MODELS = {"arpc": "tiny", "hpac": "lossless"}
+DEFAULT_MODELS = {"arpc": "tiny", "progic": "progic", "hpac": "lossless"}
+_CLASSES = {"arpc": "ArpcCodec", "progic": "ProgicCodec", "hpac": "HpacCodec"}
+_NO_PROGIC = (
+    "no ProGIC model comes with this version: name one with --model, or make one with `arpc train progic` and "
+    "`arpc train export-progic --name progic` in a folder of ARPC_HOME"
+)
 
 
 def choose(codec: str | None, lossless: bool) -> str:
     """The codec that is named, or else the one that `lossless` asks for. Raises UsageError when they disagree."""
     codec = codec or ("hpac" if lossless else "arpc")
     if codec not in DEFAULT_MODELS:
-        raise UsageError(f"codec {codec} is not in this version: only {' and '.join(DEFAULT_MODELS)} are")
+        raise UsageError(f"codec {codec} is not in this version: only {', '.join(DEFAULT_MODELS)} are")
     if lossless and codec != "hpac":
         raise UsageError(f"codec {codec} is not lossless")
     return codec
 
 
-def load(model: str | int, device: str) -> ArpcCodec:
-    """The codec arpc with a model, by name or registry id, on `auto`, `cpu` or `cuda`; kept for the next call.
+def model_for(codec: str, model: str | None) -> str:
+    """The model that is named, or else the codec's own. Raises ModelError when it is missing."""
+    name = model or DEFAULT_MODELS[codec]
+    try:
+        find(name)
+    except ModelError as error:
+        if name == DEFAULT_MODELS["progic"]:
+            raise ModelError(_NO_PROGIC) from error
+        raise
+    return name
+
+
+def load(model: str | int, device: str, codec: str = "arpc") -> LossyCodec:
+    """A lossy codec with a model, by name or registry id, on `auto`, `cpu` or `cuda`; kept for the next call.
 
     Raises ModelError when the model is missing or belongs to another codec, UsageError when the device is missing.
     """
-    return _load_arpc(*_place(model, device, "arpc"))
+    found: LossyCodec = _load(codec, *_place(model, device, codec))
+    return found
 
 
 def load_lossless(model: str | int, device: str) -> HpacCodec:
     """The codec hpac with a model; as `load`."""
-    return _load_hpac(*_place(model, device, "hpac"))
+    found: HpacCodec = _load("hpac", *_place(model, device, "hpac"))
+    return found
 
 
-def load_for(header: Header, device: str) -> ArpcCodec:
-    """The codec that a lossy file needs. Raises UnsupportedError for one that this version lacks, else as `load`."""
-    if header.codec is not Codec.ARPC:
-        raise UnsupportedError(f"codec {header.codec.name.lower()} is not in this version")
-    return load(header.model_id, device)
+def load_for(header: Header, device: str) -> LossyCodec:
+    """The codec that a lossy file needs; as `load`."""
+    return load(header.model_id, device, header.codec.name.lower())
 
 
 def _place(model: str | int, device: str, codec: str) -> tuple[str, str, str]:
@@ -65,16 +86,7 @@ def _place(model: str | int, device: str, codec: str) -> tuple[str, str, str]:
     return entry.name, str(entry.path), device
 
 
-# The folder is part of the keys only: ARPC_HOME may change between calls.
-@lru_cache(maxsize=2)
-def _load_arpc(name: str, folder: str, device: str) -> ArpcCodec:
-    from arpc_codec.codecs.arpc import ArpcCodec
-
-    return ArpcCodec.load(name, device)
-
-
-@lru_cache(maxsize=2)
-def _load_hpac(name: str, folder: str, device: str) -> HpacCodec:
-    from arpc_codec.codecs.hpac import HpacCodec
-
-    return HpacCodec.load(name, device)
+# The folder is part of the key only: ARPC_HOME may change between calls.
+@lru_cache(maxsize=4)
+def _load(codec: str, name: str, folder: str, device: str) -> Any:
+    return getattr(import_module(f"arpc_codec.codecs.{codec}"), _CLASSES[codec]).load(name, device)

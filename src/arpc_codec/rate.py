@@ -1,9 +1,10 @@
-"""The three ways to ask for a rate."""
+"""The ways to ask for a rate."""
 
 from __future__ import annotations
 
 from math import inf
 
+from arpc_codec.container import Codec
 from arpc_codec.errors import UsageError
 
 
@@ -25,3 +26,17 @@ def rate_bytes(
     if not 0 < target_bpp < inf:
         raise UsageError(f"target bpp must be above 0, not {target_bpp:g}")
     return int(target_bpp * height * width / 8)
+
+
+def parts_wanted(codec: Codec, scales: int | None, stages: int | None) -> int | None:
+    """How many scales or stages are asked for: `stages` is the name that `scales` has in codec progic.
+
+    UsageError when both are given, or stages of another codec.
+    """
+    if stages is None:
+        return scales
+    if codec is not Codec.PROGIC:
+        raise UsageError(f"codec {codec.name.lower()} has no stages, only progic has")
+    if scales is not None:
+        raise UsageError("scales and stages are the same here: only one can be given")
+    return stages

@@ -4,7 +4,6 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -15,29 +14,12 @@ from PIL import Image
 
 from arpc_codec import loading
 from arpc_codec.cli.main import main
+from arpc_codec.codecs.lossy import Decoded, Encoded
 from arpc_codec.container import Codec, Colour, Container, Header, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
-from arpc_codec.zoo import registry
 
 TOTAL = 6
 CHECKED = 3
-
-
-@dataclass(frozen=True)
-class Encoded:
-    data: bytes
-    scales: int
-    total_scales: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Decoded:
-    pixels: np.ndarray
-    scales: int
-    total_scales: int
-    sent: int
-    damaged: tuple[int, ...] = ()
 
 
 class StandIn:
@@ -103,13 +85,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
     module = ModuleType("arpc_codec.codecs.arpc")
     module.ArpcCodec = StandIn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "arpc_codec.codecs.arpc", module)
-    monkeypatch.setattr(registry, "find", StandIn.load)
     StandIn.calls.clear()
-    loading._load_arpc.cache_clear()
-    loading._load_hpac.cache_clear()
+    loading._load.cache_clear()
     yield StandIn
-    loading._load_arpc.cache_clear()
-    loading._load_hpac.cache_clear()
+    loading._load.cache_clear()
 
 
 @pytest.fixture

@@ -111,10 +111,9 @@ def test_files_that_cannot_be_decoded(arpc: Run, coded: Path, tmp_path: Path) ->
     assert arpc("decode", "-", stdin=b"junk").exit_code == 3
     assert arpc("decode", tmp_path / "missing.arpc").exit_code == 1
     assert arpc("decode", tmp_path, "-o", "-").exit_code == 1
-    progic = write(Container(Header(Codec.PROGIC, 1, 8, 8, 1), (b"x",)))
-    assert arpc("decode", "-", stdin=progic).exit_code == 4
-    other = write(Container(Header(Codec.ARPC, 77, 8, 8, 1), (b"x",)))
-    assert arpc("decode", "-", stdin=other).exit_code == 5
+    for codec, model in ((Codec.ARPC, 77), (Codec.PROGIC, 77), (Codec.PROGIC, 1)):
+        other = write(Container(Header(codec, model, 8, 8, 1), (b"x",)))
+        assert arpc("decode", "-", stdin=other).exit_code == 5
     assert arpc("decode", "-", "--max-pixels", "1000", stdin=coded.read_bytes()).exit_code == 4
 
 

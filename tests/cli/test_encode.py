@@ -53,7 +53,7 @@ def test_nothing_is_overwritten_without_force(arpc: Run, photo: Path) -> None:
         ["--scales", "0"],
         ["--target-bpp", "-1"],
         ["--target-bpp", "nan"],
-        ["--codec", "progic"],
+        ["--stages", "2"],
         ["--codec", "jpeg"],
         ["--keep", "iptc"],
         ["--alpha", "white"],
@@ -122,7 +122,7 @@ def test_two_inputs_with_one_output_name(arpc: Run, photo: Path, tmp_path: Path)
 def test_a_missing_model_is_exit_5(arpc: Run, photo: Path) -> None:
     result = arpc("encode", photo, photo, "--model", "huge", "--out-dir", photo.parent)
     assert result.exit_code == 5
-    assert result.stderr == "arpc: model 'huge' is not on this machine\n"
+    assert result.stderr == "arpc: model 'huge' is not on this machine (see `arpc models list`)\n"
 
 
 def test_metadata_is_kept_on_request_and_noted_otherwise(arpc: Run, tmp_path: Path) -> None:

@@ -358,7 +358,7 @@ def test_errors_of_the_api(coded: Path) -> None:
         {"lossless": True, "scales": 3},
         {"lossless": True, "target_bytes": 300},
         {"lossless": True, "keep": ("icc",)},
-        {"codec": "progic"},
+        {"codec": "hpac", "stages": 3},
         {"codec": "jpeg"},
         {"adapt": 10},
     ):

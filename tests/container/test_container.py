@@ -48,7 +48,7 @@ def containers(draw: st.DrawFn) -> Container:
         scales=scales,
         colour=draw(st.sampled_from(Colour)),
         phases=draw(st.none() | st.integers(1, 3)) if codec is Codec.ARPC else None,
-        tiled=draw(st.booleans()) if codec is not Codec.HPAC else False,
+        tiled=draw(st.booleans()) if codec is Codec.ARPC else False,
         caption=draw(st.text(st.characters(codec="utf-8"), max_size=80)),
         lossless=draw(LOSSLESS) if codec is Codec.HPAC else None,
     )
@@ -223,6 +223,7 @@ def test_truncate_refuses(limits: dict[str, int]) -> None:
         {"scales": 16},
         {"phases": 4},
         {"codec": Codec.PROGIC, "phases": 2},
+        {"codec": Codec.PROGIC, "tiled": True},
         {"caption": "é" * 513},
         {"caption": "\ud800"},
         {"lossless": LosslessMode()},

@@ -12,8 +12,10 @@ import pytest
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.hpac import HpacCodec
+from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read
 from arpc_codec.imageio import ExactPicture
+from arpc_codec.zoo.checking import check
 from arpc_codec.zoo.registry import models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,23 @@ def test_tokens_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not decoded.damaged
         assert list(decoded.pixels.shape[:2]) == wanted["size"]
         assert token_digest(codec, path) == wanted["latent_sha256"], name
+
+
+def test_indices_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (VECTORS / "progic").is_dir():
+        pytest.skip("no ProGIC model is bundled yet")
+    monkeypatch.syspath_prepend(ROOT / "formats")
+    from make_model_vectors import index_digest
+
+    folder, values = expected_of("progic")
+    codec = ProgicCodec.load("progic")
+    assert codec.model.entry.fingerprint == values["fingerprint"]
+    for name, wanted in values["files"].items():
+        path = folder / f"{name}.arpc"
+        decoded = codec.decode(read(path.read_bytes()))
+        assert not decoded.damaged
+        assert list(decoded.pixels.shape[:2]) == wanted["size"]
+        assert index_digest(codec, path) == wanted["indices_sha256"], name
 
 
 def test_lossless_files_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,9 +87,5 @@ def test_registry_lists_every_bundled_model() -> None:
 
 
 def test_bundled_weights_match_their_fingerprints() -> None:
-    from arpc_codec.zoo.bundle import load_folder
-    from arpc_codec.zoo.lossless import load_lossless
-
-    loaders = {"arpc": load_folder, "hpac": load_lossless}
     for entry in models():
-        assert loaders[entry.codec](entry.path, check=True).entry == entry
+        check(entry)

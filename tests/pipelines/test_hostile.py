@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
 from arpc_codec.errors import ArpcError, FormatError
+
+if TYPE_CHECKING:
+    from arpc_codec.loading import LossyCodec
 
 # What a corrupted header may claim here; the command line's default is 2^28.
 MAX_PIXELS = 1 << 18
 
 Picture = Callable[..., np.ndarray]
+
+
+@pytest.fixture(params=["micro", "micro_progic"])
+def codec(request: pytest.FixtureRequest) -> LossyCodec:
+    """Every lossy codec, with a very small model."""
+    return request.getfixturevalue(request.param)
 
 
 def corrupt(data: bytes, rng: np.random.Generator) -> bytes:
@@ -37,7 +46,7 @@ def corrupt(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(damaged)
 
 
-def survives(codec: ArpcCodec, data: bytes) -> bool:
+def survives(codec: LossyCodec, data: bytes) -> bool:
     """True when the file gives a picture of the size it claims, False when it is refused."""
     try:
         container = read(data, max_pixels=MAX_PIXELS)
@@ -48,9 +57,9 @@ def survives(codec: ArpcCodec, data: bytes) -> bool:
     return True
 
 
-def test_every_prefix_decodes_or_is_refused(micro: ArpcCodec, picture: Picture) -> None:
-    data = micro.encode(picture(48, 64), caption="x").data
-    first = next(n for n in range(len(data)) if survives(micro, data[:n]))
+def test_every_prefix_decodes_or_is_refused(codec: LossyCodec, picture: Picture) -> None:
+    data = codec.encode(picture(48, 64), caption="x").data
+    first = next(n for n in range(len(data)) if survives(codec, data[:n]))
     for length in range(len(data)):
         try:
             container = read(data[:length])
@@ -58,20 +67,20 @@ def test_every_prefix_decodes_or_is_refused(micro: ArpcCodec, picture: Picture) 
             assert length < first
             continue
         assert container.truncated
-        assert survives(micro, data[:length]) == (length >= first)
+        assert survives(codec, data[:length]) == (length >= first)
 
 
-def run_corruptions(codec: ArpcCodec, data: bytes, count: int, seed: int) -> int:
+def run_corruptions(codec: LossyCodec, data: bytes, count: int, seed: int) -> int:
     rng = np.random.default_rng(seed)
     return sum(survives(codec, corrupt(data, rng)) for _ in range(count))
 
 
-def test_corruptions_are_survived_or_refused(micro: ArpcCodec, picture: Picture) -> None:
-    data = micro.encode(picture(48, 64)).data
-    assert 0 < run_corruptions(micro, data, 300, 0) < 300
+def test_corruptions_are_survived_or_refused(codec: LossyCodec, picture: Picture) -> None:
+    data = codec.encode(picture(48, 64)).data
+    assert 0 < run_corruptions(codec, data, 300, 0) < 300
 
 
 @pytest.mark.slow
-def test_ten_thousand_corruptions(micro: ArpcCodec, picture: Picture) -> None:
-    data = micro.encode(picture(64, 96), caption="a caption").data
-    assert 0 < run_corruptions(micro, data, 10_000, 1) < 10_000
+def test_ten_thousand_corruptions(codec: LossyCodec, picture: Picture) -> None:
+    data = codec.encode(picture(64, 96), caption="a caption").data
+    assert 0 < run_corruptions(codec, data, 10_000, 1) < 10_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arpc_codec.codecs.stored import deflated, raw, read_deflated, read_raw
+from arpc_codec.codecs.stored import deflated, read_deflated
 from arpc_codec.codecs.values import choose, pack, read_values, unpack, write_values
 from arpc_codec.container.cursor import Cursor
 from arpc_codec.errors import FormatError
@@ -19,8 +19,6 @@ SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
 def test_tiles_come_back(seed: int, shape: tuple[int, int, int], bits: int) -> None:
     tile = np.random.default_rng(seed).integers(0, 1 << bits, shape).astype(np.int32)
-    assert np.array_equal(read_raw(raw(tile, bits), shape, bits), tile)
-    assert len(raw(tile, bits)) == -(-tile.size * bits // 8)
     assert np.array_equal(read_deflated(deflated(tile, bits), shape, bits), tile)
 
 
@@ -47,8 +45,6 @@ def test_twelve_of_sixteen_bits_need_twelve() -> None:
 
 def test_damage_is_refused() -> None:
     tile = np.arange(60, dtype=np.int32).reshape(4, 5, 3)
-    with pytest.raises(FormatError):
-        read_raw(raw(tile, 8)[:-1], tile.shape, 8)
     for data in (b"", b"\1abc", deflated(tile, 8)[:-3], deflated(tile, 8) + b"x", b"\2" + deflated(tile, 8)[1:]):
         with pytest.raises(FormatError):
             read_deflated(data, tile.shape, 8)

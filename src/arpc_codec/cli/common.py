@@ -308,6 +308,9 @@ log_options = options(quiet_option, click.option("-v", "--verbose", is_flag=True
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
+stages_option = click.option(
+    "--stages", type=click.IntRange(min=1), metavar="N", help="The same for codec progic: the first N stages."
+)
 fill_options = options(
     click.option(
         "--fill",

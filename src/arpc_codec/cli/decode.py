@@ -17,8 +17,9 @@ from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError
 
 if TYPE_CHECKING:
-    from arpc_codec.codecs.arpc import ArpcCodec, Decoded
+    from arpc_codec.codecs.lossy import Decoded
     from arpc_codec.container import Container
+    from arpc_codec.loading import LossyCodec
 
 _SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam"}
 
@@ -27,6 +28,7 @@ _SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff"
 @common.inputs_argument
 @common.output_options
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Use the first K scales (all).")
+@common.stages_option
 @click.option(
     "--steps",
     type=click.Path(file_okay=False, path_type=Path),
@@ -47,6 +49,7 @@ def decode(
     force: bool,
     skip_existing: bool,
     scales: int | None,
+    stages: int | None,
     steps: Path | None,
     fill: str,
     seed: int,
@@ -60,15 +63,16 @@ def decode(
 ) -> int:
     """Decode .arpc files; photo.arpc becomes photo.png unless -o or --out-dir say otherwise.
 
-    A file that is cut short or damaged gives the picture of its good scales or tiles, and exit code 6 or 3.
+    A file that is cut short or damaged gives the picture of its good scales, stages or tiles, and exit code 6 or 3.
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin.
     """
     outputs, log, crew = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose), Crew(jobs)
     outputs.check(inputs)
 
-    from arpc_codec.container import read
+    from arpc_codec.container import Codec, read
     from arpc_codec.imageio import FORMATS, exact_format, format_of, from_chunks, write, write_exact
     from arpc_codec.loading import load_for, load_lossless
+    from arpc_codec.rate import parts_wanted
 
     if format is None:
         format = "png" if out in (None, common.STDIO) else format_of(out, tuple(_SUFFIX))
@@ -86,7 +90,7 @@ def decode(
         header = container.header
         where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         if header.lossless is not None:
-            if scales is not None or steps is not None:
+            if (scales, stages, steps) != (None, None, None):
                 raise UsageError("a lossless file has no scales: --scales and --steps do not apply")
             exact_format(format)
             crew.gather(header.height * header.width)
@@ -118,20 +122,22 @@ def decode(
             outputs.write(file.getvalue(), path)
             log.note(name, "; ".join(notes))
 
+        wanted, noun = parts_wanted(header.codec, scales, stages), header.codec.noun
         codec = load_for(header, device)
         if steps is None:
-            decoded = codec.decode(container, scales=scales, fill=fill, seed=seed)
+            decoded = codec.decode(container, scales=wanted, fill=fill, seed=seed)
         else:
-            decoded = _each_step(codec, container, scales, fill, seed, lambda step: emit(step, step_path(name, step)))
+            decoded = _each_step(codec, container, wanted, fill, seed, lambda step: emit(step, step_path(name, step)))
         if not only_steps:
             emit(decoded, target)
+        filled = header.codec is Codec.ARPC and fill != "none" and decoded.scales < decoded.total_scales
         log.note(
             name,
-            f"{header.width}x{header.height} -> {where}: {decoded.scales} of {decoded.total_scales} scales"
-            + (f", the others filled ({fill})" if fill != "none" and decoded.scales < decoded.total_scales else ""),
+            f"{header.width}x{header.height} -> {where}: {decoded.scales} of {decoded.total_scales} {noun}s"
+            + (f", the others filled ({fill})" if filled else ""),
         )
         log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
-        return _verdict(name, _problem(decoded, extras.notes), _cut(container), allow_truncated, log)
+        return _verdict(name, _problem(decoded, noun, extras.notes), _cut(container), allow_truncated, log)
 
     step_owners: dict[str, str] = {}
 
@@ -148,7 +154,7 @@ def decode(
 
 
 def _each_step(
-    codec: ArpcCodec,
+    codec: LossyCodec,
     container: Container,
     scales: int | None,
     fill: str,
@@ -162,24 +168,24 @@ def _each_step(
         emit(step)
         last = step
     if last is None:
-        raise FormatError("the first scale is damaged")
+        raise FormatError(f"the first {container.header.codec.noun} is damaged")
     return last if last.scales >= wanted else replace(last, damaged=(last.scales + 1,))
 
 
-def _problem(decoded: Decoded, chunk_notes: tuple[str, ...]) -> str:
-    """What is damaged in a file of scales; nothing when nothing is."""
+def _problem(decoded: Decoded, noun: str, chunk_notes: tuple[str, ...]) -> str:
+    """What is damaged in a file of scales or stages; nothing when nothing is."""
     if decoded.damaged:
-        good = f"scales 1-{decoded.scales}" if decoded.scales > 1 else "scale 1"
-        return f"scale {decoded.damaged[0]} is damaged: picture written from {good}"
+        good = f"{noun}s 1-{decoded.scales}" if decoded.scales > 1 else f"{noun} 1"
+        return f"{noun} {decoded.damaged[0]} is damaged: picture written from {good}"
     return "; ".join(chunk_notes)
 
 
 def _cut(container: Container) -> str:
-    """What a cut file of scales lacks; nothing when it is whole."""
+    """What a cut file of scales or stages lacks; nothing when it is whole."""
     if not container.truncated:
         return ""
-    there, sent = len(container.segments), container.header.scales
-    return f"{there} of {sent} scales arrived" if there < sent else "metadata at its end is missing"
+    there, sent, noun = len(container.segments), container.header.scales, container.header.codec.noun
+    return f"{there} of {sent} {noun}s arrived" if there < sent else "metadata at its end is missing"
 
 
 def _verdict(name: str, problem: str, cut: str, allow_truncated: bool, log: common.Log) -> int:

@@ -28,6 +28,7 @@ class Result(NamedTuple):
 @common.inputs_argument
 @common.output_options
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Send the first K scales (all).")
+@common.stages_option
 @click.option("--target-bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
 @click.option("--target-bpp", type=float, metavar="X", help="Largest file in bits a pixel.")
 @click.option("--caption", default="", metavar="TEXT", help="Stored in the file and shown by `arpc info`.")
@@ -41,7 +42,7 @@ class Result(NamedTuple):
     metavar="[STEPS]",
     help="Lossless: fit the prior to the picture first (100 steps); slower, smaller.",
 )
-@click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, or lossless for --lossless).")
+@click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option
 @common.jobs_option
 @click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
@@ -61,6 +62,7 @@ def encode(
     force: bool,
     skip_existing: bool,
     scales: int | None,
+    stages: int | None,
     target_bytes: int | None,
     target_bpp: float | None,
     caption: str,
@@ -80,11 +82,12 @@ def encode(
 
     Pictures are turned upright and converted to sRGB first, except with --lossless. IN may be -, for stdin.
     """
-    from arpc_codec.loading import DEFAULT_MODELS, choose
-    from arpc_codec.rate import rate_bytes
-    from arpc_codec.zoo.registry import find
+    from arpc_codec.container import Codec
+    from arpc_codec.loading import choose, model_for
+    from arpc_codec.rate import parts_wanted, rate_bytes
 
     codec = choose(codec, lossless)
+    scales = parts_wanted(Codec[codec.upper()], scales, stages)
     if codec == "hpac" and (scales, target_bytes, target_bpp, keep, alpha) != (None, None, None, "", "keep"):
         raise UsageError("a lossless file keeps everything: --scales, --target-*, --keep and --alpha do not apply")
     if codec != "hpac" and adapt is not None:
@@ -92,14 +95,14 @@ def encode(
     rate_bytes(1, 1, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp)
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
     outputs.check(inputs)
-    model = model or DEFAULT_MODELS[codec]
+    # Said once, before any picture is read; loading waits for the first that can be.
+    model = model_for(codec, model)
     crew = Crew(jobs)
     if codec == "hpac":
         code = _exactly(model, device, adapt or 0, caption, max_pixels, crew, log)
     else:
-        code = _progressively(model, device, (scales, target_bytes, target_bpp), caption, keep, alpha, max_pixels)
-    # Said once, before any picture is read; loading waits for the first that can be.
-    find(model)
+        limits = scales, target_bytes, target_bpp
+        code = _progressively(codec, model, device, limits, caption, keep, alpha, max_pixels)
 
     def work(name: str) -> int:
         target = outputs.target(name, ".arpc")
@@ -121,6 +124,7 @@ def encode(
 
 
 def _progressively(
+    codec: str,
     model: str,
     device: str,
     limits: tuple[int | None, int | None, float | None],
@@ -129,7 +133,8 @@ def _progressively(
     alpha: str,
     max_pixels: int,
 ) -> Callable[[bytes], Result]:
-    """A picture file -> its scales."""
+    """A picture file -> its scales or stages."""
+    from arpc_codec.container import Codec
     from arpc_codec.imageio import apply_alpha, check_alpha, check_keep, read, to_chunks
     from arpc_codec.loading import load
     from arpc_codec.rate import rate_bytes
@@ -143,7 +148,7 @@ def _progressively(
         picture = apply_alpha(read(data, max_pixels=max_pixels, keep_icc="icc" in kept), alpha)
         chunks, more = to_chunks(picture, kept)
         height, width = picture.pixels.shape[:2]
-        encoded = load(model, device).encode(
+        encoded = load(model, device, codec).encode(
             picture.pixels,
             scales=scales,
             target_bytes=rate_bytes(height, width, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp),
@@ -151,7 +156,7 @@ def _progressively(
             grey=picture.grey,
             chunks=chunks,
         )
-        summary = f"{encoded.scales} of {encoded.total_scales} scales"
+        summary = f"{encoded.scales} of {encoded.total_scales} {Codec[codec.upper()].noun}s"
         return Result(encoded.data, width, height, (*picture.notes, *more, *encoded.notes), summary)
 
     return code

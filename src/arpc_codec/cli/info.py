@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.container import Info
+from arpc_codec.container import Codec, Info
 from arpc_codec.container import info as describe
 from arpc_codec.errors import ModelError
 
@@ -33,12 +33,12 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool, max_pixels: int)
 
 
 def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
-    noun = {"progic": "stages"}.get(info.codec, "scales")
+    nouns = f"{Codec[info.codec.upper()].noun}s"
     kind = f"{info.codec}, model {_model(info.model_id)}, {info.width}x{info.height} {info.colour}"
     yield f"{common.printable(common.shown(name))}: {kind}{', tiled' if info.tiled else ''}"
     if info.caption:
         yield f'caption  "{common.printable(info.caption)}"'
-    sent = f"{info.scales_declared} {noun} sent"
+    sent = f"{info.scales_declared} {nouns} sent"
     if info.phases is not None:
         sent += f", the last one in part ({info.phases} of 4 phases)"
     if info.lossless is not None:
@@ -48,7 +48,7 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
     if not info.sound:
         yield "DAMAGED: the file check is wrong"
     if info.truncated:
-        there = f"{info.scales_present} of {info.scales_declared} {noun} are complete"
+        there = f"{info.scales_present} of {info.scales_declared} {nouns} are complete"
         if info.lossless is not None:
             there = "its end is missing" if info.scales_present else "the picture is not complete"
         yield f"TRUNCATED: {there}"
@@ -75,13 +75,13 @@ def _fields(info: Info) -> Iterator[tuple[str, int, str]]:
 
 def _groups(info: Info) -> Iterator[tuple[str, int, str]]:
     """Fields summed to rows: header, caption, one row a scale, metadata, and the rest of a cut file."""
-    sizes: dict[str, int] = {}
+    noun, sizes = Codec[info.codec.upper()].noun, dict[str, int]()
     for field in info.fields:
         name = field.name.removesuffix(" length").removesuffix(" head")
-        is_scale = name.rstrip("0123456789 ") in ("scale", "stage", "picture")
+        is_scale = name.rstrip("0123456789 ") == noun
         key = name if is_scale or field.kind in ("caption", "metadata") or name == "cut" else "header"
         sizes[key] = sizes.get(key, 0) + field.length
-    scales = [name for name in sizes if name.rstrip("0123456789 ") in ("scale", "stage", "picture")]
+    scales = [name for name in sizes if name.rstrip("0123456789 ") == noun]
     rates = dict(zip(scales, info.bpp_per_scale, strict=False))
     for name, size in sizes.items():
         if name in rates:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from arpc_codec.cli import common
 from arpc_codec.zoo import registry
 
 
@@ -32,8 +33,23 @@ def list_models(as_json: bool) -> int:
             click.echo(json.dumps(plain))
         else:
             mark = entry.fingerprint[:12]
-            click.echo(f"{entry.id:>3}  {entry.name:<12} {entry.codec:<5} {mark}  {entry.licence:<12} {entry.path}")
+            click.echo(f"{entry.id:>3}  {entry.name:<12} {entry.codec:<6} {mark}  {entry.licence:<12} {entry.path}")
     return 0
+
+
+@models.command("check")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def check_models(names: tuple[str, ...]) -> int:
+    """Compare the weights of models, or of all, with their fingerprints; exit 5 when one is altered or missing."""
+
+    def work(name: str) -> int:
+        from arpc_codec.zoo.checking import check
+
+        check(registry.find(name))
+        click.echo(f"{name}: ok")
+        return 0
+
+    return common.run_all(names or [entry.name for entry in registry.models()], work, common.Log())
 
 
 @models.command("path")

@@ -35,7 +35,7 @@ def preview(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Make one PNG with the picture after every scale, its bytes and bits a pixel under each."""
+    """Make one PNG with the picture after every scale or stage, its bytes and bits a pixel under each."""
     outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
 
     def work(name: str) -> int:
@@ -48,7 +48,7 @@ def preview(
         outputs.skip(target)
         data = common.read_bytes(name)
         container = read(data, max_pixels=max_pixels)
-        header = container.header
+        header, noun = container.header, container.header.codec.noun
         if header.lossless is not None:
             raise UsageError("a lossless file has no steps to show")
         cells = []
@@ -59,17 +59,17 @@ def preview(
             picture.thumbnail((cell, cell))
             cells.append((picture, f"k = {step.scales}", f"{size} B   {bpp:.4f} bpp"))
         if not cells:
-            raise FormatError("the first scale is damaged")
+            raise FormatError(f"the first {noun} is damaged")
         file = BytesIO()
         contact_sheet(cells, min(columns, len(cells))).save(file, "PNG")
         outputs.write(file.getvalue(), target)
         there = len(container.segments)
         if len(cells) < there:
-            log.error(name, f"scale {len(cells) + 1} is damaged: sheet written up to scale {len(cells)}")
+            log.error(name, f"{noun} {len(cells) + 1} is damaged: sheet written up to {noun} {len(cells)}")
             return FormatError.exit_code
         log.note(name, f"-> {target if target != common.STDIO else 'stdout'}: {len(cells)} steps")
         if container.truncated:
-            log.error(name, f"truncated: {there} of {header.scales} scales arrived; sheet written")
+            log.error(name, f"truncated: {there} of {header.scales} {noun}s arrived; sheet written")
             return TruncatedError.exit_code
         return 0
 

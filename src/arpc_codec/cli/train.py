@@ -20,6 +20,9 @@ _run_options = common.options(
     ),
 )
 _run = common.options(_config, _run_options)
+_progic_config = click.option(
+    "--config", default="progic-tiny", show_default=True, metavar="NAME", help="Bundled config, or a file."
+)
 _metrics = click.option(
     "--metrics",
     type=_FOLDER,
@@ -101,6 +104,20 @@ def decoder(
 
 
 @train.command()
+@_progic_config
+@_run_options
+@_metrics
+@_init
+@_device
+def progic(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None, device: str) -> int:
+    """Train a ProGIC network; its weights are OUT/ema.safetensors. --init also takes a tokenizer's weights."""
+    from arpc_codec.train.cli import run_progic
+
+    run_progic(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init, device=device)
+    return 0
+
+
+@train.command()
 @_config
 @_tokenizer
 @_prior
@@ -113,6 +130,20 @@ def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, 
         run_export(
             config=config, tokenizer=tokenizer, prior=prior, out=out, model_id=model_id, name=name, licence=licence
         )
+    )
+    return 0
+
+
+@train.command()
+@_progic_config
+@click.option("--weights", type=_WEIGHTS, required=True, metavar="FILE", help="Trained ProGIC network.")
+@_target
+def export_progic(config: str, weights: Path, out: Path, model_id: int, name: str, licence: str) -> int:
+    """Make a ProGIC model folder of trained weights; prints its fingerprint."""
+    from arpc_codec.train.cli import run_export_progic
+
+    click.echo(
+        run_export_progic(config=config, weights=weights, out=out, model_id=model_id, name=name, licence=licence)
     )
     return 0
 

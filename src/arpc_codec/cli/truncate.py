@@ -1,4 +1,4 @@
-"""`arpc truncate`: fewer scales or bytes, without a model."""
+"""`arpc truncate`: fewer scales, stages or bytes, without a model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from arpc_codec.cli import common
 from arpc_codec.container import read
 from arpc_codec.container import truncate as cut
 from arpc_codec.errors import UsageError
+from arpc_codec.rate import parts_wanted
 
 
 @click.command()
 @common.input_argument
 @click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Keep the first K scales.")
+@common.stages_option
 @click.option("--target-bytes", "--bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
 @common.force_option
 @common.max_pixels_option
@@ -22,28 +24,31 @@ def truncate(
     source: str,
     out: str,
     scales: int | None,
+    stages: int | None,
     target_bytes: int | None,
     force: bool,
     max_pixels: int,
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Make a whole, smaller .arpc file of the first scales of another; a file that was cut becomes whole again."""
-    if (scales is None) == (target_bytes is None):
+    """Make a whole, smaller .arpc file of the first scales or stages of another, which may be cut."""
+    if (scales is None and stages is None) == (target_bytes is None):
         raise UsageError("give either --scales or --target-bytes")
     outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
 
     def work(name: str) -> int:
         outputs.skip(out)
         data = common.read_bytes(name)
-        smaller = cut(data, scales=scales, max_bytes=target_bytes, max_pixels=max_pixels)
+        source = read(data, max_pixels=max_pixels)
+        wanted, noun = parts_wanted(source.header.codec, scales, stages), source.header.codec.noun
+        smaller = cut(data, scales=wanted, max_bytes=target_bytes, max_pixels=max_pixels)
         outputs.write(smaller, out)
-        kept, there = read(smaller, max_pixels=max_pixels).header, len(read(data, max_pixels=max_pixels).segments)
-        if scales is not None and scales > there:
-            log.note(name, f"only {there} scales are there")
+        kept, there = read(smaller, max_pixels=max_pixels).header, len(source.segments)
+        if wanted is not None and wanted > there:
+            log.note(name, f"only {there} {noun}s are there")
         log.note(
             name,
-            f"-> {out if out != common.STDIO else 'stdout'}: {kept.scales} of {there} scales, "
+            f"-> {out if out != common.STDIO else 'stdout'}: {kept.scales} of {there} {noun}s, "
             f"{len(smaller)} of {len(data)} bytes",
         )
         return 0

@@ -1,4 +1,4 @@
-"""`arpc verify`: decode, check every scale, compare with a picture."""
+"""`arpc verify`: decode, check every scale or stage, compare with a picture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def verify(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Decode .arpc files and check the checkpoint of every scale or tile; exit 3 when damaged, 6 when cut.
+    """Decode .arpc files and check every scale, stage or tile; exit 3 when damaged, 6 when cut.
 
     Of a lossless file --against says whether samples and metadata are identical; exit 1 when they are not.
     """
@@ -67,11 +67,12 @@ def verify(
         # Only a comparison needs the scales that were not sent.
         codec = load_for(header, device)
         decoded = codec.decode(container, fill=fill if against is not None else "none", seed=seed)
-        parts = [f"{decoded.scales} of {header.scales} scales good"]
+        noun = header.codec.noun
+        parts = [f"{decoded.scales} of {header.scales} {noun}s good"]
         if against is not None:
             keep_icc = extras.icc is not None
             parts.append(_compare(decoded.pixels, bool(header.colour), against, keep_icc, max_pixels))
-        damage = f"scale {decoded.damaged[0]}" if decoded.damaged else extras.notes[0] if extras.notes else ""
+        damage = f"{noun} {decoded.damaged[0]}" if decoded.damaged else extras.notes[0] if extras.notes else ""
         return _report(name, damage, container.truncated, parts, 0, quiet)
 
     with crew:

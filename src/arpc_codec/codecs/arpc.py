@@ -7,7 +7,7 @@ decode:  file -> bits of the scales that were sent -> prior fills the others -> 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,39 +15,18 @@ from torch import Tensor
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..container.varint import CutError, decode_varint, encode_varint
-from ..errors import FormatError, ModelError, UsageError
+from ..errors import FormatError, UsageError
 from ..prior.context import PHASES
 from ..scales import Schedule, scale_schedule
-from ..tokenizer import STRIDE, channels_last
+from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
-from .tiles import Tile, blend, tiles, windowed
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, latent_size, synthesise, to_send
+from .tiles import Tile, Windows, blend, tiles
 from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
 
 FILLS = ("mean", "argmax", "sample", "none")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A finished file and what went into it."""
-
-    data: bytes
-    scales: int
-    total_scales: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """pixels: uint8 [H, W, 3]. scales: used, of `total_scales`; sent: declared in the file.
-
-    damaged: numbers (from 1) of scales whose check failed; decoding stopped before the first of them.
-    """
-
-    pixels: np.ndarray
-    scales: int
-    total_scales: int
-    sent: int
-    damaged: tuple[int, ...] = ()
+# The decoder of model tiny sees 18 cells; the last two are worth 1e-5 of a level.
+WINDOWS = Windows(side=48, halo=16)
 
 
 class DamagedScale(FormatError):
@@ -88,17 +67,11 @@ class ArpcCodec:
 
         Raises UsageError for another array, for scales < 1 and when not even one scale fits the target.
         """
-        if pixels_hw3.dtype != np.uint8 or pixels_hw3.ndim != 3 or pixels_hw3.shape[2] != 3 or 0 in pixels_hw3.shape:
-            raise UsageError(f"pixels must be uint8 [H, W, 3], not {pixels_hw3.dtype} {list(pixels_hw3.shape)}")
-        if scales is not None and scales < 1:
-            raise UsageError(f"at least one scale must be sent, not {scales}")
+        check_pixels(pixels_hw3)
         h = self.analyse(pixels_hw3)
         layout = tiles(h.shape[-2], h.shape[-1])
         total = len(scale_schedule(layout[0].height, layout[0].width))
-        notes = []
-        if scales is not None and scales > total:
-            notes.append(f"this picture has {total} scales; {scales} were asked for, all {total} are sent")
-        sent = min(total, scales or total)
+        sent, notes = to_send(scales, total, Codec.ARPC.noun)
         coded = [self._encode_tile(h, tile, sent) for tile in layout]
         header = Header(
             codec=Codec.ARPC,
@@ -114,20 +87,11 @@ class ArpcCodec:
         container = Container(header, segments, chunks)
         if target_bytes is not None:
             container = self._fit(container, coded, target_bytes)
-        return Encoded(write(container), container.header.scales, total, tuple(notes))
+        return Encoded(write(container), container.header.scales, total, notes)
 
     def analyse(self, pixels_hw3: np.ndarray) -> Tensor:
-        """h [1, C, rows, cols] of a picture whose right and bottom edges are repeated to a multiple of 16."""
-        height, width = pixels_hw3.shape[:2]
-        rows, cols = -(-height // STRIDE), -(-width // STRIDE)
-        pad = ((0, rows * STRIDE - height), (0, cols * STRIDE - width), (0, 0))
-        x = torch.from_numpy(np.pad(pixels_hw3, pad, mode="edge")).permute(2, 0, 1)[None]
-
-        def run(part: Tensor) -> Tensor:
-            part = part.to(self.device).float() / 127.5 - 1
-            return self.tokenizer.encoder(part.contiguous(memory_format=torch.channels_last)).cpu()
-
-        return windowed(run, x, (rows, cols), STRIDE, 1).float().contiguous()
+        """h [1, C, rows, cols] of a picture."""
+        return analyse(self.tokenizer.encoder, pixels_hw3[None], self.device, WINDOWS)
 
     def _encode_tile(self, h: Tensor, tile: Tile, sent: int) -> list[CodedScale]:
         part = h[..., tile.top : tile.top + tile.height, tile.left : tile.left + tile.width].to(self.device)
@@ -144,24 +108,16 @@ class ArpcCodec:
     def _fit(self, whole: Container, coded: list[list[CodedScale]], target_bytes: int) -> Container:
         """The longest prefix of scales, the last one in whole phases, that makes a file of at most `target_bytes`."""
 
-        def cut(scales: int, phases: int | None, last: bytes | None) -> Container:
-            header = replace(whole.header, scales=scales, phases=phases)
-            segments = whole.segments[:scales] if last is None else (*whole.segments[: scales - 1], last)
-            return Container(header, segments, whole.chunks)
-
-        kept = whole.header.scales
-        while kept and len(write(cut(kept, None, None))) > target_bytes:
-            kept -= 1
-        if kept == 0:
-            smallest = len(write(cut(1, None, None)))
-            raise UsageError(f"{target_bytes} bytes are too few: one scale of this picture takes {smallest}")
-        if kept < whole.header.scales:
+        kept = fit(whole, target_bytes)
+        sent = kept.header.scales
+        if sent < whole.header.scales:
             for phases in range(len(PHASES) - 1, 0, -1):
-                adds_tokens = any(tile[kept].phases[phases - 1] for tile in coded)
-                longer = cut(kept + 1, phases, self._segment(coded, kept, phases))
+                adds_tokens = any(tile[sent].phases[phases - 1] for tile in coded)
+                header = replace(whole.header, scales=sent + 1, phases=phases)
+                longer = Container(header, (*kept.segments, self._segment(coded, sent, phases)), whole.chunks)
                 if adds_tokens and len(write(longer)) <= target_bytes:
                     return longer
-        return cut(kept, None, None)
+        return kept
 
     # -- decode ------------------------------------------------------------------------------------------------------
 
@@ -209,26 +165,19 @@ class ArpcCodec:
         """(scales to use, scales of the picture) after all that can be checked without decoding."""
         if fill not in FILLS:
             raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
-        if scales is not None and scales < 1:
-            raise UsageError(f"at least one scale must be decoded, not {scales}")
         if not 0 <= seed < 1 << 63:
             raise UsageError(f"seed must be 0 or more, not {seed}")
+        check_file(container, Codec.ARPC, self.bundle.entry.id, scales)
         header = container.header
-        if header.codec is not Codec.ARPC:
-            raise UsageError(f"not an arpc-codec file but {header.codec.name.lower()}")
-        if header.model_id != self.bundle.entry.id:
-            raise ModelError(f"the file needs model id {header.model_id}, this is {self.bundle.entry.id}")
         layout = self._layout(container)
         total = len(scale_schedule(layout[0].height, layout[0].width))
         if header.scales > total or header.tiled != (len(layout) > 1):
             raise FormatError(f"scales or tile flag do not fit a {header.width}x{header.height} picture")
-        if not container.segments:
-            raise FormatError("no complete scale has arrived")
         return min(len(container.segments), scales or total), total
 
     @staticmethod
     def _layout(container: Container) -> list[Tile]:
-        return tiles(-(-container.header.height // STRIDE), -(-container.header.width // STRIDE))
+        return tiles(*latent_size(container.header.height, container.header.width))
 
     def latent(self, container: Container, used: int, fill: str, seed: int) -> Tensor:
         """z [1, C, rows, cols] float32 on the CPU. Raises DamagedScale."""
@@ -245,7 +194,7 @@ class ArpcCodec:
 
         if len(layout) == 1:
             return next(parts())[1]
-        return blend(parts(), (-(-container.header.height // STRIDE), -(-container.header.width // STRIDE)))
+        return blend(parts(), latent_size(container.header.height, container.header.width))
 
     def _streams(self, container: Container, used: int) -> list[list[bytes]]:
         """Streams of the tiles, per scale. Raises DamagedScale."""
@@ -273,16 +222,16 @@ class ArpcCodec:
     def _synthesise(
         self, container: Container, z: Tensor, used: int, total: int, damaged: tuple[int, ...], fill: str
     ) -> Decoded:
-        height, width = container.header.height, container.header.width
+        header = container.header
         state = self.tokenizer.state(total - used, fill != "none").to(self.device)
-
-        def run(part: Tensor) -> Tensor:
-            part = part.to(self.device).contiguous(memory_format=torch.channels_last)
-            image = self.tokenizer.decoder(part, state)
-            return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
-
-        image = windowed(run, z, (z.shape[-2], z.shape[-1]), 1, STRIDE)[0, :, :height, :width]
-        return Decoded(image.permute(1, 2, 0).contiguous().numpy(), used, total, container.header.scales, damaged)
+        pixels = synthesise(
+            lambda part: self.tokenizer.decoder(part, state),
+            z,
+            (header.height, header.width),
+            self.device,
+            WINDOWS,
+        )
+        return Decoded(pixels[0], used, total, header.scales, damaged)
 
     def _walk(self, schedule: Schedule) -> Walk:
         return Walk(self.bundle.prior, self.tokenizer.quantizer, schedule)

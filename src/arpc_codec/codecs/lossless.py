@@ -18,11 +18,12 @@ import numpy as np
 
 from ..container.cursor import Cursor
 from ..container.varint import CutError, encode_varint
+from ..entropy import pack_bits, unpack_bits
 from ..errors import FormatError
 from .adaptation import fit, read_adapter, write_adapter
 from .crew import ALONE, Crew
 from .pixeltiles import PixelCoder
-from .stored import deflated, raw, read_deflated, read_raw
+from .stored import deflated, read_deflated
 from .values import choose, pack, read_values, unpack, write_values
 
 RAW, PRIOR, DEFLATED = 0, 1, 2
@@ -222,7 +223,7 @@ def _decode_tiles(data: Mapping[Tile, bytes], bits: int, coder: PixelCoder) -> d
     """Ranks of tiles of one shape; those whose data is impossible are left out."""
     ranks: dict[Tile, np.ndarray] = {}
     for tile, segment in data.items():
-        for way, read in ((RAW, read_raw), (DEFLATED, read_deflated)):
+        for way, read in ((RAW, unpack_bits), (DEFLATED, read_deflated)):
             if segment[:1] == bytes([way]):
                 with suppress(FormatError):
                     ranks[tile] = read(segment[1:], (tile.height, tile.width, coder.config.channels), bits)
@@ -246,7 +247,7 @@ def _batches(layout: list[Tile], hands: int) -> Iterator[list[Tile]]:
 def _shortest(tile_hwc: np.ndarray, bits: int, stream: bytes) -> bytes:
     ways = [bytes([PRIOR]) + stream, bytes([DEFLATED]) + deflated(tile_hwc, bits)]
     if min(map(len, ways)) > tile_hwc.size * bits // 8:
-        ways.append(bytes([RAW]) + raw(tile_hwc, bits))
+        ways.append(bytes([RAW]) + pack_bits(tile_hwc, bits))
     return min(ways, key=len)
 
 

@@ -1,4 +1,4 @@
-"""Tiles without the prior: bits as they are, or filtered as in PNG and deflated. For noise, screenshots and specks."""
+"""Tiles without the prior: filtered as in PNG and deflated. For screenshots and specks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,6 @@ import zlib
 import numpy as np
 
 from ..errors import FormatError
-
-
-def raw(tile_hwc: np.ndarray, bits: int) -> bytes:
-    """Samples of `bits` bits, highest bit first, one after the other."""
-    shifts = np.arange(bits - 1, -1, -1)
-    return np.packbits((tile_hwc.reshape(-1, 1) >> shifts & 1).astype(np.uint8)).tobytes()
-
-
-def read_raw(data: bytes, shape: tuple[int, int, int], bits: int) -> np.ndarray:
-    """int32 [H, W, C]; undoes `raw`. Raises FormatError when the length does not fit."""
-    count = int(np.prod(shape))
-    if len(data) != -(-count * bits // 8):
-        raise FormatError("a stored tile has the wrong length")
-    flags = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits).reshape(count, bits)
-    return (flags.astype(np.int32) << np.arange(bits - 1, -1, -1)).sum(1, dtype=np.int32).reshape(shape)
 
 
 def deflated(tile_hwc: np.ndarray, bits: int) -> bytes:

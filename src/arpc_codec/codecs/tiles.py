@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 TILE = 48
 OVERLAP = 4
-# Cells of context around a window; more than the receptive field of the networks on either side.
-HALO = 16
-WINDOW = 48
+
+
+class Windows(NamedTuple):
+    """Side of a window, and the context around it that its convolutions see, in cells."""
+
+    side: int
+    halo: int
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,26 @@ def _ramp(length: int) -> Tensor:
     return torch.minimum(edge, edge.flip(0)).clamp(max=OVERLAP)
 
 
-def windowed(run: Callable[[Tensor], Tensor], x: Tensor, grid: tuple[int, int], in_step: int, out_step: int) -> Tensor:
-    """`run` over windows of [1, C, H*in_step, W*in_step] with a halo -> [1, C', H*out_step, W*out_step]."""
-    rows, cols = grid
-    if rows <= WINDOW + HALO and cols <= WINDOW + HALO:
+def windowed(
+    run: Callable[[Tensor], Tensor],
+    x: Tensor,
+    grid: tuple[int, int],
+    in_step: int,
+    out_step: int,
+    windows: Windows,
+) -> Tensor:
+    """`run` over windows of [B, C, H*in_step, W*in_step] with a halo -> [B, C', H*out_step, W*out_step]."""
+    (rows, cols), (side, halo) = grid, windows
+    if rows <= side + halo and cols <= side + halo:
         return run(x)
     result: Tensor | None = None
-    for top in range(0, rows, WINDOW):
-        for left in range(0, cols, WINDOW):
-            bottom, right = min(top + WINDOW, rows), min(left + WINDOW, cols)
-            y0, x0, y1, x1 = max(0, top - HALO), max(0, left - HALO), min(rows, bottom + HALO), min(cols, right + HALO)
+    for top in range(0, rows, side):
+        for left in range(0, cols, side):
+            bottom, right = min(top + side, rows), min(left + side, cols)
+            y0, x0, y1, x1 = max(0, top - halo), max(0, left - halo), min(rows, bottom + halo), min(cols, right + halo)
             part = run(x[..., y0 * in_step : y1 * in_step, x0 * in_step : x1 * in_step])
             if result is None:
-                result = part.new_empty(1, part.shape[1], rows * out_step, cols * out_step)
+                result = part.new_empty(*part.shape[:2], rows * out_step, cols * out_step)
             inner = part[
                 ...,
                 (top - y0) * out_step : (bottom - y0) * out_step,

@@ -1,7 +1,7 @@
 """The `.arpc` container: bytes <-> header, segments, chunks. Standard library only; spec: `formats/arpc-v1.md`."""
 
 from arpc_codec.container.chunks import Chunk, ChunkType
-from arpc_codec.container.container import MAX_PIXELS, Container, read, truncate, write
+from arpc_codec.container.container import MAX_PIXELS, Container, keep, read, truncate, write
 from arpc_codec.container.cursor import Field
 from arpc_codec.container.header import (
     MAX_CAPTION_BYTES,
@@ -31,6 +31,7 @@ __all__ = [
     "Info",
     "LosslessMode",
     "info",
+    "keep",
     "read",
     "truncate",
     "write",

@@ -35,7 +35,7 @@ def write(container: Container) -> bytes:
     """The file's bytes, the same for equal containers; UsageError when it cannot be written."""
     header = container.header
     if container.truncated or len(container.segments) != header.scales:
-        raise UsageError(f"{header.scales} scales announced, {len(container.segments)} segments to write")
+        raise UsageError(f"{header.scales} segments announced, {len(container.segments)} to write")
     if not container.sound:
         raise UsageError("a damaged file would get a check that says it is good")
     out = bytearray(encode_header(header, has_tail=bool(container.chunks)))
@@ -61,11 +61,10 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
         raise UnsupportedError(f"{header.width} x {header.height} pixels exceed the limit of {max_pixels}")
     segments: list[bytes] = []
     chunks: list[Chunk] = []
-    noun = {Codec.ARPC: "scale", Codec.PROGIC: "stage", Codec.HPAC: "picture"}[header.codec]
     truncated, sound, rest = False, True, b""
     try:
         while len(segments) < header.scales:
-            name = f"{noun} {len(segments) + 1}"
+            name = f"{header.codec.noun} {len(segments) + 1}"
             size = cursor.varint()
             cursor.mark(f"{name} length", f"{size} B")
             rest = data[cursor.offset :] if size > cursor.remaining else b""
@@ -102,24 +101,26 @@ def truncate(
     """
     if scales is None and max_bytes is None:
         raise UsageError("truncate needs a number of scales or of bytes")
-    if scales is not None and scales < 1:
-        raise UsageError(f"at least one scale must stay, not {scales}")
     source = read(data, max_pixels=max_pixels)
+    noun = source.header.codec.noun
+    if scales is not None and scales < 1:
+        raise UsageError(f"at least one {noun} must stay, not {scales}")
     present = len(source.segments)
     if source.header.codec is Codec.HPAC and (source.truncated or not source.sound):
         raise FormatError("a lossless file that is cut or damaged cannot be made whole")
     if not present:
-        raise TruncatedError("no complete scale has arrived")
+        raise TruncatedError(f"no complete {noun} has arrived")
     out = b""
     for kept in range(present if scales is None else min(scales, present), 0, -1):
-        out = write(_keep(source, kept))
+        out = write(keep(source, kept))
         if max_bytes is None or len(out) <= max_bytes:
             return out
-    least = "one scale" if source.header.lossless is None else "a lossless file stays whole: it"
+    least = f"one {noun}" if source.header.lossless is None else "a lossless file stays whole: it"
     raise UsageError(f"{least} takes {len(out)} bytes, more than the {max_bytes} allowed")
 
 
-def _keep(source: Container, scales: int) -> Container:
+def keep(source: Container, scales: int) -> Container:
+    """The first `scales` segments, which must be there, and all chunks as a whole file."""
     phases = source.header.phases if scales == source.header.scales else None
     header = replace(source.header, scales=scales, phases=phases)
     return Container(header, source.segments[:scales], source.chunks)

@@ -32,6 +32,11 @@ class Codec(IntEnum):
     PROGIC = 2
     HPAC = 3
 
+    @property
+    def noun(self) -> str:
+        """What one segment holds."""
+        return {Codec.ARPC: "scale", Codec.PROGIC: "stage", Codec.HPAC: "picture"}[self]
+
 
 class Colour(IntEnum):
     """What the decoder returns."""
@@ -147,13 +152,13 @@ def _problem(header: Header) -> str | None:
         return f"{header.width} x {header.height} pixels: each side must be 1..{MAX_SIDE}"
     most = {Codec.ARPC: MAX_SCALES, Codec.PROGIC: MAX_STAGES, Codec.HPAC: 1}[header.codec]
     if not 1 <= header.scales <= most:
-        return f"{header.scales} scales: {header.codec.name.lower()} has 1..{most}"
+        return f"{header.scales} {header.codec.noun}s: {header.codec.name.lower()} has 1..{most}"
     if header.phases is not None and not (1 <= header.phases < PHASES and header.codec is Codec.ARPC):
         return f"a partial last scale has 1..{PHASES - 1} phases and belongs to arpc only, not {header.phases}"
     if (header.lossless is not None) != (header.codec is Codec.HPAC):
         return "a lossless mode belongs to hpac, and to nothing else"
-    if header.lossless is not None and header.tiled:
-        return "an hpac picture has tiles of its own"
+    if header.tiled and header.codec is not Codec.ARPC:
+        return f"a latent of tiles belongs to arpc only, not to {header.codec.name.lower()}"
     if header.lossless is not None and (
         header.lossless.bits not in (8, 16)
         or header.lossless.tile not in (SMALLEST_TILE << step for step in range(MAX_TILE_STEP + 1))
@@ -217,10 +222,9 @@ def _read_mode(codec: Codec, mode: int) -> tuple[int, LosslessMode | None, str]:
         lossless = LosslessMode(16 if mode & 0x40 else 8, bool(mode & 0x20), SMALLEST_TILE << (mode & 15))
         alpha = ", with alpha" if lossless.alpha else ""
         return 1, lossless, f"{lossless.bits} bits a sample{alpha}, tiles of {lossless.tile}"
-    mask, noun = (15, "scales") if codec is Codec.ARPC else (7, "stages")
-    if mode & ~mask:
+    if mode & ~(15 if codec is Codec.ARPC else 7):
         raise FormatError(f"reserved bits of the mode byte are set ({mode:#04x})")
-    return mode, None, f"{noun}: {mode}"
+    return mode, None, f"{codec.noun}s: {mode}"
 
 
 def _parse_caption(cursor: Cursor) -> str:

@@ -1,6 +1,16 @@
 """Bits and probabilities <-> bytes: constriction's range coder behind checked arrays."""
 
 from arpc_codec.entropy.bits import PROBABILITY_BITS, BitDecoder, BitEncoder, bits_cost
-from arpc_codec.entropy.checkpoint import checkpoint
+from arpc_codec.entropy.checkpoint import checkpoint, packed_checkpoint
+from arpc_codec.entropy.packing import pack_bits, unpack_bits
 
-__all__ = ["PROBABILITY_BITS", "BitDecoder", "BitEncoder", "bits_cost", "checkpoint"]
+__all__ = [
+    "PROBABILITY_BITS",
+    "BitDecoder",
+    "BitEncoder",
+    "bits_cost",
+    "checkpoint",
+    "pack_bits",
+    "packed_checkpoint",
+    "unpack_bits",
+]

@@ -8,7 +8,6 @@
 The two linear paths start as the best linear codec of the training pictures (train/linear.py); the deep paths start at
 zero and learn what a linear codec cannot do. The decoder's linear path ends at a quarter of the size: carried to full
 size it draws its 16-pixel cells on every smooth surface.
-Normalisation is over the channels of one position only, so a picture decoded in tiles with a halo equals the whole one.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import blocks, zeroed
 from .config import TokenizerConfig
 from .quantizer import MultiScaleBSQ
 
@@ -29,21 +29,9 @@ MISSING_STATES = 16
 MOST_MISSING = 7
 
 
-class ResidualBlock(nn.Module):
-    """x + conv(act(conv(norm(x)))), the second convolution starting at zero."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        # In channels-last memory this is a view, not a copy.
-        normed = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return x + self.conv2(F.silu(self.conv1(normed)))
+def linear_picture(conv: nn.Conv2d, z: Tensor) -> Tensor:
+    """The decoder's linear path: a smooth picture [B, 3, 16H, 16W] of z [B, C, H, W]."""
+    return F.interpolate(F.pixel_shuffle(conv(z), STRIDE // LINEAR_SIZE), scale_factor=LINEAR_SIZE, mode="bilinear")
 
 
 class Encoder(nn.Module):
@@ -53,13 +41,11 @@ class Encoder(nn.Module):
         super().__init__()
         (fine, coarse), (fine_depth, coarse_depth) = config.encoder_widths, config.encoder_depths
         self.stem = nn.Conv2d(3 * 64, fine, 3, padding=1)
-        self.fine = nn.Sequential(*(ResidualBlock(fine) for _ in range(fine_depth)))
+        self.fine = blocks(fine, fine_depth, dense=True)
         self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
-        self.coarse = nn.Sequential(*(ResidualBlock(coarse) for _ in range(coarse_depth)))
-        self.out = nn.Conv2d(coarse, config.channels, 3, padding=1)
+        self.coarse = blocks(coarse, coarse_depth, dense=True)
+        self.out = zeroed(nn.Conv2d(coarse, config.channels, 3, padding=1))
         self.linear = nn.Conv2d(3 * STRIDE**2, config.channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         deep = self.coarse(self.down(self.fine(self.stem(F.pixel_unshuffle(x, 8)))))
@@ -73,17 +59,13 @@ class Decoder(nn.Module):
         super().__init__()
         widths, depths = config.decoder_widths[::-1], config.decoder_depths[::-1]
         self.stem = nn.Conv2d(config.channels, widths[0], 3, padding=1)
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(w) for _ in range(d))) for w, d in zip(widths, depths, strict=True)
-        )
+        self.stages = nn.ModuleList(blocks(w, d, dense=True) for w, d in zip(widths, depths, strict=True))
         self.up = nn.ModuleList(
             nn.Conv2d(w, 4 * n, 1 if i < 3 else 3, padding=0 if i < 3 else 1)
             for i, (w, n) in enumerate(zip(widths, (*widths[1:], 12), strict=True))
         )
-        self.out = nn.Conv2d(12, 3, 3, padding=1)
+        self.out = zeroed(nn.Conv2d(12, 3, 3, padding=1))
         self.linear = nn.Conv2d(config.channels, 3 * (STRIDE // LINEAR_SIZE) ** 2, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.modulation = nn.Embedding(2 * MISSING_STATES, 2 * widths[0])
         nn.init.zeros_(self.modulation.weight)
         self.draft_gain = nn.Embedding(2 * MISSING_STATES, config.channels)
@@ -104,8 +86,7 @@ class Decoder(nn.Module):
         and draws a plaid. The gains mute them while scales are missing.
         """
         gain = 1 + self.draft_gain(state)[:, :, None, None]
-        small = F.pixel_shuffle(self.linear(z * gain), STRIDE // LINEAR_SIZE)
-        return F.interpolate(small, scale_factor=LINEAR_SIZE, mode="bilinear")
+        return linear_picture(self.linear, z * gain)
 
 
 class Tokenizer(nn.Module):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -15,16 +16,22 @@ from ..exact.export import export_prior
 from ..prior.config import PriorConfig
 from ..prior.model import Prior
 from ..tokenizer import Tokenizer, TokenizerConfig
+from ..tokenizer.progic import Progic, ProgicConfig
 from ..zoo.bundle import save_bundle
+from ..zoo.progic import save_progic
 from .data import Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
 from .linear import SIDE as LINEAR_SIDE
 from .linear import fit_draft_gains, init_linear
+from .loop import STATE
 from .prior import PriorTraining, train_prior
+from .progic import ProgicTraining, take_weights, train_progic
+from .progic import start as start_progic
 from .tokenizer import TokenizerTraining, train_tokenizer
 
 # What older or smaller weights may lack: residual blocks, which start as the identity, and gains, which start at 1.
 DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.", "decoder.draft_gain.")
+Config = TypeVar("Config")
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
 
@@ -40,12 +47,24 @@ class TrainingConfig:
 
 def load_config(name: str) -> TrainingConfig:
     """A bundled config by name, or a JSON file by path. Raises ModelError when it is missing or does not fit."""
+
+    def parse(values: dict[str, Any]) -> TrainingConfig:
+        tokenizer, prior = TokenizerConfig.from_json(values["tokenizer"]), PriorConfig(**values["prior"])
+        return TrainingConfig(tokenizer, prior, values["context"]["width"], values["context"]["hidden"])
+
+    return _read_config(name, parse)
+
+
+def load_progic_config(name: str) -> ProgicConfig:
+    """As `load_config`, for a ProGIC network."""
+    return _read_config(name, lambda values: ProgicConfig.from_json(values["progic"]))
+
+
+def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config:
     path = CONFIGS / f"{name}.json"
     path = path if path.is_file() else Path(name)
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
-        tokenizer, prior = TokenizerConfig.from_json(values["tokenizer"]), PriorConfig(**values["prior"])
-        return TrainingConfig(tokenizer, prior, values["context"]["width"], values["context"]["hidden"])
+        return parse(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
         raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
@@ -98,12 +117,42 @@ def run_decoder(
     )
 
 
+def run_progic(
+    config: str, data: Path, metrics: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
+) -> list[str]:
+    """Train a ProGIC network; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
+
+    `init`: weights to start from, as far as they fit, of a ProGIC network or of a tokenizer; returns the names of those
+    that were not in it.
+    """
+    sizes = load_progic_config(config)
+    torch.manual_seed(0)
+    model, photos = Progic(sizes), _photos(data)
+    missing = sorted(model.state_dict())
+    if init is not None:
+        missing = take_weights(model, load_state(init))
+    if "quantizer.codebooks" in missing and not (out / STATE).is_file():
+        start_progic(model, photos[0].at_least(LINEAR_SIDE), fresh=init is None, side=LINEAR_SIDE)
+    # With a device for it, every step decodes all prefixes, as the paper does.
+    setup = ProgicTraining() if device == "cpu" else ProgicTraining(others=sizes.stages - 1)
+    train_progic(model.to(device), photos, metrics, out, minutes, setup)
+    return missing
+
+
 def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> str:
     """Write a model folder from trained weights; returns its fingerprint."""
     sizes = load_config(config)
     state = export_prior(load_prior(sizes, prior))
     weights = _tokenizer(sizes, tokenizer).state_dict()
     return save_bundle(out, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
+
+
+def run_export_progic(config: str, weights: Path, out: Path, model_id: int, name: str, licence: str) -> str:
+    """Write a ProGIC model folder from trained weights; returns its fingerprint."""
+    sizes = load_progic_config(config)
+    model = Progic(sizes)
+    model.load_state_dict(load_state(weights))
+    return save_progic(out, model_id, name, licence, sizes, model.state_dict())
 
 
 def _photos(data: Path) -> tuple[Photos, Photos]:

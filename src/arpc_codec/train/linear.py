@@ -6,6 +6,8 @@ neighbourhood to the patch at a quarter of the size. Learning these by gradient 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -29,22 +31,35 @@ def init_linear(
     """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`."""
     rng = np.random.default_rng(0)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
-    patches = F.pixel_unshuffle(x, STRIDE).permute(0, 2, 3, 1).flatten(0, 2)
-    mean = patches.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())
-    channels = model.config.channels
-    values, vectors = values.flip(0)[:channels].float(), vectors.flip(1)[:, :channels].float()
-    spread = values ** (SPREAD / 2)
-    scale = AMPLITUDE * spread / spread.mean() / values.sqrt()
-    weight = (vectors * scale).T
+    scale = fit_transform(model.encoder.linear, x, SPREAD)
     with torch.no_grad():
-        model.encoder.linear.weight.copy_(weight[:, :, None, None])
-        model.encoder.linear.bias = nn.Parameter(-weight @ mean)
         h = model.encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
+    schedule = scale_schedule(h.shape[-2], h.shape[-1])
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
-    fit_decoder(model, h, x)
+    with torch.no_grad():
+        prefixes = model.quantizer(h, schedule).prefixes
+    fit_draft(model.decoder.linear, (prefixes[-1], prefixes[-1], prefixes[-3]), x)
     fit_draft_gains(model, photos, side=side)
+
+
+@torch.no_grad()
+def fit_transform(linear: nn.Conv2d, x_bchw: Tensor, spread: float) -> Tensor:
+    """Make the encoder's linear path the first Karhunen-Loeve components of the pictures; returns their factors.
+
+    Component i gets a standard deviation proportional to eigenvalue^(spread/2), AMPLITUDE on average.
+    """
+    patches = F.pixel_unshuffle(x_bchw, STRIDE).permute(0, 2, 3, 1).flatten(0, 2)
+    mean = patches.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())
+    channels = linear.out_channels
+    values, vectors = values.flip(0)[:channels].float(), vectors.flip(1)[:, :channels].float()
+    deviation = values ** (spread / 2)
+    scale = AMPLITUDE * deviation / deviation.mean() / values.sqrt()
+    weight = (vectors * scale).T
+    linear.weight.copy_(weight[:, :, None, None])
+    linear.bias = nn.Parameter(-weight @ mean)
+    return scale
 
 
 def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
@@ -63,24 +78,25 @@ def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
 
 
 @torch.no_grad()
-def fit_decoder(model: Tokenizer, h: Tensor, x_bchw: Tensor) -> None:
-    """Ridge regression from 3x3 neighbourhoods of z (all scales, and two fewer) to the pixels of the reduced patch."""
+def fit_draft(linear: nn.Conv2d, latents: Sequence[Tensor], x_bchw: Tensor) -> None:
+    """Ridge regression from 3x3 neighbourhoods of quantised latents of the pictures to pixels of the reduced patch.
+
+    A latent that is listed twice counts twice.
+    """
     small = F.avg_pool2d(x_bchw, LINEAR_SIZE)
     patches_bchw = F.pixel_unshuffle(small, STRIDE // LINEAR_SIZE)
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
-    prefixes = model.quantizer(h, schedule).prefixes
     target = patches_bchw.permute(0, 2, 3, 1).flatten(0, 2).double()
-    size = 9 * model.config.channels + 1
+    size = 9 * linear.in_channels + 1
     gram, cross = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, target.shape[1], dtype=torch.float64)
-    for z in (prefixes[-1], prefixes[-1], prefixes[-3]):
+    for z in latents:
         columns = F.unfold(z, 3, padding=1).transpose(1, 2).flatten(0, 1).double()
         columns = torch.cat([columns, torch.ones(len(columns), 1, dtype=torch.float64)], 1)
         gram += columns.T @ columns
         cross += columns.T @ target
     gram += RIDGE * gram.diagonal().mean() * torch.eye(size, dtype=torch.float64)
     solution = torch.linalg.solve(gram, cross).float().T
-    model.decoder.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
-    model.decoder.linear.bias = nn.Parameter(solution[:, -1].clone())
+    linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
+    linear.bias = nn.Parameter(solution[:, -1].clone())
 
 
 @torch.no_grad()

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from .muon import Muon
 
 Metrics = dict[str, float]
+# A run folder with this file goes on from its checkpoint.
+STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -213,15 +215,15 @@ def _save(
     (folder / "state.tmp").write_text(json.dumps(state, indent=1))
     for name in parts:
         os.replace(folder / f"{name}.tmp", folder / f"{name}.safetensors")
-    os.replace(folder / "state.tmp", folder / "state.json")
+    os.replace(folder / "state.tmp", folder / STATE)
 
 
 def _resume(
     folder: Path, module: nn.Module, adversary: nn.Module | None, optimisers: list[torch.optim.Optimizer], ema: Ema
 ) -> tuple[int, float]:
-    if not (folder / "state.json").is_file():
+    if not (folder / STATE).is_file():
         return 0, 0.0
-    state = json.loads((folder / "state.json").read_text())
+    state = json.loads((folder / STATE).read_text())
     module.load_state_dict(load_file(folder / "weights.safetensors"))
     if adversary is not None and (folder / "adversary.safetensors").is_file():
         adversary.load_state_dict(load_file(folder / "adversary.safetensors"))

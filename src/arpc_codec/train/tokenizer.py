@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
-from .data import CropMix, CropSampler, Photos, to_tensor
+from .data import CropMix, CropSampler, Photos
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
+from .validation import judge, save_sheet
 
 # The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
 # changes the decoder must learn again.
@@ -27,10 +28,6 @@ RATES = {
     "decoder.modulation": 4.0,
     "decoder.draft_gain": 4.0,
 }
-
-
-SHEET_SIDE = 256
-SHEET_MISSING = (0, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -90,41 +87,14 @@ def train_tokenizer(
     return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES).state
 
 
-@torch.no_grad()
-def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path, count: int = 6) -> Metrics:
-    """PSNR and LPIPS on held-out 512x384 pictures, with all scales and three fewer; a sample sheet in `folder`."""
+def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:
+    """Quality of held-out pictures with all scales and three fewer, nothing filled; a sample sheet in `folder`."""
     assert isinstance(model, Tokenizer)
-    save_sheet(model, held, folder / "sheet.png")
-    result: Metrics = {}
-    pictures = [p if p.shape[0] >= p.shape[1] else np.rot90(p) for p in held.at_least(384).pictures]
-    chosen = [p[:512, :384] for p in pictures if p.shape[0] >= 512][:count]
-    total = len(scale_schedule(512 // STRIDE, 384 // STRIDE))
-    if not chosen:
-        return result
-    for missing in (0, 3):
-        sums = np.zeros(3)
-        for picture in chosen:
-            x = to_tensor([np.ascontiguousarray(picture)], model.decoder.modulation.weight.device)
-            x_hat = forward_prefix(model, x, total - missing)[0].clamp(-1, 1)
-            error = float((x_hat - x).square().mean()) / 4
-            sums += [-10 * np.log10(error), criterion.alex(x_hat, x).item(), criterion.squeeze(x_hat, x).item()]
-        names = ("psnr", "alex", "squeeze")
-        result |= {f"val_{n}_missing{missing}": float(v) for n, v in zip(names, sums / len(chosen), strict=True)}
-    return result
+    device = model.decoder.modulation.weight.device
 
+    def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
+        total = len(scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
+        return {f"missing{n}": forward_prefix(model, x, total - n)[0] for n in missing}
 
-@torch.no_grad()
-def save_sheet(model: Tokenizer, held: Photos, target: Path, count: int = 4) -> None:
-    """PNG with a row per photo: the original, then all scales, two fewer, four fewer, nothing filled."""
-    total = len(scale_schedule(SHEET_SIDE // STRIDE, SHEET_SIDE // STRIDE))
-    rows = []
-    for picture in held.at_least(SHEET_SIDE).pictures[:count]:
-        crop = np.ascontiguousarray(picture[:SHEET_SIDE, :SHEET_SIDE])
-        x = to_tensor([crop], model.decoder.modulation.weight.device)
-        row = [crop]
-        for missing in SHEET_MISSING:
-            x_hat = forward_prefix(model, x, total - missing)[0][0].clamp(-1, 1)
-            row.append(((x_hat + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
-        rows.append(np.concatenate(row, 1))
-    if rows:
-        Image.fromarray(np.concatenate(rows)).save(target)
+    save_sheet(lambda x: pictures(x, (0, 2, 4)), held, folder / "sheet.png", device)
+    return judge(lambda x: pictures(x, (0, 3)), criterion, held, device)

@@ -1,0 +1,177 @@
+"""The ProGIC codec: pixels -> encoder -> residual vector quantizer -> bit-packed indices -> container, and back.
+
+encode:  pixels -> y -> indices of stage 1, 2, ... -> one segment per stage -> file
+decode:  file -> indices of the stages that arrived -> exact sum z of their entries -> decoder told how many -> pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from ..container import Chunk, Codec, Colour, Container, Header, write
+from ..errors import FormatError, UsageError
+from ..tokenizer import channels_last
+from ..tokenizer.progic import decoder_reach, encoder_reach
+from ..zoo.progic import ProgicModel, load_progic
+from ..zoo.registry import find
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, latent_size, synthesise, to_send
+from .stages import read_stage, write_stage
+from .tiles import Windows
+
+# Side of the windows that the networks see of a large picture, in cells: large beside their halo.
+WINDOW = 128
+
+
+class ProgicCodec:
+    """Encoder and decoder of one model; safe to reuse for any number of pictures.
+
+    Scales are stages here: codebooks whose entries are summed.
+    """
+
+    def __init__(self, model: ProgicModel, device: str = "cpu") -> None:
+        self.model, self.device = model, torch.device(device)
+        self.network, self.config = model.network, model.network.config
+        channels_last(self.network)
+
+    @classmethod
+    def load(cls, model: str | int = "progic", device: str = "cpu") -> ProgicCodec:
+        """Load a model by name or registry id. Raises ModelError when it is missing or for another codec."""
+        return cls(load_progic(find(model).path, device), device)
+
+    # -- encode ------------------------------------------------------------------------------------------------------
+
+    def encode(
+        self,
+        pixels_hw3: np.ndarray,
+        *,
+        scales: int | None = None,
+        target_bytes: int | None = None,
+        caption: str = "",
+        grey: bool = False,
+        chunks: tuple[Chunk, ...] = (),
+    ) -> Encoded:
+        """uint8 [H, W, 3] -> file with the first `scales` stages (None: all), or as many as fit `target_bytes`.
+
+        Raises UsageError for another array, for scales < 1 and when not even one stage fits the target.
+        """
+        return self.encode_batch(
+            [pixels_hw3], scales=scales, target_bytes=target_bytes, caption=caption, grey=grey, chunks=chunks
+        )[0]
+
+    def encode_batch(
+        self,
+        pictures: Sequence[np.ndarray],
+        *,
+        scales: int | None = None,
+        target_bytes: int | None = None,
+        caption: str = "",
+        grey: bool = False,
+        chunks: tuple[Chunk, ...] = (),
+    ) -> list[Encoded]:
+        """As `encode`, for pictures of one size together, all with the same options; UsageError for several sizes."""
+        sent, notes = to_send(scales, self.config.stages, Codec.PROGIC.noun)
+        for pixels_hw3 in pictures:
+            check_pixels(pixels_hw3)
+        height, width = _one_size([pixels_hw3.shape[:2] for pixels_hw3 in pictures])
+        header = Header(
+            codec=Codec.PROGIC,
+            model_id=self.model.entry.id,
+            width=width,
+            height=height,
+            scales=sent,
+            colour=Colour.GREY if grey else Colour.RGB,
+            caption=caption,
+        )
+        encoded = []
+        for indices_shw in self.quantise(np.stack(pictures), sent):
+            segments = (
+                write_stage(indices_hw, self.config.entries, self.model.fingerprint, stage)
+                for stage, indices_hw in enumerate(indices_shw)
+            )
+            container = Container(header, tuple(segments), chunks)
+            if target_bytes is not None:
+                container = fit(container, target_bytes)
+            encoded.append(Encoded(write(container), container.header.scales, self.config.stages, notes))
+        return encoded
+
+    @torch.inference_mode()
+    def quantise(self, pixels_bhw3: np.ndarray, stages: int) -> np.ndarray:
+        """Indices int64 [B, stages, rows, cols] of uint8 pictures of one size."""
+        windows = Windows(WINDOW, encoder_reach(self.config))
+        y = analyse(self.network.encoder, pixels_bhw3, self.device, windows)
+        return self.network.quantizer(y.to(self.device), stages).indices.cpu().numpy()
+
+    # -- decode ------------------------------------------------------------------------------------------------------
+
+    def decode(self, container: Container, *, scales: int | None = None, fill: str = "none", seed: int = 0) -> Decoded:
+        """Picture from the stages that arrived (at most `scales`).
+
+        fill, seed: of codecs that make up what was not sent; nothing is made up here.
+        Raises FormatError when no stage is usable, ModelError for a file of another model, UsageError for bad options.
+        """
+        return self.decode_batch([container], scales=scales)[0]
+
+    def decode_batch(self, containers: Sequence[Container], *, scales: int | None = None) -> list[Decoded]:
+        """As `decode`, for pictures of one size together, whatever stages each has; UsageError for several sizes."""
+        found = [self.indices(container, scales) for container in containers]
+        return self._pictures(containers, [indices for indices, _ in found], [damaged for _, damaged in found])
+
+    def steps(self, container: Container, *, fill: str = "none", seed: int = 0) -> Iterator[Decoded]:
+        """The picture after each stage, as `decode` with scales = 1, 2, ... gives it; stops before a damaged stage."""
+        indices_shw, _ = self.indices(container)
+        for used in range(1, len(indices_shw) + 1):
+            yield from self._pictures([container], [indices_shw[:used]], [()])
+
+    def indices(self, container: Container, scales: int | None = None) -> tuple[np.ndarray, tuple[int, ...]]:
+        """(int32 [stages, rows, cols] of the good ones of the first `scales` stages, number of the damaged one if any).
+
+        Raises as `decode`.
+        """
+        header, model = container.header, self.model
+        check_file(container, Codec.PROGIC, model.entry.id, scales)
+        if header.scales > self.config.stages:
+            raise FormatError(f"the file has {header.scales} stages, its model {self.config.stages}")
+        shape, stages = latent_size(header.height, header.width), list[np.ndarray]()
+        for stage, segment in enumerate(container.segments[:scales]):
+            try:
+                stages.append(read_stage(segment, shape, self.config.entries, model.fingerprint, stage))
+            except FormatError as error:
+                # A later stage refines the sum with this one: without it, it means nothing.
+                if not stages:
+                    raise FormatError(f"the first stage is damaged: {error}") from error
+                return np.stack(stages), (stage + 1,)
+        return np.stack(stages), ()
+
+    @torch.inference_mode()
+    def _pictures(
+        self,
+        containers: Sequence[Container],
+        indices: Sequence[np.ndarray],
+        damaged: Sequence[tuple[int, ...]],
+    ) -> list[Decoded]:
+        """Pictures from indices [stages, rows, cols] of each. UsageError for several sizes."""
+        size = _one_size([(container.header.height, container.header.width) for container in containers])
+        sums = [self.network.quantizer.decode(torch.from_numpy(i)[None].to(self.device), len(i)) for i in indices]
+        used_b = torch.tensor([len(i) for i in indices], device=self.device)
+        pixels_bhw3 = synthesise(
+            lambda part: self.network.decoder(part, used_b),
+            torch.cat(sums),
+            size,
+            self.device,
+            Windows(WINDOW, decoder_reach(self.config)),
+        )
+        total = self.config.stages
+        return [
+            Decoded(pixels, len(i), total, container.header.scales, bad)
+            for pixels, container, i, bad in zip(pixels_bhw3, containers, indices, damaged, strict=True)
+        ]
+
+
+def _one_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The (height, width) that all pictures of a batch have. UsageError when they differ or there are none."""
+    if len(set(sizes)) != 1:
+        raise UsageError(f"the pictures of a batch must have one size, not {len(set(sizes))}")
+    return sizes[0]

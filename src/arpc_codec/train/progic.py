@@ -1,0 +1,185 @@
+"""Train ProGIC: a picture from every number of codebooks, the whole sum weighing most (PAPERS 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..tokenizer import channels_last
+from ..tokenizer.progic import Progic
+from ..tokenizer.residual_vq import used_share
+from .adversary import Adversary
+from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
+from .linear import SIDE, fit_draft, fit_transform
+from .loop import LoopConfig, Metrics, run
+from .losses import LossWeights, ReconstructionLoss
+from .validation import judge, save_sheet, whole_photos
+
+# As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
+RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
+# Nearest entries minimise the latent's squared error; components with their own spread make that the picture's.
+SPREAD = 1.0
+# Share of the same (as a power) for the channels of an ARPC tokenizer (dev/LOG.md).
+EFFECT = 0.6
+# Pictures that go through the encoder at once when codebooks start.
+BATCH = 24
+
+
+@dataclass(frozen=True)
+class ProgicTraining:
+    """others: prefixes decoded per picture and step beside the whole; partial_weight: their share of the loss (p).
+
+    With others = N - 1 the loss is the paper's sum over all prefixes, of weights 1 - p for the whole and p / (N - 1)
+    for each other. Fewer, drawn anew for every picture, estimate it without bias: five decodes a step are too slow
+    on a CPU.
+    adversary: gradient of the discriminator as a share of the other losses', from this share of the minutes on.
+    """
+
+    crops: CropMix = ((192, 192, 4, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
+    others: int = 1
+    partial_weight: float = 0.5
+    commitment: float = 4.0
+    adversary: float = 0.0
+    adversary_from: float = 0.1
+    lr: float = 6e-4
+    losses: LossWeights = field(default_factory=LossWeights)
+
+
+def reconstruct(model: Progic, x: Tensor) -> dict[str, Tensor]:
+    """x decoded after 1..N codebooks."""
+    prefixes = model.quantizer(model.encoder(x).float()).prefixes
+    return {
+        f"stages{n}": model.decoder(_fast(z), model.used(n, len(x)).to(x.device)) for n, z in enumerate(prefixes, 1)
+    }
+
+
+def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, side: int = SIDE) -> None:
+    """Start the codebooks as k-means of real residuals; of a `fresh` dense network first the linear paths, too."""
+    rng = np.random.default_rng(0)
+    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
+    if fresh and model.config.dense:
+        fit_transform(model.encoder.linear, x, SPREAD)
+    with torch.no_grad():
+        y = torch.cat([model.encoder(part) for part in x.split(BATCH)]).contiguous()
+    model.quantizer.start(y, torch.Generator().manual_seed(0))
+    if fresh and model.config.dense:
+        fit_draft(model.decoder.linear, model.quantizer(y).prefixes, x)
+
+
+def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
+    """Take every weight whose name and shape fit; returns the names that keep their start.
+
+    Weights of an ARPC tokenizer are first made to fit: see `from_tokenizer`.
+    """
+    state = dict(weights)
+    if "decoder.draft_gain.weight" in state:
+        state = from_tokenizer(state)
+    own = model.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(own | fitting)
+    return sorted(own.keys() - fitting.keys())
+
+
+def from_tokenizer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An ARPC tokenizer's weights for whole pictures, its modulation folded into the layers that it follows.
+
+    Sign codes want channels of equal size, nearest entries want them as large as their effect on the picture: each
+    channel is scaled by a power of what the linear path draws of it, which encoder and decoder cancel.
+    """
+    state = dict(weights)
+    gain, shift = (1 + state.pop("decoder.draft_gain.weight")[0]), state.pop("decoder.modulation.weight")[0]
+    scale, bias = shift.chunk(2)
+    stem, linear = "decoder.stem", "decoder.linear"
+    state[f"{stem}.weight"] = state[f"{stem}.weight"] * (1 + scale)[:, None, None, None]
+    state[f"{stem}.bias"] = state[f"{stem}.bias"] * (1 + scale) + bias
+    state[f"{linear}.weight"] = state[f"{linear}.weight"] * gain[:, None, None]
+    effect = state[f"{linear}.weight"].sum((2, 3)).norm(dim=0) ** EFFECT
+    effect = effect / effect.mean()
+    for name in ("encoder.out", "encoder.linear"):
+        state[f"{name}.weight"] = state[f"{name}.weight"] * effect[:, None, None, None]
+        state[f"{name}.bias"] = state[f"{name}.bias"] * effect
+    for name in (stem, linear):
+        state[f"{name}.weight"] = state[f"{name}.weight"] / effect[:, None, None]
+    return state
+
+
+def train_progic(
+    model: Progic,
+    photos: tuple[Photos, Photos],
+    metrics: Path,
+    folder: Path,
+    minutes: float,
+    setup: ProgicTraining,
+) -> dict[str, Tensor]:
+    """Train within `minutes`; returns the averaged weights."""
+    train, held = photos
+    criterion = ReconstructionLoss(metrics, setup.losses)
+    device = next(model.parameters()).device
+    adversary = Adversary(setup.adversary).to(device) if setup.adversary else None
+    criterion.to(device)
+    for network in (criterion, model, adversary):
+        if network is not None:
+            channels_last(network)
+    sampler = CropSampler(train, setup.crops, device)
+    last = model.config.stages
+
+    def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng((index, 4))
+        x = sampler.draw(rng)
+        y = model.encoder(x).float()
+        quantized = model.quantizer(y)
+        revived = model.quantizer.update(y, quantized, torch.Generator().manual_seed(index))
+        # [others, B] numbers of codebooks, each picture its own.
+        drawn = rng.permuted(np.tile(np.arange(1, last), (len(x), 1)), axis=1)[:, : setup.others].T
+        used_b = torch.cat([model.used(last, len(x)), torch.from_numpy(drawn.flatten())])
+        every_nbchw = torch.stack(quantized.prefixes)
+        z = every_nbchw[used_b - 1, torch.arange(len(used_b)) % len(x)]
+        x_hat = model.decoder(_fast(z), used_b.to(device))
+        copies = x.repeat(setup.others, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+        whole, terms = criterion(x_hat[: len(x)], x)
+        partial, partial_terms = criterion(x_hat[len(x) :], copies)
+        loss = (1 - setup.partial_weight) * whole + setup.partial_weight * partial
+        terms |= {f"partial_{name}": value for name, value in partial_terms.items()}
+        if adversary is not None and progress >= setup.adversary_from:
+            loss, more = adversary(x_hat, torch.cat([x, copies]), loss, model.decoder.last)
+            terms |= more
+        # As a share of the latent's variance: otherwise shrinking the latent would serve it, too.
+        size = y.var((0, 2, 3)).mean()
+        errors = torch.stack([(y - z_i.detach()).square().mean() / size for z_i in quantized.prefixes])
+        commitment = (1 - setup.partial_weight) * errors[-1] + setup.partial_weight * errors[:-1].mean()
+        terms |= {"commitment": commitment.item(), "latent": size.item(), "revived": float(revived)}
+        return loss + setup.commitment * commitment, terms
+
+    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
+    return run(
+        model,
+        step,
+        folder,
+        config,
+        validate=lambda m: validate(m, criterion, held, folder),
+        rates=RATES,
+        adversary=adversary,
+    ).state
+
+
+@torch.no_grad()
+def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:
+    """Quality of held-out photos after 1..N codebooks, share of each codebook that they use; a sheet in `folder`."""
+    assert isinstance(model, Progic)
+    device = next(model.parameters()).device
+    save_sheet(lambda x: reconstruct(model, x), held, folder / "sheet.png", device)
+    result = judge(lambda x: reconstruct(model, x), criterion, held, device)
+    indices = [model.quantizer(model.encoder(to_tensor([p], device)).float()).indices for p in whole_photos(held)]
+    if indices:
+        shares = used_share(torch.cat(indices), model.config.entries)
+        result |= {f"val_used_stage{n}": share for n, share in enumerate(shares, 1)}
+    return result
+
+
+def _fast(z: Tensor) -> Tensor:
+    return z.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,92 @@
+"""A model folder: config.json beside safetensors files, and the fingerprint that names exactly these weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import ModelError
+from .registry import CONFIG, ModelEntry, read_entry
+
+# Name of a tensor -> the tensor, as in one safetensors file.
+Tensors = dict[str, Tensor]
+
+
+class Folder(NamedTuple):
+    """sizes: what config.json says of the networks. files: tensors of each file."""
+
+    entry: ModelEntry
+    sizes: dict[str, Any]
+    files: dict[str, Tensors]
+
+
+def fingerprint(sizes: Mapping[str, Any], files: Mapping[str, Tensors]) -> str:
+    """SHA-256 (hex) of the sizes as canonical JSON and of every tensor's name, type, shape and bytes, by name.
+
+    Of several files the stem of its file precedes each name.
+    """
+    digest = hashlib.sha256(json.dumps(sizes, sort_keys=True, separators=(",", ":")).encode())
+    tensors = {
+        name if len(files) == 1 else f"{Path(file).stem}.{name}": tensor
+        for file, own in files.items()
+        for name, tensor in own.items()
+    }
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def half(state: Mapping[str, Tensor]) -> Tensors:
+    """Weights of a float network in the precision of model folders: every reader computes with these."""
+    return {name: tensor.half().contiguous() for name, tensor in state.items()}
+
+
+def write_folder(
+    folder: Path,
+    model_id: int,
+    name: str,
+    licence: str,
+    codec: str,
+    sizes: Mapping[str, Any],
+    files: Mapping[str, Tensors],
+) -> str:
+    """Write a model folder; returns the fingerprint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = json.loads(json.dumps(sizes))
+    mark = fingerprint(sizes, files)
+    for file, tensors in files.items():
+        save_file(tensors, folder / file)
+    values = {"id": model_id, "name": name, "codec": codec, "fingerprint": mark, "licence": licence, **sizes}
+    (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
+    return mark
+
+
+def read_folder(folder: Path, sizes: Sequence[str], files: Sequence[str], *, check: bool) -> Folder:
+    """What `write_folder` wrote. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
+    entry = read_entry(folder)
+    with naming(entry):
+        values = json.loads((folder / CONFIG).read_text())
+        found = Folder(entry, {key: values[key] for key in sizes}, {file: load_file(folder / file) for file in files})
+        if check and fingerprint(found.sizes, found.files) != entry.fingerprint:
+            raise ModelError(f"model '{entry.name}': weights do not match their fingerprint")
+    return found
+
+
+@contextmanager
+def naming(entry: ModelEntry) -> Iterator[None]:
+    """Turns whatever a folder's content can raise into a ModelError that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"model '{entry.name}': {error}") from error

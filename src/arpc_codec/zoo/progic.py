@@ -1,0 +1,55 @@
+"""A model of the codec progic: config.json and progic.safetensors (float16), codebooks included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ..container.header import MAX_STAGES
+from ..errors import ModelError
+from ..tokenizer.progic import Progic, ProgicConfig
+from ..tokenizer.residual_vq import TRAINING_BUFFERS
+from .folder import half, naming, read_folder, write_folder
+from .registry import ModelEntry
+
+WEIGHTS = "progic.safetensors"
+# What only training needs.
+_LEFT_OUT = {f"quantizer.{name}" for name in TRAINING_BUFFERS}
+
+
+@dataclass(frozen=True)
+class ProgicModel:
+    """A loaded model. Its codebooks are float16 values in float32: the same sums everywhere."""
+
+    entry: ModelEntry
+    network: Progic
+
+    @property
+    def fingerprint(self) -> bytes:
+        """32 bytes that name exactly these weights and sizes."""
+        return bytes.fromhex(self.entry.fingerprint)
+
+
+def save_progic(
+    folder: Path, model_id: int, name: str, licence: str, config: ProgicConfig, state: Mapping[str, Tensor]
+) -> str:
+    """Write a model folder; returns the fingerprint. Raises ModelError for more stages than a file can count."""
+    if config.stages > MAX_STAGES:
+        raise ModelError(f"{config.stages} stages: a file counts at most {MAX_STAGES}")
+    weights = half({key: value for key, value in state.items() if key not in _LEFT_OUT})
+    return write_folder(folder, model_id, name, licence, "progic", {"progic": asdict(config)}, {WEIGHTS: weights})
+
+
+def load_progic(folder: Path, device: str = "cpu", *, check: bool = False) -> ProgicModel:
+    """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
+    entry, sizes, files = read_folder(folder, ("progic",), (WEIGHTS,), check=check)
+    with naming(entry):
+        network = Progic(ProgicConfig.from_json(sizes["progic"]))
+        weights = {key: value.float() for key, value in files[WEIGHTS].items()}
+        missing, surplus = network.load_state_dict(weights, strict=False, assign=True)
+        if surplus or set(missing) != _LEFT_OUT:
+            raise ValueError(f"{len(surplus)} weights too many, {len(set(missing) - _LEFT_OUT)} missing")
+    return ProgicModel(entry, network.requires_grad_(False).eval().to(device))

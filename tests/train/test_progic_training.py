@@ -1,0 +1,199 @@
+"""The ProGIC trainer on made-up photographs; the loss networks, which live outside the project, are left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from arpc_codec.cli.main import main
+from arpc_codec.codecs.progic import ProgicCodec
+from arpc_codec.container import read
+from arpc_codec.errors import ModelError
+from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
+from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+from arpc_codec.train import cli, progic
+from arpc_codec.train.data import Photos, to_tensor
+from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic
+from arpc_codec.zoo.progic import load_progic
+
+WIDTHS = {
+    "encoder_widths": (8, 8),
+    "encoder_depths": (1, 1),
+    "decoder_widths": (8, 8, 8, 8),
+    "decoder_depths": (1, 1, 1, 1),
+}
+CONFIG = ProgicConfig(stages=3, entries=16, **WIDTHS)
+SETUP = ProgicTraining(crops=((96, 96, 2, 1.0),), lr=2e-3)
+
+
+class PixelLoss(nn.Module):
+    """In the place of ReconstructionLoss: L1, and as both perceptual distances the squared error."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, dict[str, float]]:
+        loss = (x_hat - x).abs().mean()
+        return loss, {"l1": loss.item()}
+
+    @staticmethod
+    def alex(x_hat: Tensor, x: Tensor) -> Tensor:
+        return (x_hat - x).square().mean()
+
+    squeeze = alex
+
+
+@pytest.fixture(scope="module")
+def photos(picture: Callable[..., np.ndarray]) -> tuple[Photos, Photos]:
+    """Twelve small pictures to train on, one of 512x384 held out."""
+    train = [picture(128, 160, seed) for seed in range(12)]
+    return Photos([str(i) for i in range(12)], train), Photos(["held"], [picture(384, 512, 99)])
+
+
+def started(photos: tuple[Photos, Photos], config: ProgicConfig = CONFIG) -> Progic:
+    torch.manual_seed(0)
+    model = Progic(config)
+    start(model, photos[0], fresh=True, pictures=12, side=96)
+    return model
+
+
+def log(folder: Path, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if name in line]
+
+
+def test_linear_start_is_a_progressive_codec_already(photos: tuple[Photos, Photos]) -> None:
+    model = started(photos)
+    x = to_tensor([picture[:96, :96] for picture in photos[0].pictures[:4]])
+    with torch.no_grad():
+        errors = [float((x_hat - x).square().mean()) for x_hat in reconstruct(model, x).values()]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[-1] < 0.1 * float((x - x.mean()).square().mean())
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_it_runs_resumes_and_reports(
+    others: int, photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    setup = ProgicTraining(crops=SETUP.crops, lr=SETUP.lr, others=others)
+    train_progic(started(photos), photos, tmp_path, tmp_path / "run", 0.05, setup)
+    first = json.loads((tmp_path / "run" / "state.json").read_text())
+    # As after a kill: a network that was never started finds everything, codebooks too, in the run folder.
+    state = train_progic(Progic(CONFIG), photos, tmp_path, tmp_path / "run", 0.1, setup)
+    second = json.loads((tmp_path / "run" / "state.json").read_text())
+    assert second["step"] > first["step"] > 0
+    assert (tmp_path / "run" / "sheet.png").is_file()
+    for stage in (1, 2, 3):
+        assert 0 < log(tmp_path / "run", f"val_used_stage{stage}")[-1] <= 1
+    psnr = [log(tmp_path / "run", f"val_psnr_stages{stages}")[-1] for stages in (1, 2, 3)]
+    assert psnr[0] < psnr[-1]
+    assert state["decoder.modulation.weight"].any()
+
+
+def take_steps(
+    monkeypatch: pytest.MonkeyPatch, ranges: list[range], optimise: Callable[..., torch.optim.Optimizer]
+) -> list[float]:
+    """Let each training run take the steps of the next range, whatever the time; returns where their losses go."""
+    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    losses: list[float] = []
+
+    def run(model: nn.Module, step: Callable[..., tuple[Tensor, object]], *_: object, **__: object) -> SimpleNamespace:
+        optimiser = optimise(model.parameters())
+        for index in ranges.pop(0):
+            loss, _ = step(index, 0.0)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            losses.append(loss.item())
+        return SimpleNamespace(state=model.state_dict())
+
+    monkeypatch.setattr(progic, "run", run)
+    return losses
+
+
+def test_it_learns(photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = take_steps(monkeypatch, [range(40)], partial(torch.optim.Adam, lr=2e-3))
+    torch.manual_seed(0)
+    model = Progic(CONFIG)
+    start(model, photos[0], fresh=False, pictures=12, side=96)  # no linear start: there is much to learn
+    train_progic(model, photos, tmp_path, tmp_path, 1, SETUP)
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_an_interrupted_run_takes_the_same_steps(
+    photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Crops, prefixes and revived entries are functions of the step alone."""
+    losses = take_steps(monkeypatch, [range(6), range(3), range(3, 6)], partial(torch.optim.SGD, lr=0.01))
+    train_progic(started(photos), photos, tmp_path, tmp_path, 1, SETUP)
+    state = train_progic(started(photos), photos, tmp_path, tmp_path, 1, SETUP)
+    resumed = Progic(CONFIG)
+    resumed.load_state_dict({name: value.clone() for name, value in state.items()})
+    train_progic(resumed, photos, tmp_path, tmp_path, 1, SETUP)
+    assert losses[:6] == losses[6:]
+
+
+def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
+    """The picture of an unquantised latent is the tokenizer's, though its channels were scaled."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TokenizerConfig(**WIDTHS))
+    for parameter in tokenizer.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, 0.0, 0.05)
+    model = Progic(CONFIG)
+    missing = take_weights(model, tokenizer.state_dict())
+    assert all(name.startswith(("quantizer.", "decoder.modulation", "encoder.att", "decoder.att")) for name in missing)
+    x = to_tensor([picture[:96, :96] for picture in photos[0].pictures[:2]])
+    with torch.no_grad():
+        wanted = tokenizer.decoder(tokenizer.encoder(x), tokenizer.state(0, False, 2))
+        found = model.decoder(model.encoder(x), model.used(3, 2))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+    start(model, photos[0], fresh=False, pictures=12, side=96)
+    again = Progic(CONFIG)
+    assert take_weights(again, model.state_dict()) == []
+
+
+def test_trained_weights_become_a_model_folder(photos: tuple[Photos, Photos], tmp_path: Path) -> None:
+    config, weights, folder = tmp_path / "config.json", tmp_path / "ema.safetensors", tmp_path / "model"
+    config.write_text(json.dumps({"progic": asdict(CONFIG)}))
+    model = started(photos)
+    save_file(model.state_dict(), weights)
+    words = ["--config", config, "--weights", weights, "--out", folder, "--id", 9, "--name", "n", "--licence", "own"]
+    result = CliRunner().invoke(main, ["train", "export-progic", *map(str, words)])
+    assert result.exit_code == 0, result.stderr
+    loaded = load_progic(folder, check=True)
+    assert (loaded.entry.id, loaded.entry.name, loaded.entry.codec, loaded.entry.licence) == (9, "n", "progic", "own")
+    assert loaded.entry.fingerprint == result.stdout.strip()
+    assert loaded.network.config == CONFIG
+    codec, picture = ProgicCodec(loaded), photos[1].pictures[0][:100, :110]
+    decoded = [step.pixels.astype(float) for step in codec.steps(read(codec.encode(picture).data))]
+    errors = [np.square(pixels - picture).mean() for pixels in decoded]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_configs_of_other_networks_are_refused() -> None:
+    with pytest.raises(ModelError, match="progic-tiny"):
+        cli.load_progic_config("tiny")
+
+
+def test_an_adversary_can_be_asked_for(
+    photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    setup = ProgicTraining(crops=SETUP.crops, adversary=0.3, adversary_from=0.0)
+    train_progic(started(photos), (photos[0], Photos([], [])), tmp_path, tmp_path / "run", 0.02, setup)
+    assert log(tmp_path / "run", "tell")
+    assert (tmp_path / "run" / "adversary.safetensors").is_file()
