@@ -58,13 +58,16 @@ def test_adapted_is_smaller_and_travels(channels: int) -> None:
 
 def test_the_float_network_that_was_fitted_is_the_one_that_codes(picture: Callable[..., np.ndarray]) -> None:
     config, state = state_of(1)
-    adapter = fit(config, state, picture(16, 16, 3)[None, ..., :1].astype(np.int32), 8, 256, steps=3)
+    adapter = fit(config, state, picture(16, 16, 3)[None, ..., :1].astype(np.int32), 8, 1_000_000, steps=9)
+    assert all(part.any() for name, part in adapter.items() if name.endswith((".b", ".bias", ".taps")))
     changed, plain = import_pixel(config, adapted(state, adapter)), import_pixel(config, state)
-    for name, shift in adapter.items():
-        wanted = layer(plain, name).weight + (shift.b.float() @ shift.a.float()) * 2.0**-12
+    for name in layers(config):
+        wanted = layer(plain, name).weight + (adapter[f"{name}.b"].float() @ adapter[f"{name}.a"].float()) * 2.0**-8
         assert torch.allclose(layer(changed, name).weight, wanted, atol=2e-4)
-        wanted = layer(plain, name).bias + shift.bias.float() * 2.0**-7
+        wanted = layer(plain, name).bias + adapter[f"{name}.bias"].float() * 2.0**-5
         assert torch.allclose(layer(changed, name).bias, wanted, atol=1e-5)
+    for new, old in zip(changed.blocks, plain.blocks, strict=True):
+        assert torch.allclose(new.gating.taps, old.gating.taps + adapter["blocks.0.taps"] * 2.0**-5, atol=1e-5)
 
 
 def test_cut_adapter() -> None:

@@ -17,7 +17,7 @@ from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import FormatError
 from arpc_codec.exact.pixel import export_pixel
-from arpc_codec.prior.adapter import RANK, Shift, layers
+from arpc_codec.prior.adapter import shapes
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 
 
@@ -165,12 +165,10 @@ def test_an_adapter_travels_in_the_payload() -> None:
     plain, rng = CODERS[1], np.random.default_rng(6)
     ramp = np.add.outer(8 * np.arange(14), 7 * np.arange(14))[..., None]
     samples = (ramp + rng.integers(0, 6, ramp.shape)).astype(np.uint8)
-    shapes = {name: plain.state[f"{name}.weight"].shape for name in layers(plain.config)}
-
-    def small(*shape: int) -> torch.Tensor:
-        return torch.from_numpy(rng.integers(-2, 3, shape).astype(np.int8))
-
-    adapter = {name: Shift(small(RANK, i), small(o, RANK), small(o)) for name, (o, i) in shapes.items()}
+    adapter = {
+        part: torch.from_numpy(rng.integers(-2, 3, shape).astype(np.int8))
+        for part, shape in shapes(plain.config, plain.state).items()
+    }
     payload = encode(samples, {1: plain.adapted(adapter)}, 16)
     assert payload != encode(samples, CODERS, 16)
     written = write_adapter(adapter)

@@ -38,9 +38,9 @@ class Result(NamedTuple):
     "--adapt",
     type=click.IntRange(1, 10_000),
     is_flag=False,
-    flag_value=100,
+    flag_value=200,
     metavar="[STEPS]",
-    help="Lossless: fit the prior to the picture first (100 steps); slower, smaller.",
+    help="Lossless: fit the prior to the picture first (200 steps); slower, smaller.",
 )
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option

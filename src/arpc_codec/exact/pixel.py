@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
-from ..prior.adapter import BIAS_BITS as ADAPTER_BIAS_BITS
-from ..prior.adapter import FACTOR_BITS, Adapter, layer, layers
+from ..prior.adapter import FACTOR_BITS, SHIFT_BITS, Adapter, layer, layers
 from ..prior.adaptive import AdaptivePrediction
 from ..prior.pixel import CLIP, TAPS, Block, PixelConfig, PixelPrior, channel_features, pixel_features
 from ..prior.statistics import ErrorStatistics, local_scales
@@ -83,16 +82,30 @@ def import_pixel(config: PixelConfig, state: dict[str, Tensor]) -> PixelPrior:
 
 def adapted(state: dict[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
     """Integer state with the changes of an adapter: sums and products of small integers, the same everywhere."""
-    result, limit = dict(state), 2.0**MATRIX_BITS - 1
-    for name, shift in adapter.items():
+    result = dict(state)
+    for name in (part.removesuffix(".b") for part in adapter if part.endswith(".b")):
+        weight, exponent = state[f"{name}.weight"].double(), state[f"{name}.exponent"].int()
         # Below 2^8 ranks of 2^14, times a power of two: exact in float64.
-        change = shift.b.double() @ shift.a.double()
-        units = torch.tensor([2.0 ** (e - 2 * FACTOR_BITS) for e in state[f"{name}.exponent"].tolist()])
-        matrix = (state[f"{name}.weight"].double() + change * units.double()[:, None]).round().clamp(-limit, limit)
-        result[f"{name}.weight"] = matrix.to(torch.int16)
-        change = shift.bias.double() * 2.0 ** (BIAS_BITS - ADAPTER_BIAS_BITS)
-        result[f"{name}.bias"] = (state[f"{name}.bias"].double() + change).clamp(-(2**30), 2**30).to(torch.int32)
+        change = adapter[f"{name}.b"].double() @ adapter[f"{name}.a"].double()
+        matrix = weight + change * powers(exponent - 2 * FACTOR_BITS)
+        result[f"{name}.weight"], result[f"{name}.exponent"] = narrowed(matrix, exponent)
+    for name in (part for part in adapter if part.endswith((".bias", ".taps"))):
+        change = adapter[name].double() * 2.0 ** (BIAS_BITS - SHIFT_BITS)
+        result[name] = (state[name].double() + change).clamp(-(2**30), 2**30).to(torch.int32)
     return result
+
+
+def narrowed(matrix: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
+    """int16 matrix and int8 exponents: rows of [out, in] in units of 2^-exponent, halved until they fit."""
+    limit = 2.0**MATRIX_BITS - 1
+    while (wide := matrix.abs().amax(1).round() > limit).any():
+        matrix, exponent = torch.where(wide[:, None], matrix / 2, matrix), exponent - wide.int()
+    return matrix.round().to(torch.int16), exponent.to(torch.int8)
+
+
+def powers(exponent: Tensor) -> Tensor:
+    """2^exponent [out] as a column; from Python, as libraries' powers of two need not be exact."""
+    return torch.tensor([2.0**e for e in exponent.tolist()], dtype=torch.float64)[:, None]
 
 
 class Silu:

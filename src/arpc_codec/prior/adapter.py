@@ -1,40 +1,29 @@
 """Adapters: what one picture changes in the lossless prior, as small integers that travel in its file (HPAC's SARP-FT).
 
-Every linear layer gets W + 2^-12 B A of rank one (LoRA) and b + 2^-7 d.
+Every linear layer gets W + 2^-8 B A of low rank (LoRA) and b + 2^-5 d, the taps of every gated block c + 2^-5 t.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .pixel import PixelConfig, PixelPrior
+from .pixel import Block, PixelConfig, PixelPrior
 
-RANK = 1
-# Units of the factors and of the change of a bias, as powers of two.
-FACTOR_BITS = 6
-BIAS_BITS = 7
+RANK = 2
+# Units as powers of two: coarse ones, as the bytes of a fine adapter cost more than it gains (dev/LOG.md).
+FACTOR_BITS = 4
+SHIFT_BITS = 5
 LARGEST = 127
+# Spread of the first factor at the start, in its units.
+FIRST_SPREAD = 1.5
 
-
-@dataclass(frozen=True)
-class Shift:
-    """Change of one layer: int8 A [r, in], B [out, r], bias [out]."""
-
-    a: Tensor
-    b: Tensor
-    bias: Tensor
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        """The tensors in the order in which they are coded."""
-        return self.a, self.b, self.bias
-
-
-Adapter = dict[str, Shift]
+# int8 changes in coding order: NAME.a [r, in], NAME.b [out, r], NAME.bias [out] of each layer, then blocks.I.taps.
+Adapter = dict[str, Tensor]
 
 
 def layers(config: PixelConfig) -> list[str]:
@@ -53,13 +42,27 @@ def layer(prior: PixelPrior, name: str) -> nn.Linear:
     return module
 
 
-class LowRank(nn.Module):
-    """Parametrization of a weight [out, in] with rounded factors; the gradient passes the rounding."""
+def shapes(config: PixelConfig, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Parts of an adapter for an integer state in coding order, with their shapes."""
+    result: dict[str, tuple[int, ...]] = {}
+    for name in layers(config):
+        outputs, inputs = state[f"{name}.weight"].shape
+        result |= {f"{name}.a": (RANK, inputs), f"{name}.b": (outputs, RANK), f"{name}.bias": (outputs,)}
+    return result | {f"blocks.{i}.taps": tuple(state[f"blocks.{i}.taps"].shape) for i in range(config.depth)}
 
-    def __init__(self, outputs: int, inputs: int, rank: int) -> None:
+
+def unit_bits(part: str) -> int:
+    """The integers of a part are in units of 2 to minus this."""
+    return SHIFT_BITS if part.endswith((".bias", ".taps")) else FACTOR_BITS
+
+
+class LowRank(nn.Module):
+    """Parametrization of a weight [out, in] with rounded factors."""
+
+    def __init__(self, outputs: int, inputs: int) -> None:
         super().__init__()
-        self.a = nn.Parameter(torch.randn(rank, inputs) * 4 * 2.0**-FACTOR_BITS)
-        self.b = nn.Parameter(torch.zeros(outputs, rank))
+        self.a = nn.Parameter(torch.randn(RANK, inputs) * FIRST_SPREAD * 2.0**-FACTOR_BITS)
+        self.b = nn.Parameter(torch.zeros(outputs, RANK))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight with its change."""
@@ -67,15 +70,15 @@ class LowRank(nn.Module):
 
 
 class Offset(nn.Module):
-    """Parametrization of a bias [out]."""
+    """Parametrization of a bias or of taps with a rounded difference."""
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, shape: torch.Size) -> None:
         super().__init__()
-        self.d = nn.Parameter(torch.zeros(outputs))
+        self.d = nn.Parameter(torch.zeros(shape))
 
-    def forward(self, bias: Tensor) -> Tensor:
-        """The bias with its change."""
-        return bias + rounded(self.d, BIAS_BITS)
+    def forward(self, start: Tensor) -> Tensor:
+        """The values with their change."""
+        return start + rounded(self.d, SHIFT_BITS)
 
 
 def integers(x: Tensor, bits: int) -> Tensor:
@@ -88,28 +91,23 @@ def rounded(x: Tensor, bits: int) -> Tensor:
     return x + (integers(x, bits) * 2.0**-bits - x).detach()
 
 
-def attach(prior: PixelPrior, rank: int = RANK) -> list[nn.Parameter]:
-    """Freeze a prior and give its layers trainable changes, which are returned."""
+def attach(prior: PixelPrior) -> dict[str, nn.Parameter]:
+    """Freeze a prior and give it trainable changes, which are returned under the names of an adapter's parts."""
     prior.requires_grad_(False)
-    added: list[nn.Parameter] = []
+    added: dict[str, nn.Parameter] = {}
     for name in layers(prior.config):
         linear = layer(prior, name)
-        outputs, inputs = linear.weight.shape
-        low, offset = LowRank(outputs, inputs, rank), Offset(outputs)
+        low, offset = LowRank(*linear.weight.shape), Offset(linear.bias.shape)
         parametrize.register_parametrization(linear, "weight", low)
         parametrize.register_parametrization(linear, "bias", offset)
-        added += [low.a, low.b, offset.d]
+        added |= {f"{name}.a": low.a, f"{name}.b": low.b, f"{name}.bias": offset.d}
+    for i, block in enumerate(cast(list[Block], list(prior.blocks))):
+        offset = Offset(block.gating.taps.shape)
+        parametrize.register_parametrization(block.gating, "taps", offset)
+        added[f"blocks.{i}.taps"] = offset.d
     return added
 
 
-def collect(prior: PixelPrior) -> Adapter:
-    """The changes of a prior after `attach` as integers."""
-    adapter = {}
-    for name in layers(prior.config):
-        parts = layer(prior, name).parametrizations
-        low, offset = parts["weight"][0], parts["bias"][0]  # type: ignore[index]
-        assert isinstance(low, LowRank)
-        assert isinstance(offset, Offset)
-        values = ((low.a, FACTOR_BITS), (low.b, FACTOR_BITS), (offset.d, BIAS_BITS))
-        adapter[name] = Shift(*(integers(x.detach(), bits).to(torch.int8) for x, bits in values))
-    return adapter
+def collect(added: Mapping[str, Tensor]) -> Adapter:
+    """The changes of `attach` as integers."""
+    return {part: integers(x.detach(), unit_bits(part)).to(torch.int8) for part, x in added.items()}
