@@ -12,7 +12,7 @@ from arpc_codec.codecs.adaptation import fit, read_adapter, write_adapter
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.errors import FormatError
 from arpc_codec.exact.pixel import adapted, export_pixel, import_pixel
-from arpc_codec.prior.adapter import layer, layers
+from arpc_codec.prior.adapter import layer, layers, shapes
 from arpc_codec.prior.pixel import PixelConfig, PixelPrior
 
 CPU = torch.device("cpu")
@@ -68,6 +68,15 @@ def test_the_float_network_that_was_fitted_is_the_one_that_codes(picture: Callab
         assert torch.allclose(layer(changed, name).bias, wanted, atol=1e-5)
     for new, old in zip(changed.blocks, plain.blocks, strict=True):
         assert torch.allclose(new.gating.taps, old.gating.taps + adapter["blocks.0.taps"] * 2.0**-5, atol=1e-5)
+
+
+def test_rows_that_a_change_makes_too_large_are_halved() -> None:
+    config, state = state_of(3)
+    adapter = {part: torch.full(shape, 127, dtype=torch.int8) for part, shape in shapes(config, state).items()}
+    changed, plain = import_pixel(config, adapted(state, adapter)), import_pixel(config, state)
+    for name in layers(config):
+        wanted = layer(plain, name).weight + 2 * 127**2 * 2.0**-8
+        assert torch.allclose(layer(changed, name).weight, wanted, rtol=2.0**-14)
 
 
 def test_cut_adapter() -> None:

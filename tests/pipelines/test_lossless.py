@@ -181,7 +181,9 @@ def test_an_adapter_travels_in_the_payload() -> None:
 
 def test_adapting_changes_nothing_that_comes_back() -> None:
     samples = np.random.default_rng(7).integers(0, 40, (9, 10, 4)).astype(np.uint8)
-    payload = encode(samples, CODERS, 8, adapt=2)
+    done: list[tuple[int, int]] = []
+    payload = encode(samples, CODERS, 8, adapt=13, progress=lambda tiles, of: done.append((tiles, of)))
+    assert done[-1] == (18, 18)  # four tiles of two groups twice, and a dozen steps each
     assert len(payload) <= len(encode(samples, CODERS, 8))
     found = decode(payload, samples.shape, np.uint8, CODERS, 8)
     assert found.sound

@@ -91,7 +91,7 @@ def decode(
         where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         if header.lossless is not None:
             if (scales, stages, steps) != (None, None, None):
-                raise UsageError("a lossless file has no scales: --scales and --steps do not apply")
+                raise UsageError("a lossless file comes whole: --scales, --stages and --steps do not apply")
             exact_format(format)
             crew.gather(header.height * header.width)
             found = load_lossless(header.model_id, device).decode(container, progress=log.part, crew=crew)

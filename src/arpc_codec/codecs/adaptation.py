@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -27,7 +27,13 @@ BITS_PER_DOUBLING = 4.0
 
 
 def fit(
-    config: PixelConfig, state: dict[str, Tensor], tiles_bhwc: np.ndarray, bits: int, samples: int, steps: int
+    config: PixelConfig,
+    state: dict[str, Tensor],
+    tiles_bhwc: np.ndarray,
+    bits: int,
+    samples: int,
+    steps: int,
+    progress: Callable[[int], None] = lambda steps_done: None,
 ) -> Adapter:
     """Adapter of a picture of `samples` samples from some of its tiles, in `steps` steps."""
     seen = observe(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits).float()
@@ -41,15 +47,16 @@ def fit(
         added = attach(prior)
         optimiser = torch.optim.Adam(added.values(), lr=LEARNING_RATE, betas=(0.9, 0.98))
         for step in range(steps):
-            progress = step / steps
-            optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - progress)
-            pool = max(1, round(len(order) * min(1.0, FIRST_SHARE + progress)))
+            share = step / steps
+            optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - share)
+            pool = max(1, round(len(order) * min(1.0, FIRST_SHARE + share)))
             chosen = order[torch.randint(pool, (min(BATCH, pool),))]
             rate = coding_bits(prior, patches[chosen], MARGIN).mean()
             loss = rate + _description(added) / samples
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            progress(step + 1)
     return collect(added)
 
 

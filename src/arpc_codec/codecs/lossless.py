@@ -32,6 +32,8 @@ TOGETHER = 8
 CHECK_BYTES = 2
 # Tiles of one shape that an adapter is fitted on, spread over the picture.
 FITTED = 12
+# Steps of fitting that take as long as one tile: progress is counted in tiles.
+STEPS_PER_TILE = 12
 
 Progress = Callable[[int, int], None]
 
@@ -93,14 +95,16 @@ def encode(
     height, width, channels = samples_hwc.shape
     layout, plan = list(tiles(height, width, side)), groups(channels)
     head, coded = bytearray(_checksum(samples_hwc)), []
-    count = _counter(len(layout) * len(plan) * (2 if adapt else 1), progress)
+    ways = 2 if adapt else 1
+    count = _counter(len(plan) * (ways * len(layout) + adapt // STEPS_PER_TILE), progress)
     for group in plan:
         values = choose(samples_hwc[..., list(group)])
         part = pack(samples_hwc[..., list(group)], values)
         coder, adapter = coders[len(group)], b""
         segments = _encode_group(part, values.bits, coder, layout, count, crew)
         if adapt:
-            found = fit(coder.config, coder.state, _spread(part, layout), values.bits, part.size, adapt)
+            fitted = _spread(part, layout)
+            found = fit(coder.config, coder.state, fitted, values.bits, part.size, adapt, partial(_count_step, count))
             written = write_adapter(found)
             own = _encode_group(part, values.bits, coder.adapted(found), layout, count, crew)
             if sum(map(len, own.values())) + len(written) < sum(map(len, segments.values())):
@@ -130,6 +134,11 @@ def _counter(total: int, progress: Progress) -> Callable[[int], None]:
 
 def _count(count: Callable[[int], None], batches: list[list[Tile]], index: int) -> None:
     count(len(batches[index]))
+
+
+def _count_step(count: Callable[[int], None], steps_done: int) -> None:
+    if steps_done % STEPS_PER_TILE == 0:
+        count(1)
 
 
 def _encode_group(
