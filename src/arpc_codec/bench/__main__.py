@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from arpc_codec.bench.compare import compare
-from arpc_codec.bench.ours import Arpc, Codec
+from arpc_codec.bench.ours import Codec, Ours
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
 from arpc_codec.bench.table import markdown
@@ -38,10 +38,10 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Report folder.")
-@click.option("--codec", type=click.Choice(["arpc", "none"]), default="arpc", show_default=True)
-@click.option("--model", default="tiny", show_default=True, help="Model of our codec.")
+@click.option("--codec", type=click.Choice(["arpc", "progic", "none"]), default="arpc", show_default=True)
+@click.option("--model", help="Model of our codec (its own).")
 @click.option("--fill", default="mean", show_default=True, help="How our decoder fills unsent scales.")
-@click.option("--ks", default="", help="Scale counts, such as 4,6,8 (all).")
+@click.option("--ks", default="", help="Scale or stage counts, such as 4,6,8 (all).")
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
@@ -58,7 +58,7 @@ def main(
     folder: Path,
     out: Path,
     codec: str,
-    model: str,
+    model: str | None,
     fill: str,
     ks: str,
     bpp: str,
@@ -82,7 +82,7 @@ def main(
     missing = {name: reason for name, reason in reasons.items() if reason} | missing_metrics(metrics)
     for name, reason in missing.items():
         console.print(f"missing: {name}: {reason}", style="yellow")
-    ours: Codec | None = Arpc(model, fill) if codec == "arpc" else None
+    ours: Codec | None = Ours(codec, model, fill) if codec != "none" else None
     plan = Plan(
         cache=cache or out / "cache",
         codec=ours,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import arpc_codec
 from arpc_codec.container import truncate
+from arpc_codec.loading import model_for
 
 Image_u8 = NDArray[np.uint8]
 
@@ -50,14 +51,12 @@ def package_digest() -> str:
     return digest.hexdigest()
 
 
-class Arpc:
-    """The default codec; k is the number of scales sent."""
+class Ours:
+    """A codec of scales or stages; k is how many are sent."""
 
-    name = "arpc"
-
-    def __init__(self, model: str = "tiny", fill: str = "mean") -> None:
-        self.model = model
-        self.fill = fill
+    def __init__(self, name: str, model: str | None = None, fill: str = "mean") -> None:
+        """name: arpc or progic. Raises ModelError when the model is missing."""
+        self.name, self.model, self.fill = name, model_for(name, model), fill
         self._last: tuple[bytes, bytes] | None = None
 
     def version(self) -> str:
@@ -67,14 +66,14 @@ class Arpc:
         return range(1, arpc_codec.info(self._whole(image)).scales_declared + 1)
 
     def encode(self, image: Image_u8, k: int) -> bytes:
-        # Byte for byte what encoding k scales gives (a test holds this), without coding the picture k times.
+        # Byte for byte what encoding k of them gives (a test holds this), without coding the picture k times.
         return truncate(self._whole(image), scales=k)
 
     def _whole(self, image: Image_u8) -> bytes:
         """File of all scales; that of the last picture is kept."""
         key = hashlib.sha256(image.tobytes()).digest()
         if self._last is None or self._last[0] != key:
-            self._last = key, arpc_codec.encode(image, model=self.model)
+            self._last = key, arpc_codec.encode(image, codec=self.name, model=self.model)
         return self._last[1]
 
     def decode(self, data: bytes) -> Image_u8:
