@@ -120,8 +120,8 @@ def decode(
     """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
 
     Raises FormatError for a damaged file, TruncatedError for one that is cut or has holes unless allowed, ModelError
-    when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec arpc only: mean,
-    argmax, sample or none.
+    when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
+    arpc only: mean, argmax, sample or none.
     """
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
