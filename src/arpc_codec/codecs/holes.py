@@ -1,4 +1,4 @@
-"""Latents of ProGIC files with holes: every position has the sum of what arrived, or what its neighbours suggest."""
+"""Latents of ProGIC files with holes: what arrived of a position, weighed against what its neighbours suggest."""
 
 from __future__ import annotations
 
@@ -31,22 +31,43 @@ def latent(quantizer: ResidualVQ, indices_shw: Tensor, depth_hw: Tensor) -> Tens
     z = quantizer.decode(whole, 1)
     for stages in range(2, len(indices_shw) + 1):
         z = torch.where(depth_hw >= stages, quantizer.decode(whole, stages), z)
-    return conceal(z, (depth_hw > 0)[None, None])
+    if (depth_hw == len(indices_shw)).all():
+        return z
+    return _weigh(conceal(z, (depth_hw > 0)[None, None]), quantizer.codebooks, depth_hw, len(indices_shw))
 
 
 def conceal(z_bchw: Tensor, known_b1hw: Tensor) -> Tensor:
     """Positions that are not known take the mean of those around them, near ones first."""
-    if known_b1hw.all():
-        return z_bchw
     weight = known_b1hw.to(z_bchw)
     z = _spread(z_bchw * weight, weight)
-    channels = z.shape[1]
-    near = (_NEAR.to(z)[None, None]).repeat(channels, 1, 1, 1)
-    around = F.conv2d(torch.ones_like(z), near, padding=1, groups=channels)
     for _ in range(ROUNDS):
-        mean = F.conv2d(z, near, padding=1, groups=channels) / around.clamp(min=1)
-        z = torch.where(known_b1hw, z_bchw, mean)
+        z = torch.where(known_b1hw, z_bchw, _around(z))
     return z
+
+
+def _weigh(z_bchw: Tensor, codebooks: Tensor, depth_hw: Tensor, stages: int) -> Tensor:
+    """Draw positions that have fewer stages than others towards their neighbours.
+
+    Between sharper ones they would look like noise. Both estimates are weighed by their errors: that of the missing
+    stages is the mean square of their entries, that of the neighbours is measured where all stages are there.
+    """
+    around = _around(z_bchw)
+    full = (depth_hw == stages).expand_as(z_bchw)
+    if not full.any():
+        return z_bchw
+    of_neighbours = (z_bchw - around)[full].square().mean()
+    energy = codebooks[:stages].square().mean((1, 2))
+    of_missing = (energy.sum() - energy.cumsum(0))[(depth_hw - 1).clamp(min=0)]
+    share = (of_missing / (of_missing + of_neighbours).clamp(min=1e-30)) * (depth_hw > 0)
+    return z_bchw + share * (around - z_bchw)
+
+
+def _around(z_bchw: Tensor) -> Tensor:
+    """Weighted mean of the up to eight neighbours of every position."""
+    channels = z_bchw.shape[1]
+    near = (_NEAR.to(z_bchw)[None, None]).repeat(channels, 1, 1, 1)
+    total, weight = (F.conv2d(x, near, padding=1, groups=channels) for x in (z_bchw, torch.ones_like(z_bchw)))
+    return total / weight.clamp(min=1)
 
 
 def _spread(total: Tensor, weight: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -22,6 +22,7 @@ from ..entropy import crc8, unpack_bits
 from ..errors import ArpcError, FormatError
 from ..scales import latent_size
 from .packet import Kind, Packet, parse
+from .parity import MOST_OF_GROUP, groups, recover
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def join(packets: Sequence[Packet]) -> Joined:
     """
     if not packets:
         raise FormatError("there is no packet of a picture")
+    packets = recovered(packets)
     of_picture = [packet for packet in packets if packet.kind is not Kind.METADATA]
     if not of_picture:
         raise FormatError("no packet of the picture itself has arrived, only metadata")
@@ -85,6 +87,36 @@ def join(packets: Sequence[Packet]) -> Joined:
         data, lost = _join_bytes(of_picture, replace(header, caption=caption), chunks)
     missing = "; ".join(filter(None, (lost, "" if tail else f"{size} bytes of metadata are missing")))
     return Joined(data, missing, bool(missing) or zlib.crc32(data) == image)
+
+
+def recovered(packets: Sequence[Packet]) -> list[Packet]:
+    """All packets but parities, with those that the parities give back."""
+    sets = dict[Packet, dict[int, Packet]]()
+    for packet in packets:
+        sets.setdefault(replace(packet, number=0, content=b""), {}).setdefault(packet.number, packet)
+    out = list[Packet]()
+    for like, found in sets.items():
+        group_count = groups(like.count)
+        out += [packet for packet in found.values() if not packet.is_parity]
+        for group in {(number - like.count) % group_count for number in found if number >= like.count}:
+            out += _recover_group(like, found, range(group, like.count, group_count))
+    return out
+
+
+def _recover_group(like: Packet, found: Mapping[int, Packet], numbers: range) -> Iterator[Packet]:
+    """Packets that parities of the group of these numbers give back."""
+    length = replace(like, number=like.count).length
+
+    def content(packet: Packet) -> np.ndarray:
+        return np.frombuffer(packet.content.ljust(length, b"\0"), np.uint8)
+
+    parities = range(like.count + numbers.start, like.count + MOST_OF_GROUP * numbers.step, numbers.step)
+    # Packets without positions are never sent.
+    members = {at: found.get(number) or replace(like, number=number) for at, number in enumerate(numbers)}
+    there = {at: content(packet) for at, packet in members.items() if len(packet.content) == packet.length}
+    back = recover(len(numbers), there, {at: content(found[n]) for at, n in enumerate(parities) if n in found})
+    for at, data in back.items():
+        yield replace(members[at], content=data.tobytes()[: members[at].length])
 
 
 def _join_stages(packets: Sequence[Packet]) -> tuple[Container, str]:

@@ -12,7 +12,8 @@ from ..container.header import encode_fields, parse_fields
 from ..container.varint import CutError, encode_varint
 from ..errors import FormatError, UnsupportedError, UsageError
 from ..scales import latent_size
-from .partition import Partition, partition
+from .parity import MOST_OF_GROUP, groups
+from .partition import Partition, partition, run
 
 MAGIC = b"\xa7P"
 # Most bytes of a packet, and most packets of a kind.
@@ -34,11 +35,11 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Packet:
-    """Part `number` of `count` of a kind, of the file whose CRC-32 is `image`.
+    """Part `number` of `count` of a kind, of the file whose CRC-32 is `image`; from `count` on parities.
 
-    header: of the file, without its caption. metadata: how many bytes caption and tail chunks take. stages, bits,
-    interleaved, starts: of positions only; how many stages each has, bits of an index, whether they form a lattice, and
-    the start of the check byte of each stage.
+    header: of the file, without its caption. metadata: how many bytes caption and tail chunks take. size: of bytes
+    only; how many all packets have. stages, bits, interleaved, starts: of positions only; how many stages each has,
+    bits of an index, whether they form a lattice, and the start of the check byte of each stage.
     """
 
     image: int
@@ -48,10 +49,29 @@ class Packet:
     count: int
     number: int
     content: bytes = b""
+    size: int = 0
     stages: int = 0
     bits: int = 0
     interleaved: bool = False
     starts: bytes = b""
+
+    @property
+    def is_parity(self) -> bool:
+        """Whether it holds no content of the file, but helps to recover some."""
+        return self.number >= self.count
+
+    @property
+    def length(self) -> int:
+        """Bytes that its content must have: for a parity those of the longest packet."""
+        if self.kind is Kind.POSITIONS:
+            parts = self.partition
+            positions = parts.largest if self.is_parity else len(parts.positions(self.number))
+            return -(-positions * self.stages * self.bits // 8)
+        size = self.size if self.kind is Kind.BYTES else self.metadata
+        if self.is_parity:
+            return -(-size // self.count)
+        part = run(size, self.count, self.number)
+        return part.stop - part.start
 
     @property
     def partition(self) -> Partition:
@@ -69,6 +89,8 @@ def write(packet: Packet) -> bytes:
         out += encode_varint(number)
     if packet.kind is Kind.POSITIONS:
         out += bytes([packet.bits]) + packet.starts
+    elif packet.kind is Kind.BYTES:
+        out += encode_varint(packet.size)
     out += packet.content
     return bytes(out) + zlib.crc32(out).to_bytes(CHECK_BYTES, "big")
 
@@ -112,28 +134,25 @@ def _parse(cursor: Cursor) -> Packet:
         raise FormatError("not a packet: its facts about the file are not spelled as they must be")
     metadata, count, number = cursor.varint(), cursor.varint() + 1, cursor.varint()
     bits, starts = (cursor.byte(), cursor.take(stages)) if kind is Kind.POSITIONS else (0, b"")
+    size = cursor.varint() if kind is Kind.BYTES else 0
     content = cursor.take(cursor.remaining)
     interleaved = bool(lead & _INTERLEAVED)
-    return Packet(image, header, metadata, kind, count, number, content, stages, bits, interleaved, starts)
+    return Packet(image, header, metadata, kind, count, number, content, size, stages, bits, interleaved, starts)
 
 
 def _problem(packet: Packet) -> str | None:
     """What cannot be in a packet; None when nothing is wrong."""
     header, count = packet.header, packet.count
-    if count > MOST or packet.number >= count:
+    if count > MOST or packet.number >= count + MOST_OF_GROUP * groups(count):
         return f"it is number {packet.number} of {count}"
-    if packet.kind is not Kind.POSITIONS:
-        if packet.stages or packet.interleaved or not packet.content:
-            return "it has stages or no content"
-        if packet.kind is Kind.BYTES and header.codec is Codec.PROGIC:
-            return "bytes of codec progic"
-        return "more metadata than the file has" if packet.kind is Kind.METADATA and not packet.metadata else None
-    if header.codec is not Codec.PROGIC:
-        return f"positions of codec {header.codec.name.lower()}"
-    rows, cols = latent_size(header.height, header.width)
-    if not 1 <= packet.stages <= header.scales or not 1 <= packet.bits <= MOST_BITS or count > rows * cols:
-        return f"{packet.stages} stages, {packet.bits} bits an index, {count} packets of {rows * cols} positions"
-    size = len(packet.partition.positions(packet.number)) * packet.stages * packet.bits
-    if not size or len(packet.content) != -(-size // 8):
-        return f"{len(packet.content)} bytes for {size} bits"
+    if packet.kind is not Kind.METADATA and (packet.kind is Kind.POSITIONS) != (header.codec is Codec.PROGIC):
+        return f"{packet.kind.name.lower()} of codec {header.codec.name.lower()}"
+    if packet.kind is Kind.POSITIONS:
+        rows, cols = latent_size(header.height, header.width)
+        if not 1 <= packet.stages <= header.scales or not 1 <= packet.bits <= MOST_BITS or count > rows * cols:
+            return f"{packet.stages} stages, {packet.bits} bits an index, {count} packets of {rows * cols} positions"
+    elif packet.stages or packet.interleaved:
+        return "it has stages, but no positions"
+    if not packet.content or len(packet.content) != packet.length:
+        return f"it has {len(packet.content)} bytes of content, not {packet.length}"
     return None

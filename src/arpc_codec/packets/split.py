@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count, cycle
+from itertools import count, islice
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..entropy import crc8_start, pack_bits
 from ..errors import FormatError, TruncatedError, UsageError
 from ..scales import latent_size
 from .packet import LARGEST, MOST, MOST_BITS, Kind, Packet, write
+from .parity import MOST_OF_GROUP, groups, protect
 from .partition import partition, run
 
 # A latent of fewer positions may not say how many bits its indices have, so it is not divided.
@@ -50,23 +51,39 @@ def split(
         stages = _read_stages(container)
         picture = _positions(model, stages, header.scales, mtu, interleave)
         passes = (_positions(model, stages, min(c, header.scales), mtu, interleave) for c in count(1))
-        repeats: Iterator[bytes] = (packet for packets in passes for packet in packets)
+        extra = _in_turn((packet for packets in passes for packet in packets), _parities(picture))
     else:
         body = b"".join(encode_varint(len(segment)) + segment for segment in container.segments)
-        picture = _bytes(model, body, mtu)
-        repeats = cycle(picture)
+        picture = _bytes(replace(model, size=len(body)), body, mtu)
+        extra = _parities(picture)
     first = picture + (_bytes(replace(model, kind=Kind.METADATA), metadata, mtu) if metadata else [])
-    budget = int(redundancy * sum(map(len, first)))
-    return first + list(_within(repeats, budget))
-
-
-def _within(packets: Iterator[bytes], budget: int) -> Iterator[bytes]:
-    """Packets as long as they fit into a number of bytes."""
-    for packet in packets:
-        budget -= len(packet)
+    out = [write(packet) for packet in first]
+    budget = int(redundancy * sum(map(len, out)))
+    for packet in extra:
+        out.append(write(packet))
+        budget -= len(out[-1])
         if budget < 0:
-            return
+            return out[:-1]
+    return out
+
+
+def _in_turn(endless: Iterator[Packet], other: Iterator[Packet]) -> Iterator[Packet]:
+    """One of each in turn; when the other ends, only endless ones."""
+    for packet in endless:
         yield packet
+        yield from islice(other, 1)
+
+
+def _parities(packets: list[Packet]) -> Iterator[Packet]:
+    """Parities of packets that together are all of one kind, as many as there can be."""
+    like, group_count = packets[0], groups(packets[0].count)
+    length = replace(like, number=like.count).length
+    contents = np.zeros((like.count, length), np.uint8)
+    for packet in packets:
+        contents[packet.number, : len(packet.content)] = np.frombuffer(packet.content, np.uint8)
+    for parity in range(MOST_OF_GROUP * group_count):
+        content = protect(contents[parity % group_count :: group_count], parity // group_count).tobytes()
+        yield replace(like, number=like.count + parity, content=content)
 
 
 def _metadata(container: Container) -> bytes:
@@ -77,11 +94,11 @@ def _metadata(container: Container) -> bytes:
     return encode_varint(len(caption)) + caption + encode_chunks(container.chunks)
 
 
-def _bytes(model: Packet, data: bytes, mtu: int) -> list[bytes]:
+def _bytes(model: Packet, data: bytes, mtu: int) -> list[Packet]:
     """Runs of bytes, nearly equal ones."""
     packets = _count(model, len(data), 8, mtu, lambda packets: -(-len(data) // packets))
     return [
-        write(replace(model, count=packets, number=number, content=data[run(len(data), packets, number)]))
+        replace(model, count=packets, number=number, content=data[run(len(data), packets, number)])
         for number in range(packets)
     ]
 
@@ -93,7 +110,8 @@ def _count(model: Packet, size: int, unit_bits: int, mtu: int, largest: Callable
     """
     count = 1
     while True:
-        header = len(write(replace(model, count=count, number=count - 1)))
+        # The number of a parity may take a byte more.
+        header = len(write(replace(model, count=count, number=count + MOST_OF_GROUP * groups(count) - 1)))
         room = 8 * (mtu - header) // unit_bits
         if largest(count) <= room:
             return count
@@ -130,7 +148,7 @@ def _read_stages(container: Container) -> _Stages:
     return _Stages(np.stack(indices), bits, bytes(starts), shape)
 
 
-def _positions(model: Packet, stages: _Stages, used: int, mtu: int, interleave: bool) -> list[bytes]:
+def _positions(model: Packet, stages: _Stages, used: int, mtu: int, interleave: bool) -> list[Packet]:
     """The first `used` stages of all positions."""
     size = stages.indices.shape[1]
     like = replace(
@@ -153,7 +171,7 @@ def _positions(model: Packet, stages: _Stages, used: int, mtu: int, interleave: 
     parts = partition(*stages.shape, packets, interleave)
     indices = stages.indices[:used]
     return [
-        write(replace(like, count=packets, number=number, content=pack_bits(indices[:, positions], stages.bits)))
+        replace(like, count=packets, number=number, content=pack_bits(indices[:, positions], stages.bits))
         for number in range(packets)
         if len(positions := parts.positions(number))
     ]
