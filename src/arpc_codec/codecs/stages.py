@@ -6,6 +6,8 @@ a position that is absent is ABSENT.
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 
 from ..entropy import pack_bits, packed_checkpoint, unpack_bits
@@ -69,5 +71,9 @@ def lost_positions(depth_hw: np.ndarray, stages: int) -> tuple[int, ...]:
 
 def describe_lost(lost: tuple[int, ...], positions: int) -> str:
     """What stages lack, for people; nothing when they lack nothing."""
-    parts = [f"stage {stage} lacks {count}" for stage, count in enumerate(lost, 1) if count]
+    parts = []
+    for count, group in groupby(range(1, len(lost) + 1), key=lambda stage: lost[stage - 1]):
+        first, *others = group
+        if count:
+            parts.append(f"stages {first}-{others[-1]} lack {count}" if others else f"stage {first} lacks {count}")
     return f"of {positions} positions {', '.join(parts)}" if parts else ""

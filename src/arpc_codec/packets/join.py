@@ -167,7 +167,7 @@ def _prefix(packets: Sequence[Packet]) -> tuple[bytes, str]:
         parts = {packet.number: packet.content for packet in packets if packet.count == count}
         run = b"".join(parts[number] for number in takewhile(parts.__contains__, range(count)))
         if len(run) >= len(best):
-            best, missing = run, f"{count - len(parts)} of {count} packets are missing"
+            best, missing = run, f"{count - len(parts)} of {count} packets missing"
     return best, missing
 
 
