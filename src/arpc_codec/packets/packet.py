@@ -21,6 +21,8 @@ LARGEST = 65535
 MOST = 65536
 # Bits of an index.
 MOST_BITS = 24
+# A latent of fewer positions may not say how many bits its indices have, so it is not divided.
+DIVISIBLE = 8
 CHECK_BYTES = 4
 _INTERLEAVED = 0x08
 
@@ -149,8 +151,10 @@ def _problem(packet: Packet) -> str | None:
         return f"{packet.kind.name.lower()} of codec {header.codec.name.lower()}"
     if packet.kind is Kind.POSITIONS:
         rows, cols = latent_size(header.height, header.width)
-        if not 1 <= packet.stages <= header.scales or not 1 <= packet.bits <= MOST_BITS or count > rows * cols:
-            return f"{packet.stages} stages, {packet.bits} bits an index, {count} packets of {rows * cols} positions"
+        if not 1 <= packet.stages <= header.scales or not 1 <= packet.bits <= MOST_BITS:
+            return f"{packet.stages} stages and {packet.bits} bits an index"
+        if count > 1 and rows * cols < DIVISIBLE:
+            return f"{count} packets of {rows * cols} positions"
     elif packet.stages or packet.interleaved:
         return "it has stages, but no positions"
     if not packet.content or len(packet.content) != packet.length:

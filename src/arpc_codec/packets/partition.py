@@ -33,7 +33,7 @@ class Partition:
 
 @lru_cache(maxsize=8)
 def partition(rows: int, cols: int, count: int, interleaved: bool) -> Partition:
-    """A latent of rows x cols in `count` packets, 1 to rows * cols: lattices of positions, or runs in raster order."""
+    """A latent of rows x cols in `count` packets, of which some may be empty: lattices, or runs in raster order."""
     size = rows * cols
     if not interleaved:
         return Partition(np.arange(size), np.array([run(size, count, number).start for number in range(count + 1)]))

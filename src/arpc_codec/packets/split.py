@@ -16,12 +16,9 @@ from ..container.varint import encode_varint
 from ..entropy import crc8_start, pack_bits
 from ..errors import FormatError, TruncatedError, UsageError
 from ..scales import latent_size
-from .packet import LARGEST, MOST, MOST_BITS, Kind, Packet, write
+from .packet import DIVISIBLE, LARGEST, MOST, MOST_BITS, Kind, Packet, write
 from .parity import MOST_OF_GROUP, groups, protect
 from .partition import partition, run
-
-# A latent of fewer positions may not say how many bits its indices have, so it is not divided.
-DIVISIBLE = 8
 
 
 def split(
@@ -104,7 +101,7 @@ def _bytes(model: Packet, data: bytes, mtu: int) -> list[Packet]:
 
 
 def _count(model: Packet, size: int, unit_bits: int, mtu: int, largest: Callable[[int], int]) -> int:
-    """How many packets it takes: the least number whose largest one fits, given how many units that has.
+    """How many packets it takes: about the least number whose largest one fits, given how many units that has.
 
     Raises UsageError when no number does.
     """
@@ -115,9 +112,9 @@ def _count(model: Packet, size: int, unit_bits: int, mtu: int, largest: Callable
         room = 8 * (mtu - header) // unit_bits
         if largest(count) <= room:
             return count
-        if room < 1 or count >= min(size, MOST):
+        if room < 1 or count == MOST:
             raise UsageError(f"packets of {mtu} bytes are too small: {header} bytes of each are no picture")
-        count = min(max(count + 1, -(-size // room)), size, MOST)
+        count = min(max(count + 1 + count // 64, -(-size // room)), MOST)
 
 
 @dataclass(frozen=True)
