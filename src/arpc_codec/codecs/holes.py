@@ -57,7 +57,8 @@ def _weigh(z_bchw: Tensor, codebooks: Tensor, depth_hw: Tensor, stages: int) -> 
         return z_bchw
     of_neighbours = (z_bchw - around)[full].square().mean()
     energy = codebooks[:stages].square().mean((1, 2))
-    of_missing = (energy.sum() - energy.cumsum(0))[(depth_hw - 1).clamp(min=0)]
+    # So that it is exactly 0 where no stage is missing.
+    of_missing = (energy.flip(0).cumsum(0).flip(0) - energy)[(depth_hw - 1).clamp(min=0)]
     share = (of_missing / (of_missing + of_neighbours).clamp(min=1e-30)) * (depth_hw > 0)
     return z_bchw + share * (around - z_bchw)
 

@@ -76,7 +76,7 @@ def join(packets: Sequence[Packet]) -> Joined:
     packets = recovered(packets)
     of_picture = [packet for packet in packets if packet.kind is not Kind.METADATA]
     if not of_picture:
-        raise FormatError("no packet of the picture itself has arrived, only metadata")
+        raise FormatError("too few packets: nothing of the picture itself has arrived")
     image, header, size = packets[0].image, packets[0].header, packets[0].metadata
     tail = _metadata([packet for packet in packets if packet.kind is Kind.METADATA]) if size else ("", ())
     caption, chunks = tail or ("", ())
