@@ -18,6 +18,7 @@ from rich.progress import track
 from ..codecs.progic import ProgicCodec
 from ..container import read as read_container
 from ..container import truncate
+from ..errors import FormatError
 from ..imageio import read
 from ..imageio.sheet import contact_sheet
 from ..metrics.panel import METRICS, missing_metrics, panel
@@ -55,10 +56,12 @@ def survive(packets: list[bytes], loss: float, rng: np.random.Generator) -> list
 
 
 def received(codec: ProgicCodec, packets: list[bytes], like: np.ndarray) -> np.ndarray:
-    """The picture that packets make, grey when none has arrived."""
-    if not packets:
+    """The picture that packets make, grey when there is nothing of it among them."""
+    try:
+        data = join(sort_out(packets)[0]).data
+    except FormatError:
         return np.full_like(like, 128)
-    return codec.decode(read_container(join(sort_out(packets)[0]).data)).pixels
+    return codec.decode(read_container(data)).pixels
 
 
 def _cell(pixels: np.ndarray, *lines: str) -> tuple[Image.Image, str, str]:
