@@ -101,10 +101,13 @@ types:
       - id: reserved
         type: b1
         valid: false
+      - id: has_holes
+        type: b1
+        doc: Segments of stages begin with a map of the positions that arrived.
       - id: later
-        type: b3
+        type: b2
         valid: 0
-        doc: Region or packet index, adapters, float-prior guard lists.
+        doc: Adapters, float-prior guard lists.
       - id: is_tiled
         type: b1
       - id: has_partial

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from arpc_codec.codecs.stages import write_stage
+from arpc_codec.codecs.stages import ABSENT, index_bits, pack_stage, read_stage, write_stage
 from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, info, truncate, write
+from arpc_codec.entropy import packed_checkpoint
 
 ENTRIES, FINGERPRINT = 1024, bytes(32)
 ICC = b"not a real ICC profile, opaque to the container"
@@ -55,6 +56,17 @@ def stages(count: int, rows: int, cols: int) -> tuple[bytes, ...]:
     return tuple(write_stage(indices, ENTRIES, FINGERPRINT, stage) for stage, indices in enumerate(parts))
 
 
+def holes(count: int, rows: int, cols: int) -> tuple[bytes, ...]:
+    """As `stages`, but stage 1 lacks the first position after the top left one, and each later stage two more."""
+    segments = []
+    for stage, segment in enumerate(stages(count, rows, cols)):
+        indices_hw = read_stage(segment, (rows, cols), ENTRIES, FINGERPRINT, stage)
+        indices_hw.flat[1 : 2 + 2 * stage] = ABSENT
+        packed = pack_stage(indices_hw, index_bits(ENTRIES), holes=True)
+        segments.append(packed + bytes([packed_checkpoint(FINGERPRINT, stage, packed)]))
+    return tuple(segments)
+
+
 def raw(*parts: bytes, body: bytes = b"\x01\xc0") -> bytes:
     """A header spelled byte by byte, its correct check, and a body of one one-byte segment."""
     header = b"\xa7A\n" + b"".join(parts)
@@ -70,6 +82,7 @@ def good() -> list[Vector]:
     with_tail = build(six, (*metadata, *alpha))
     five = build(stages(5, 16, 16), codec=Codec.PROGIC, width=256, height=256)
     odd = build(stages(2, 2, 3), codec=Codec.PROGIC, width=33, height=17)
+    lost = build(holes(2, 2, 3), codec=Codec.PROGIC, width=33, height=17, holes=True)
     picture = (payload(3, 700),)
     lossless = build(picture, codec=Codec.HPAC, lossless=LosslessMode())
     mode = LosslessMode(bits=16, alpha=True, tile=64)
@@ -94,6 +107,7 @@ def good() -> list[Vector]:
         Vector("progic", five, "ProGIC, five stages of 16x16 positions"),
         Vector("progic-one-stage", truncate(five, scales=1), "its first stage: 14 bytes more than its indices"),
         Vector("progic-odd-size", odd, "ProGIC, 33x17: stages of 60 bits, filled up with 4"),
+        Vector("progic-holes", lost, "the same with holes: stage 1 lacks position 1, stage 2 also 2 and 3"),
         Vector("progic-stage-check", five[:-1] + bytes([five[-1] ^ 1]), "wrong check of stage 5: decoding exits 3"),
         Vector("cut-in-stage", five[:-400], "ends inside the fourth ProGIC stage: truncated, three present"),
         Vector("hpac", lossless, "lossless, 8-bit RGB, tiles of 256"),
@@ -133,7 +147,7 @@ def bad() -> list[Vector]:
         Vector("ext-zero", raw(b"\x0c\x00\x01", dims, b"\x01"), "ext byte present but zero", 3),
         Vector("ext-bit-4", raw(b"\x0c\x10\x01", dims, b"\x01"), "float-prior guard lists, unknown to version 1", 4),
         Vector("ext-bit-5", raw(b"\x0c\x20\x01", dims, b"\x01"), "adapters, unknown to version 1", 4),
-        Vector("ext-bit-6", raw(b"\x0c\x40\x01", dims, b"\x01"), "region or packet index, unknown to version 1", 4),
+        Vector("arpc-holes", raw(b"\x0c\x40\x01", dims, b"\x01"), "codec arpc with ext bit 6", 3),
         Vector("ext-bit-7", raw(b"\x0c\x80\x01", dims, b"\x01"), "reserved ext bit 7", 3),
         Vector("model-0", raw(lead, b"\x00", dims, b"\x01"), "model id 0", 3),
         Vector("number-not-shortest", raw(lead, b"\x81\x00", dims, b"\x01"), "model id 1 in two bytes", 3),

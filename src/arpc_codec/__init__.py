@@ -119,9 +119,9 @@ def decode(
 ) -> Image.Image:
     """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
 
-    Raises FormatError for a damaged file, TruncatedError for a cut one unless allowed, ModelError when its model is
-    missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec arpc only: mean,
-    argmax, sample or none.
+    Raises FormatError for a damaged file, TruncatedError for one that is cut or has holes unless allowed, ModelError
+    when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
+    arpc only: mean, argmax, sample or none.
     """
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
@@ -136,6 +136,8 @@ def decode(
         return _to_pillow(_decode_exact(container, wanted, device, allow_truncated))
     if container.truncated and not allow_truncated:
         raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} {noun}s arrived")
+    if header.holes and not allow_truncated:
+        raise TruncatedError("the file has holes: packets were lost")
     extras = from_chunks(container.chunks, header.height, header.width)
     if extras.notes:
         raise FormatError("; ".join(extras.notes))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arpc_codec.codecs.stages import read_stage
+from arpc_codec.codecs.stages import ABSENT, read_stage
 from arpc_codec.container import Codec, info, read, write
 from arpc_codec.errors import ArpcError, FormatError
 
@@ -86,11 +86,16 @@ def test_stages_of_the_progic_vectors() -> None:
                 with pytest.raises(FormatError, match="check"):
                     read_stage(segment, shape, 1024, bytes(32), stage)
                 continue
+            if container.header.holes:
+                indices = read_stage(segment, shape, 1024, bytes(32), stage, holes=True).flatten().tolist()
+                assert [at for at, index in enumerate(indices) if index == ABSENT] == [1, 2, 3][: 1 + 2 * stage]
+                checked += 1
+                continue
             bits = "".join(f"{byte:08b}" for byte in segment[:-1])
             expected = [int(bits[10 * i : 10 * i + 10], 2) for i in range(shape[0] * shape[1])]
             assert read_stage(segment, shape, 1024, bytes(32), stage).flatten().tolist() == expected
             checked += 1
-    assert checked == 5 + 1 + 2 + 4 + 3
+    assert checked == 5 + 1 + 2 + 2 + 4 + 3
 
 
 def test_example_of_the_specification_is_the_minimal_vector() -> None:

@@ -37,7 +37,7 @@ _SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff"
 )
 @common.fill_options
 @click.option("--format", type=click.Choice(list(_SUFFIX)), help="Picture format (by the name of OUT, or png).")
-@click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short.")
+@click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
 @common.jobs_option
 @common.max_pixels_option
@@ -64,6 +64,7 @@ def decode(
     """Decode .arpc files; photo.arpc becomes photo.png unless -o or --out-dir say otherwise.
 
     A file that is cut short or damaged gives the picture of its good scales, stages or tiles, and exit code 6 or 3.
+    One with holes (see packets) gives a picture without, and exit code 6.
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin.
     """
     outputs, log, crew = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose), Crew(jobs)
@@ -102,7 +103,7 @@ def decode(
             )
             log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
             problem = found.damage and f"damaged: {found.damage}; picture written"
-            return _verdict(name, problem, found.cut, allow_truncated, log)
+            return _verdict(name, problem, found.cut and f"truncated: {found.cut}", allow_truncated, log)
         if format not in FORMATS:
             raise UsageError(f"{format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
         extras = from_chunks(container.chunks, header.height, header.width)
@@ -137,7 +138,7 @@ def decode(
             + (f", the others filled ({fill})" if filled else ""),
         )
         log.detail(name, f"{time.perf_counter() - start:.2f} s with model id {header.model_id}")
-        return _verdict(name, _problem(decoded, noun, extras.notes), _cut(container), allow_truncated, log)
+        return _verdict(name, _problem(decoded, noun, extras.notes), _missing(container, decoded), allow_truncated, log)
 
     step_owners: dict[str, str] = {}
 
@@ -180,21 +181,26 @@ def _problem(decoded: Decoded, noun: str, chunk_notes: tuple[str, ...]) -> str:
     return "; ".join(chunk_notes)
 
 
-def _cut(container: Container) -> str:
-    """What a cut file of scales or stages lacks; nothing when it is whole."""
+def _missing(container: Container, decoded: Decoded) -> str:
+    """What a file of scales or stages that is cut or has holes lacks; nothing when it is whole."""
     if not container.truncated:
-        return ""
+        from arpc_codec.codecs.stages import describe_lost
+        from arpc_codec.scales import latent_size
+
+        rows, cols = latent_size(container.header.height, container.header.width)
+        lost = describe_lost(decoded.lost, rows * cols)
+        return lost and f"holes: {lost}"
     there, sent, noun = len(container.segments), container.header.scales, container.header.codec.noun
-    return f"{there} of {sent} {noun}s arrived" if there < sent else "metadata at its end is missing"
+    return f"truncated: {f'{there} of {sent} {noun}s arrived' if there < sent else 'metadata at its end is missing'}"
 
 
-def _verdict(name: str, problem: str, cut: str, allow_truncated: bool, log: common.Log) -> int:
+def _verdict(name: str, problem: str, missing: str, allow_truncated: bool, log: common.Log) -> int:
     """Say what is wrong with a file whose picture is written; the exit code."""
     if problem:
         log.error(name, problem)
         return FormatError.exit_code
-    if cut:
-        text = f"truncated: {cut}; picture written"
+    if missing:
+        text = f"{missing}; picture written"
         if allow_truncated:
             log.note(name, text)
             return 0

@@ -47,6 +47,8 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
     yield f"{sent}; {info.file_bytes} bytes, {info.bpp:.4f} bits a pixel"
     if not info.sound:
         yield "DAMAGED: the file check is wrong"
+    if info.holes:
+        yield "HOLES: packets were lost, so that stages lack some of their positions"
     if info.truncated:
         there = f"{info.scales_present} of {info.scales_declared} {nouns} are complete"
         if info.lossless is not None:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "info": ("arpc_codec.cli.info", "info", "Show where every byte went; needs no model."),
     "verify": ("arpc_codec.cli.verify", "verify", "Check every scale, and the quality against a picture."),
     "truncate": ("arpc_codec.cli.truncate", "truncate", "Cut to fewer scales or bytes; needs no model."),
+    "packets": ("arpc_codec.cli.packets", "packets", "Packets for links that lose some; needs no model."),
     "preview": ("arpc_codec.cli.preview", "preview", "One sheet with the picture after every scale."),
     "models": ("arpc_codec.cli.models", "models", "The models on this machine."),
     "bench": ("arpc_codec.bench.__main__", "main", "Compare with other codecs."),
@@ -95,6 +96,6 @@ def main() -> None:
     arpc decode photo.arpc -o back.png
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 not an arpc file or damaged, 4 newer version or unknown codec,
-    5 model missing or mismatch, 6 truncated (a picture was written), 130 interrupted. Of several files, the worst.
-    ARPC_DEBUG=1 shows where an error came from.
+    5 model missing or mismatch, 6 truncated or with holes (written all the same), 130 interrupted. Of several files,
+    the worst. ARPC_DEBUG=1 shows where an error came from.
     """

@@ -40,7 +40,7 @@ def verify(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Decode .arpc files and check every scale, stage or tile; exit 3 when damaged, 6 when cut.
+    """Decode .arpc files and check every scale, stage or tile; exit 3 when damaged, 6 when cut or with holes.
 
     Of a lossless file --against says whether samples and metadata are identical; exit 1 when they are not.
     """
@@ -73,19 +73,21 @@ def verify(
             keep_icc = extras.icc is not None
             parts.append(_compare(decoded.pixels, bool(header.colour), against, keep_icc, max_pixels))
         damage = f"{noun} {decoded.damaged[0]}" if decoded.damaged else extras.notes[0] if extras.notes else ""
-        return _report(name, damage, container.truncated, parts, 0, quiet)
+        return _report(name, damage, container.truncated, parts, 0, quiet, any(decoded.lost))
 
     with crew:
         return common.run_all(inputs, work, log)
 
 
-def _report(name: str, damage: str, truncated: bool, parts: list[str], code: int, quiet: bool) -> int:
+def _report(
+    name: str, damage: str, truncated: bool, parts: list[str], code: int, quiet: bool, holes: bool = False
+) -> int:
     """One line on stdout; the exit code, which is `code` for a file that is whole and sound."""
     problem = "ok"
     if damage:
         problem, code = f"DAMAGED: {damage}", FormatError.exit_code
-    elif truncated:
-        problem, code = "TRUNCATED", TruncatedError.exit_code
+    elif truncated or holes:
+        problem, code = "TRUNCATED" if truncated else "HOLES", TruncatedError.exit_code
     if code or not quiet:
         click.echo(f"{common.printable(common.shown(name))}: {', '.join((problem, *parts))}")
     return code

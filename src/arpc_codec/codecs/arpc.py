@@ -17,10 +17,10 @@ from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..container.varint import CutError, decode_varint, encode_varint
 from ..errors import FormatError, UsageError
 from ..prior.context import PHASES
-from ..scales import Schedule, scale_schedule
+from ..scales import Schedule, latent_size, scale_schedule
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, latent_size, synthesise, to_send
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
 from .tiles import Tile, Windows, blend, tiles
 from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..container import Codec, Container, keep, write
 from ..errors import FormatError, ModelError, UsageError
-from ..tokenizer import STRIDE
+from ..scales import STRIDE, latent_size
 from .tiles import Windows, windowed
 
 
@@ -30,6 +30,7 @@ class Decoded:
     """pixels: uint8 [H, W, 3]. scales: used, of `total_scales`; sent: declared in the file.
 
     damaged: numbers (from 1) of scales whose check failed; decoding stopped before the first of them.
+    lost: of a file with holes, per stage used how many positions of the latent lack it.
     """
 
     pixels: np.ndarray
@@ -37,6 +38,7 @@ class Decoded:
     total_scales: int
     sent: int
     damaged: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
 
 
 def check_pixels(pixels_hw3: np.ndarray) -> None:
@@ -81,11 +83,6 @@ def check_file(container: Container, codec: Codec, model_id: int, scales: int | 
         raise ModelError(f"the file needs model id {header.model_id}, this is {model_id}")
     if not container.segments:
         raise FormatError(f"no complete {codec.noun} has arrived")
-
-
-def latent_size(height: int, width: int) -> tuple[int, int]:
-    """(rows, columns) of the latent of a picture."""
-    return -(-height // STRIDE), -(-width // STRIDE)
 
 
 def analyse(

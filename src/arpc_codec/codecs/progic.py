@@ -13,12 +13,14 @@ import torch
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..errors import FormatError, UsageError
+from ..scales import latent_size
 from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
 from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, latent_size, synthesise, to_send
-from .stages import read_stage, write_stage
+from .holes import depths, latent, stages_told
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
+from .stages import ABSENT, lost_positions, read_stage, write_stage
 from .tiles import Windows
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
@@ -128,7 +130,7 @@ class ProgicCodec:
     def indices(self, container: Container, scales: int | None = None) -> tuple[np.ndarray, tuple[int, ...]]:
         """(int32 [stages, rows, cols] of the good ones of the first `scales` stages, number of the damaged one if any).
 
-        Raises as `decode`.
+        In a file with holes the index of a position that did not arrive is ABSENT. Raises as `decode`.
         """
         header, model = container.header, self.model
         check_file(container, Codec.PROGIC, model.entry.id, scales)
@@ -137,7 +139,12 @@ class ProgicCodec:
         shape, stages = latent_size(header.height, header.width), list[np.ndarray]()
         for stage, segment in enumerate(container.segments[:scales]):
             try:
-                stages.append(read_stage(segment, shape, self.config.entries, model.fingerprint, stage))
+                indices_hw = read_stage(
+                    segment, shape, self.config.entries, model.fingerprint, stage, container.header.holes
+                )
+                if stages and bool(((stages[-1] == ABSENT) & (indices_hw != ABSENT)).any()):
+                    raise FormatError("it has positions that the stage before it lacks")
+                stages.append(indices_hw)
             except FormatError as error:
                 # A later stage refines the sum with this one: without it, it means nothing.
                 if not stages:
@@ -154,8 +161,12 @@ class ProgicCodec:
     ) -> list[Decoded]:
         """Pictures from indices [stages, rows, cols] of each. UsageError for several sizes."""
         size = _one_size([(container.header.height, container.header.width) for container in containers])
-        sums = [self.network.quantizer.decode(torch.from_numpy(i)[None].to(self.device), len(i)) for i in indices]
-        used_b = torch.tensor([len(i) for i in indices], device=self.device)
+        depth = [depths(indices_shw) for indices_shw in indices]
+        sums = [
+            latent(self.network.quantizer, *(torch.from_numpy(x).to(self.device) for x in pair))
+            for pair in zip(indices, depth, strict=True)
+        ]
+        used_b = torch.tensor([stages_told(depth_hw) for depth_hw in depth], device=self.device)
         pixels_bhw3 = synthesise(
             lambda part: self.network.decoder(part, used_b),
             torch.cat(sums),
@@ -165,8 +176,8 @@ class ProgicCodec:
         )
         total = self.config.stages
         return [
-            Decoded(pixels, len(i), total, container.header.scales, bad)
-            for pixels, container, i, bad in zip(pixels_bhw3, containers, indices, damaged, strict=True)
+            Decoded(pixels, len(i), total, container.header.scales, bad, lost_positions(d, len(i)))
+            for pixels, container, i, d, bad in zip(pixels_bhw3, containers, indices, depth, damaged, strict=True)
         ]
 
 

@@ -20,8 +20,8 @@ SMALLEST_TILE = 16
 MAX_TILE_STEP = 12
 
 _EXT_PRESENT = 0x04
-_EXT_CAPTION, _EXT_TAIL, _EXT_PARTIAL, _EXT_TILED = 0x01, 0x02, 0x04, 0x08
-_EXT_LATER = {0x10: "float-prior guard lists", 0x20: "adapters", 0x40: "a region or packet index"}
+_EXT_CAPTION, _EXT_TAIL, _EXT_PARTIAL, _EXT_TILED, _EXT_HOLES = 0x01, 0x02, 0x04, 0x08, 0x40
+_EXT_LATER = {0x10: "float-prior guard lists", 0x20: "adapters"}
 _EXT_RESERVED = 0x80
 
 
@@ -58,7 +58,7 @@ class LosslessMode:
 class Header:
     """Everything known before the payload; `scales` counts segments (scales, ProGIC stages, 1 for HPAC).
 
-    lossless: there exactly with the codec HPAC.
+    lossless: there exactly with the codec HPAC. holes: the segments say which positions arrived (PROGIC only).
     """
 
     codec: Codec
@@ -71,6 +71,7 @@ class Header:
     tiled: bool = False
     caption: str = ""
     lossless: LosslessMode | None = None
+    holes: bool = False
 
     @property
     def channels(self) -> int:
@@ -81,6 +82,12 @@ class Header:
 
 def encode_header(header: Header, *, has_tail: bool) -> bytes:
     """The one canonical spelling of a header, check byte included; UsageError on a value out of range."""
+    out = MAGIC + encode_fields(header, has_tail=has_tail)
+    return out + bytes([zlib.crc32(out) & 0xFF])
+
+
+def encode_fields(header: Header, *, has_tail: bool) -> bytes:
+    """A header without magic and check; UsageError on a value out of range."""
     problem = _problem(header)
     if problem:
         raise UsageError(problem)
@@ -90,9 +97,9 @@ def encode_header(header: Header, *, has_tail: bool) -> bytes:
         | _EXT_TAIL * has_tail
         | _EXT_PARTIAL * (header.phases is not None)
         | _EXT_TILED * header.tiled
+        | _EXT_HOLES * header.holes
     )
-    out = bytearray(MAGIC)
-    out.append(header.codec << 3 | _EXT_PRESENT * bool(ext) | header.colour)
+    out = bytearray([header.codec << 3 | _EXT_PRESENT * bool(ext) | header.colour])
     if ext:
         out.append(ext)
     for number in (header.model_id, header.width - 1, header.height - 1):
@@ -102,13 +109,22 @@ def encode_header(header: Header, *, has_tail: bool) -> bytes:
         out.append(header.phases)
     if caption:
         out += encode_varint(len(caption)) + caption
-    out.append(zlib.crc32(out) & 0xFF)
     return bytes(out)
 
 
 def parse_header(cursor: Cursor) -> tuple[Header, bool]:
     """(header, whether tail chunks follow); FormatError when damaged or cut, UnsupportedError when newer."""
     _parse_magic(cursor)
+    header, has_tail = parse_fields(cursor)
+    _parse_check(cursor)
+    problem = _problem(header)
+    if problem:
+        raise FormatError(problem)
+    return header, has_tail
+
+
+def parse_fields(cursor: Cursor) -> tuple[Header, bool]:
+    """Undoes `encode_fields`, its ranges unchecked; CutError, FormatError and UnsupportedError as `parse_header`."""
     codec, colour, has_ext = _parse_lead(cursor)
     ext = _parse_ext(cursor) if has_ext else 0
     model_id = cursor.varint()
@@ -125,7 +141,6 @@ def parse_header(cursor: Cursor) -> tuple[Header, bool]:
         phases = cursor.byte()
         cursor.mark("partial", f"{phases} of {PHASES} phases of the last scale")
     caption = _parse_caption(cursor) if ext & _EXT_CAPTION else ""
-    _parse_check(cursor)
     header = Header(
         codec=codec,
         model_id=model_id,
@@ -137,10 +152,8 @@ def parse_header(cursor: Cursor) -> tuple[Header, bool]:
         tiled=bool(ext & _EXT_TILED),
         caption=caption,
         lossless=lossless,
+        holes=bool(ext & _EXT_HOLES),
     )
-    problem = _problem(header)
-    if problem:
-        raise FormatError(problem)
     return header, bool(ext & _EXT_TAIL)
 
 
@@ -159,6 +172,8 @@ def _problem(header: Header) -> str | None:
         return "a lossless mode belongs to hpac, and to nothing else"
     if header.tiled and header.codec is not Codec.ARPC:
         return f"a latent of tiles belongs to arpc only, not to {header.codec.name.lower()}"
+    if header.holes and header.codec is not Codec.PROGIC:
+        return f"holes belong to progic only, not to {header.codec.name.lower()}"
     if header.lossless is not None and (
         header.lossless.bits not in (8, 16)
         or header.lossless.tile not in (SMALLEST_TILE << step for step in range(MAX_TILE_STEP + 1))
@@ -206,6 +221,7 @@ def _parse_ext(cursor: Cursor) -> int:
         if ext & bit:
             raise UnsupportedError(f"the file uses {feature}, which this reader does not know")
     names = {_EXT_CAPTION: "caption", _EXT_TAIL: "tail chunks", _EXT_PARTIAL: "partial", _EXT_TILED: "tiled"}
+    names[_EXT_HOLES] = "holes"
     cursor.mark("ext", ", ".join(name for bit, name in names.items() if ext & bit))
     return ext
 

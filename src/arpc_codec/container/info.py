@@ -16,6 +16,7 @@ class Info:
 
     `bpp_per_scale[i]` is the rate, in bits a pixel, of the file that `truncate(scales=i + 1)` gives. `lossless`: bits
     of a sample, channels, tile side and bits a sample (bpsp) of an HPAC file, `sound`: its file check is right.
+    `holes`: packets of a ProGIC file were lost, so that its stages are not there everywhere.
     """
 
     codec: str
@@ -38,6 +39,7 @@ class Info:
     bpp_per_scale: tuple[float, ...]
     fields: tuple[Field, ...]
     lossless: dict[str, float] | None = None
+    holes: bool = False
     sound: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         bpp_per_scale=tuple(8 * size / pixels for size in sizes),
         fields=tuple(fields),
         lossless=None if header.lossless is None else _lossless(header, header.lossless, len(data)),
+        holes=header.holes,
         sound=container.sound,
     )
 

@@ -1,7 +1,7 @@
 """Bits and probabilities <-> bytes: constriction's range coder behind checked arrays."""
 
 from arpc_codec.entropy.bits import PROBABILITY_BITS, BitDecoder, BitEncoder, bits_cost
-from arpc_codec.entropy.checkpoint import checkpoint, packed_checkpoint
+from arpc_codec.entropy.checkpoint import checkpoint, crc8, crc8_start, packed_checkpoint
 from arpc_codec.entropy.packing import pack_bits, unpack_bits
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "BitEncoder",
     "bits_cost",
     "checkpoint",
+    "crc8",
+    "crc8_start",
     "pack_bits",
     "packed_checkpoint",
     "unpack_bits",

@@ -23,10 +23,21 @@ def packed_checkpoint(fingerprint: bytes, stage: int, packed: bytes) -> int:
     A range coder spreads damage over all that follows; in packed bits it stays where it is. A CRC-8 notices all
     damage within eight adjacent bits, the low byte of a CRC-32 does not.
     """
-    crc = checkpoint(fingerprint, stage, b"")
-    for byte in packed:
-        crc = _CRC8[crc ^ byte]
-    return crc
+    return crc8(checkpoint(fingerprint, stage, b""), packed)
+
+
+def crc8(start: int, data: bytes) -> int:
+    """CRC-8 of some bytes that starts from another, 0..255."""
+    for byte in data:
+        start = _CRC8[start ^ byte]
+    return start
+
+
+def crc8_start(end: int, data: bytes) -> int:
+    """The start from which `crc8` of these bytes is `end`."""
+    for byte in reversed(data):
+        end = _BACK[end] ^ byte
+    return end
 
 
 def _crc8(byte: int) -> int:
@@ -36,3 +47,5 @@ def _crc8(byte: int) -> int:
 
 
 _CRC8 = [_crc8(byte) for byte in range(256)]
+# The table is a permutation, since the polynomial ends in 1.
+_BACK = [_CRC8.index(byte) for byte in range(256)]

@@ -11,10 +11,17 @@ from math import isqrt
 
 Schedule = tuple[tuple[int, int], ...]
 
+# Pixels on each side of a cell of the latent.
+STRIDE = 16
 NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80)
 MAX_SCALES = len(NOMINAL_SIDES) + 1
 # A scale with more than 7/8 of the final cells would repeat the final scale at almost its price.
 _FULL_NUM, _FULL_DEN = 7, 8
+
+
+def latent_size(height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of the latent of a picture."""
+    return -(-height // STRIDE), -(-width // STRIDE)
 
 
 def scale_schedule(rows: int, cols: int) -> Schedule:

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..scales import STRIDE
 from .blocks import blocks, zeroed
 from .config import TokenizerConfig
 from .quantizer import MultiScaleBSQ
 
-STRIDE = 16
 # Pixels of the picture per pixel of the linear path.
 LINEAR_SIZE = 4
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.

@@ -1,0 +1,144 @@
+"""`python -m arpc_codec.bench.loss DIR`: ProGIC pictures after packet loss, with and without redundancy, as a table.
+
+All ways of sending take the same bytes: those of all stages without redundancy. Fewer stages leave room for repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from ..codecs.progic import ProgicCodec
+from ..container import read as read_container
+from ..container import truncate
+from ..errors import FormatError
+from ..imageio import read
+from ..imageio.sheet import contact_sheet
+from ..metrics.panel import METRICS, missing_metrics, panel
+from ..packets import join, sort_out, split
+from .run import pictures
+
+CELL = 448
+JUDGES = ("lpips_alex", "psnr")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of sending; `name` stands in the table."""
+
+    name: str
+    packets: list[bytes]
+
+
+def ways(data: bytes, mtu: int, fewer: tuple[int, ...]) -> Iterator[Way]:
+    """All stages without redundancy, interleaved and not, then fewer stages with repeats in no more bytes."""
+    stages = read_container(data).header.scales
+    whole = split(data, mtu)
+    yield Way(f"{stages} stages, no redundancy", whole)
+    yield Way(f"{stages} stages, no redundancy, no interleave", split(data, mtu, interleave=False))
+    for kept in fewer:
+        shorter = truncate(data, scales=kept)
+        plain = sum(map(len, split(shorter, mtu)))
+        room = sum(map(len, whole)) / plain - 1
+        yield Way(f"{kept} stages, redundancy {room:.2f}", split(shorter, mtu, redundancy=max(0.0, room)))
+
+
+def survive(packets: list[bytes], loss: float, rng: np.random.Generator) -> list[bytes]:
+    """Those of the packets that are not lost, each lost for itself."""
+    return [packet for packet, draw in zip(packets, rng.random(len(packets)), strict=True) if draw >= loss]
+
+
+def received(codec: ProgicCodec, packets: list[bytes], like: np.ndarray) -> np.ndarray:
+    """The picture that packets make, grey when there is nothing of it among them."""
+    try:
+        data = join(sort_out(packets)[0]).data
+    except FormatError:
+        return np.full_like(like, 128)
+    return codec.decode(read_container(data)).pixels
+
+
+def _cell(pixels: np.ndarray, *lines: str) -> tuple[Image.Image, str, str]:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((CELL, CELL))
+    return picture, lines[0], lines[1]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default="progic", show_default=True)
+@click.option("--mtu", default=360, show_default=True, help="Most bytes of a packet.")
+@click.option("--loss", "losses", multiple=True, type=click.FloatRange(0, 1), default=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5))
+@click.option("--fewer", multiple=True, type=click.IntRange(1), default=(4, 3), show_default=True, help="Stages sent.")
+@click.option("--seed", default=0, show_default=True, help="Of the losses.")
+@click.option("--trials", default=1, show_default=True, help="Losses drawn for each picture.")
+@click.option("--limit", type=int, help="Only the first pictures.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Metric weights ($ARPC_METRICS).")
+@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="PNG: a row per picture.")
+@click.option("--shown", default=0.2, show_default=True, help="Loss on the sheet.")
+@click.option("--rows", default=3, show_default=True, help="Pictures on the sheet: the first ones.")
+def main(
+    folder: Path,
+    model: str,
+    mtu: int,
+    losses: tuple[float, ...],
+    fewer: tuple[int, ...],
+    seed: int,
+    trials: int,
+    limit: int | None,
+    weights: Path | None,
+    sheet: Path | None,
+    shown: float,
+    rows: int,
+) -> None:
+    """Print means over the pictures of DIR for every loss rate and way of sending.
+
+    The sheet shows each picture, then every way at one loss rate.
+    """
+    codec = ProgicCodec.load(model)
+    judges = [name for name in JUDGES if name not in missing_metrics(weights)]
+    files = pictures(folder)[:limit]
+    if not files or max(fewer, default=0) > codec.config.stages:
+        raise click.UsageError(f"there are {len(files)} pictures, and {codec.config.stages} stages")
+    # By number of the way: a name has the share of redundancy, which differs a little between pictures.
+    sums: dict[tuple[float, int], np.ndarray] = {}
+    names: dict[int, str] = {}
+    cells: list[tuple[Image.Image, str, str]] = []
+    for number, path in enumerate(track(files, console=Console(stderr=True), description="losing packets")):
+        pixels = read(path).pixels
+        sent = list(ways(codec.encode(pixels).data, mtu, fewer))
+
+        def picture(way: Way, loss: float, trial: int, number: int = number, pixels: np.ndarray = pixels) -> np.ndarray:
+            rng = np.random.default_rng((seed, number, trial, int(1e6 * loss)))
+            return received(codec, survive(way.packets, loss, rng), pixels)
+
+        for index, way in enumerate(sent):
+            names.setdefault(index, way.name)
+            for loss in losses:
+                for trial in range(trials):
+                    scores = panel(pixels, picture(way, loss, trial), names=judges, weights=weights)
+                    values = np.array([sum(map(len, way.packets)), *(scores[name] for name in judges)], dtype=float)
+                    sums[loss, index] = sums.get((loss, index), 0) + values / (trials * len(files))
+        if sheet is not None and number < rows:
+            cells.append(_cell(pixels, path.stem, f"{pixels.nbytes} bytes of pixels"))
+            for way in sent:
+                size = sum(map(len, way.packets))
+                line = f"{size} bytes, {100 * shown:g} % of {len(way.packets)} packets lost"
+                cells.append(_cell(picture(way, shown, 0), way.name, line))
+    if sheet is not None:
+        contact_sheet(cells, len(cells) // min(rows, len(files))).save(sheet)
+    click.echo("| loss | sent | bytes | " + " | ".join(judges) + " |")
+    click.echo("|---:|---|---:|" + "---:|" * len(judges))
+    for (loss, index), (size, *means) in sorted(sums.items()):
+        texts = (f"{value:.{METRICS[name].digits}f}" for name, value in zip(judges, means, strict=True))
+        click.echo(f"| {100 * loss:g} % | {names[index]} | {size:.0f} | " + " | ".join(texts) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""`arpc packets`: .arpc files for links that lose packets. Needs no model, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from arpc_codec.cli import common
+from arpc_codec.errors import FormatError, TruncatedError, UsageError
+
+SUFFIX = ".packet"
+
+
+@click.group()
+def packets() -> None:
+    """Split .arpc files into packets, and join those that arrived.
+
+    Every packet of a ProGIC file is a picture by itself: it holds some positions of the latent, in all stages. Packets
+    of an arpc-codec file hold its scales one after the other, those of a lossless file its bytes.
+    """
+
+
+@packets.command()
+@common.input_argument
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for the packets, one file each; their names sort in the order of sending.",
+)
+@click.option("--mtu", type=click.IntRange(min=1), required=True, metavar="N", help="Most bytes of a packet.")
+@click.option(
+    "--interleave/--no-interleave",
+    default=True,
+    show_default=True,
+    help="ProGIC: positions that lie apart in one packet, so that a lost one blanks no region.",
+)
+@click.option(
+    "--redundancy",
+    type=click.FloatRange(min=0, max=10),
+    default=0.0,
+    metavar="X",
+    help="Repeat the most important part (ProGIC: stage 1) in at most X times as many bytes (0).",
+)
+@common.force_option
+@common.max_pixels_option
+@common.log_options
+def split(
+    source: str,
+    out: Path,
+    mtu: int,
+    interleave: bool,
+    redundancy: float,
+    force: bool,
+    max_pixels: int,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Split an .arpc file into packets of at most N bytes. IN may be -, for stdin."""
+    log = common.Log(quiet, verbose)
+
+    def work(name: str) -> int:
+        from arpc_codec.packets import split
+
+        data = common.read_bytes(name)
+        parts = split(data, mtu, interleave=interleave, redundancy=redundancy, max_pixels=max_pixels)
+        out.mkdir(parents=True, exist_ok=True)
+        stem, digits = "stdin" if name == common.STDIO else Path(name).stem, len(str(len(parts)))
+        for number, part in enumerate(parts, 1):
+            common.write_bytes(part, out / f"{stem}-{number:0{digits}}{SUFFIX}", force=force)
+        log.note(name, f"-> {out}: {len(parts)} packets of {sum(map(len, parts))} bytes, the file has {len(data)}")
+        return 0
+
+    return common.run_all((source,), work, log)
+
+
+@packets.command()
+@click.argument(
+    "inputs", metavar="DIR|PACKET...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+@click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
+@common.force_option
+@common.max_pixels_option
+@common.log_options
+def join(inputs: tuple[Path, ...], out: str, force: bool, max_pixels: int, quiet: bool, verbose: bool) -> int:
+    """Join packets, in any order, to an .arpc file: the original if nothing is missing, else what they make of it.
+
+    Packets that are damaged or of another picture are named and left out. When something is missing the file is written
+    all the same and the exit code is 6.
+    """
+    outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
+
+    def work(target: str) -> int:
+        from arpc_codec.packets import LARGEST, join, sort_out
+
+        outputs.skip(target)
+        paths = list(_files(inputs))
+        if not paths:
+            raise UsageError("there are no files to join")
+
+        def read(path: Path) -> bytes:
+            # More than a packet may have is refused, however much it is.
+            with path.open("rb") as file:
+                return file.read(LARGEST + 1)
+
+        kept, rejected = sort_out(map(read, paths), max_pixels=max_pixels)
+        for place, reason in sorted(rejected.items()):
+            log.error(str(paths[place]), reason)
+        joined = join(kept)
+        outputs.write(joined.data, target)
+        if not joined.sound:
+            log.error(target, "the packets do not make the file that they name; file written")
+            return FormatError.exit_code
+        if joined.missing:
+            log.error(target, f"{joined.missing}; file written")
+            return TruncatedError.exit_code
+        log.note(target, f"{len(kept)} packets, the original file of {len(joined.data)} bytes")
+        return 0
+
+    return common.run_all((out,), work, log)
+
+
+def _files(inputs: tuple[Path, ...]) -> Iterator[Path]:
+    """Files that are named, and those in folders that are."""
+    for path in inputs:
+        yield from sorted(inner for inner in path.iterdir() if inner.is_file()) if path.is_dir() else (path,)
