@@ -1,4 +1,4 @@
-"""The ProGIC codec: pixels -> encoder -> residual vector quantizer -> bit-packed indices -> container, and back.
+"""The ProGIC codec: pixels -> encoder -> residual vector quantizer -> coded indices -> container, and back.
 
 encode:  pixels -> y -> indices of stage 1, 2, ... -> one segment per stage -> file
 decode:  file -> indices of the stages that arrived -> exact sum z of their entries -> decoder told how many -> pixels
@@ -17,8 +17,8 @@ from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
 from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
+from .indices import read_next, write_stages
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, latent_size, synthesise, to_send
-from .stages import read_stage, write_stage
 from .tiles import Windows
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
@@ -87,11 +87,7 @@ class ProgicCodec:
         )
         encoded = []
         for indices_shw in self.quantise(np.stack(pictures), sent):
-            segments = (
-                write_stage(indices_hw, self.config.entries, self.model.fingerprint, stage)
-                for stage, indices_hw in enumerate(indices_shw)
-            )
-            container = Container(header, tuple(segments), chunks)
+            container = Container(header, tuple(write_stages(self.model, indices_shw)), chunks)
             if target_bytes is not None:
                 container = fit(container, target_bytes)
             encoded.append(Encoded(write(container), container.header.scales, self.config.stages, notes))
@@ -135,14 +131,14 @@ class ProgicCodec:
         if header.scales > self.config.stages:
             raise FormatError(f"the file has {header.scales} stages, its model {self.config.stages}")
         shape, stages = latent_size(header.height, header.width), list[np.ndarray]()
-        for stage, segment in enumerate(container.segments[:scales]):
+        for segment in container.segments[:scales]:
             try:
-                stages.append(read_stage(segment, shape, self.config.entries, model.fingerprint, stage))
+                stages.append(read_next(model, stages, segment, shape))
             except FormatError as error:
                 # A later stage refines the sum with this one: without it, it means nothing.
                 if not stages:
                     raise FormatError(f"the first stage is damaged: {error}") from error
-                return np.stack(stages), (stage + 1,)
+                return np.stack(stages), (len(stages) + 1,)
         return np.stack(stages), ()
 
     @torch.inference_mode()

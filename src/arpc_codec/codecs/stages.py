@@ -1,4 +1,4 @@
-"""One ProGIC stage <-> its segment: indices of one width in raster order, then a check byte (formats/arpc-v1.md)."""
+"""One ProGIC stage <-> its packed segment: indices of one width in raster order, then a check byte."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ def index_bits(entries: int) -> int:
     return (entries - 1).bit_length()
 
 
+def packed_size(shape: tuple[int, int], entries: int) -> int:
+    """Bytes of the packed segment of a stage of this shape."""
+    return -(-shape[0] * shape[1] * index_bits(entries) // 8) + 1
+
+
+def check_byte(indices_hw: np.ndarray, entries: int, fingerprint: bytes, stage: int) -> bytes:
+    """The last byte of the segment of a stage, whichever form it has."""
+    return bytes([packed_checkpoint(fingerprint, stage, pack_bits(indices_hw, index_bits(entries)))])
+
+
 def write_stage(indices_hw: np.ndarray, entries: int, fingerprint: bytes, stage: int) -> bytes:
-    """The segment of the indices of a stage, which counts from 0."""
-    packed = pack_bits(indices_hw, index_bits(entries))
-    return packed + bytes([packed_checkpoint(fingerprint, stage, packed)])
+    """The packed segment of the indices of a stage, which counts from 0."""
+    return pack_bits(indices_hw, index_bits(entries)) + check_byte(indices_hw, entries, fingerprint, stage)
 
 
 def read_stage(segment: bytes, shape: tuple[int, int], entries: int, fingerprint: bytes, stage: int) -> np.ndarray:
