@@ -21,7 +21,7 @@ def write_stages(model: ProgicModel, indices_shw: np.ndarray) -> Iterator[bytes]
     for stage, indices_hw in enumerate(indices_shw):
         segment = write_stage(indices_hw, entries, model.fingerprint, stage)
         if model.prior is not None:
-            stream = _encode(model.prior, indices_shw[:stage], indices_hw)
+            stream = _encode(model.prior, list(indices_shw[:stage]), indices_hw)
             if len(stream) + 1 < len(segment):
                 segment = stream + check_byte(indices_hw, entries, model.fingerprint, stage)
         yield segment

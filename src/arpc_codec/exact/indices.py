@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..entropy.mixture import chances
 from ..prior.indices import IndexConfig, IndexPrior
-from ..prior.quincunx import AROUND, NEAR, Pass, around, gathered, passes
+from ..prior.quincunx import AROUND, NEAR, Pass, gathered, passes
 from .fixed import BIAS_BITS, ExactLinear, quantize_bias, quantize_rows, snap
 from .pixel import Silu
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, silu_table
@@ -30,7 +30,7 @@ Choose = Callable[[Tensor, "Tensor | None"], Tensor]
 def export_indices(prior: IndexPrior) -> dict[str, Tensor]:
     """Integer state of a trained prior: int16 weights, int8 row exponents, int32 biases, tables; without codebooks."""
     state: dict[str, Tensor] = {}
-    unit = int(math.floor(math.log2(INPUT_LIMIT / float(prior.codebooks[0].abs().max().clamp_min(2.0**-20)))))
+    unit = math.floor(math.log2(INPUT_LIMIT / float(prior.codebooks[0].abs().max().clamp_min(2.0**-20))))
     scale = prior.scale.double() * 2.0**-unit
 
     def put(name: str, weight: Tensor, bias: Tensor) -> None:
@@ -79,46 +79,45 @@ class ExactIndexPrior:
         Positions are flat. `choose` is called with the first halves of a pass in raster order, then with the second
         halves, in as few parts as memory allows.
         """
-        stage, outside = len(before), torch.zeros(1, self.config.channels, dtype=torch.float64)
-        sums = self._sums(before)
-        base = self.around.bias.expand(shape[0] * shape[1], -1)
-        if sums is not None:
-            inputs = torch.cat([self._inputs(sums), outside])
-            base = torch.cat([self.around.units(gathered(inputs, part)) for part in around(*shape).split(CHUNK)])
-        known, found = outside.repeat(len(base) + 1, 1), torch.empty(len(base), dtype=torch.int64)
+        sums, outside = self._sums(before), torch.zeros(1, self.config.channels, dtype=torch.float64)
+        known, found = outside.repeat(shape[0] * shape[1] + 1, 1), torch.empty(shape[0] * shape[1], dtype=torch.int64)
+        seen = None if sums is None else torch.cat([self._inputs(sums), outside])
         for step in passes(*shape):
             at, truth = step.positions, None if truth_p is None else truth_p[step.positions]
-            index = self._pass(stage, step, base, known, choose, truth)
-            entries = self.codebooks[stage].index_select(0, index)
+            index = self._pass(len(before), step, seen, known, choose, truth)
+            entries = self.codebooks[len(before)].index_select(0, index)
             known[at] = self._inputs(entries if sums is None else sums[at] + entries)
             found[at] = index
         return found
 
     def _pass(
-        self, stage: int, step: Pass, base: Tensor, known: Tensor, choose: Choose, truth_n: Tensor | None
+        self, stage: int, step: Pass, seen: Tensor | None, known: Tensor, choose: Choose, truth_n: Tensor | None
     ) -> Tensor:
         """Indices [n] of the positions of one pass."""
-        second = self.config.parts[1]
+        second, halves = self.config.parts[1], []
         chunks = [slice(i, i + CHUNK) for i in range(0, len(step.positions), CHUNK)]
-        hidden = [self._hidden(stage, step, part, base, known) for part in chunks]
-        high = []
-        for part, h in zip(chunks, hidden, strict=True):
+        for part in chunks:
+            hidden = self._hidden(stage, step, part, seen, known)
             truth = None if truth_n is None else truth_n[part] // second
-            high.append(choose(self._chances(h @ self.high[stage] + self.high_bias[stage]), truth))
+            first = choose(self._chances(hidden @ self.high[stage] + self.high_bias[stage]), truth)
+            halves.append((first, self.narrow(hidden)))
         index = []
-        for part, h, first in zip(chunks, hidden, high, strict=True):
-            units = torch.bmm(self.narrow(h)[:, None], self.low[stage].index_select(0, first))[:, 0]
+        for part, (first, x) in zip(chunks, halves, strict=True):
+            units = torch.bmm(x[:, None], self.low[stage].index_select(0, first))[:, 0]
             truth = None if truth_n is None else truth_n[part] % second
             low = choose(self._chances(units.add_(self.low_bias[stage].index_select(0, first))), truth)
             index.append(first * second + low)
         return torch.cat(index)
 
-    def _hidden(self, stage: int, step: Pass, part: slice, base: Tensor, known: Tensor) -> Tensor:
+    def _hidden(self, stage: int, step: Pass, part: slice, seen: Tensor | None, known: Tensor) -> Tensor:
         """[n, outer width] of some positions of a pass."""
         neighbours = step.neighbours[part]
-        inside = (neighbours < len(base)).double()
-        units = self.near.units(torch.cat([gathered(known, neighbours), inside], 1))
-        units = units.add_(base.index_select(0, step.positions[part])).add_(self.places[stage, step.place])
+        inside = (neighbours < len(known) - 1).double()
+        units = self.near.units(torch.cat([gathered(known, neighbours), inside], 1)).add_(
+            self.places[stage, step.place]
+        )
+        # Before the first stage there is nothing to see.
+        units += self.around.bias if seen is None else self.around.units(gathered(seen, step.around[part]))
         return self.silu(self.outer.units(self.silu(units)))
 
     def _chances(self, units_nm: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ whose known neighbours are on the diagonals, then the middles of its edges, whos
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,42 +22,42 @@ LEVELS = 4
 PLACES = 1 + 2 * LEVELS
 
 
-@dataclass(frozen=True)
-class Pass:
-    """positions: flat, [n], in raster order. neighbours: flat, [n, 12], rows * cols for what is outside or unknown.
+class Pass(NamedTuple):
+    """place: 0 for the first pass, else which kind of step at which distance, below PLACES.
 
-    place: 0 for the first pass, else which kind of step at which distance, below PLACES.
+    positions: flat, [n], in raster order. neighbours [n, 12]: flat, all of earlier passes; rows * cols for what is
+    outside or unknown. around [n, 9]: the 3x3 neighbourhood, likewise.
     """
 
     place: int
     positions: Tensor
     neighbours: Tensor
+    around: Tensor
 
 
-def passes(rows: int, cols: int) -> Iterator[Pass]:
-    """Every position of a map once; neighbours belong to earlier passes. Passes without positions are left out."""
+@lru_cache(2)
+def passes(rows: int, cols: int) -> tuple[Pass, ...]:
+    """Passes that have every position of a map once; those without positions are left out."""
+    return tuple(step for step in _passes(rows, cols) if len(step.positions))
+
+
+def _passes(rows: int, cols: int) -> Iterator[Pass]:
+    def step(place: int, row: Tensor, col: Tensor, offsets: tuple[tuple[int, int], ...]) -> Pass:
+        tables = _table(row, col, offsets, distance, rows, cols), _table(row, col, AROUND, 1, rows, cols)
+        return Pass(place, row * cols + col, *tables)
+
     distance = 1
     while 2 * distance < max(rows, cols):
         distance *= 2
-    row, col = _grid(0, distance, rows, cols)
-    yield Pass(0, row * cols + col, torch.full((len(row), NEAR), rows * cols))
+    first = step(0, *_grid(0, distance, rows, cols), EDGES)
+    yield first._replace(neighbours=torch.full_like(first.neighbours, rows * cols))
     while distance > 1:
         distance //= 2
         level = min(distance.bit_length(), LEVELS)
-        centres = _grid(distance, 2 * distance, rows, cols)
+        yield step(2 * level - 1, *_grid(distance, 2 * distance, rows, cols), CENTRES)
         row, col = _grid(0, distance, rows, cols)
         odd = (row + col) // distance % 2 == 1
-        for place, (row, col), offsets in (
-            (2 * level - 1, centres, CENTRES),
-            (2 * level, (row[odd], col[odd]), EDGES),
-        ):
-            if len(row):
-                yield Pass(place, row * cols + col, _table(row, col, offsets, distance, rows, cols))
-
-
-def around(rows: int, cols: int) -> Tensor:
-    """[rows * cols, 9] flat positions of the 3x3 neighbourhood of each, rows * cols for what is outside."""
-    return _table(*_grid(0, 1, rows, cols), AROUND, 1, rows, cols)
+        yield step(2 * level, row[odd], col[odd], EDGES)
 
 
 def gathered(maps_pc: Tensor, table: Tensor) -> Tensor:
@@ -67,21 +66,21 @@ def gathered(maps_pc: Tensor, table: Tensor) -> Tensor:
 
 
 class Lattice(NamedTuple):
-    """All passes of a map, put into raster order: neighbours [P, 12], place [P]; and its 3x3 neighbourhoods [P, 9]."""
+    """As in Pass, of all positions in raster order: place [P], neighbours [P, 12], around [P, 9]."""
 
-    neighbours: Tensor
     place: Tensor
+    neighbours: Tensor
     around: Tensor
 
 
 @lru_cache(16)
 def lattice(rows: int, cols: int) -> Lattice:
-    """Tables of a map for computing all positions at once."""
-    neighbours = torch.empty((rows * cols, NEAR), dtype=torch.int64)
-    place = torch.empty(rows * cols, dtype=torch.int64)
-    for step in passes(rows, cols):
-        neighbours[step.positions], place[step.positions] = step.neighbours, step.place
-    return Lattice(neighbours, place, around(rows, cols))
+    """All passes of a map together, for computing all positions at once."""
+    parts = passes(rows, cols)
+    order = torch.cat([part.positions for part in parts]).argsort()
+    place = torch.cat([torch.full_like(part.positions, part.place) for part in parts])
+    neighbours, around = torch.cat([part.neighbours for part in parts]), torch.cat([part.around for part in parts])
+    return Lattice(place[order], neighbours[order], around[order])
 
 
 def _grid(start: int, step: int, rows: int, cols: int) -> tuple[Tensor, Tensor]:

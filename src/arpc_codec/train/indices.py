@@ -29,7 +29,7 @@ class IndexTraining:
     held: one in so many crops, of other photographs, is for validation.
     """
 
-    crops: tuple[tuple[int, int, int], ...] = ((256, 256, 2400), (384, 512, 300), (512, 384, 300))
+    crops: tuple[tuple[int, int, int], ...] = ((256, 256, 2800), (384, 512, 350), (512, 384, 350))
     positions: int = 768
     held: int = 25
     lr: float = 2e-3
