@@ -173,7 +173,8 @@ def run_export_progic(
     if prior is not None:
         found = load_index_prior(sizes, prior)
         books = "quantizer.codebooks"
-        if not torch.equal(found.codebooks.unique(dim=0), state[books].half().float().unique(dim=0)):
+        pairs = zip(found.codebooks, state[books].half().float(), strict=True)
+        if not all(torch.equal(one.unique(dim=0), other.unique(dim=0)) for one, other in pairs):
             raise ModelError(f"{prior}: the prior of another network: its codebooks are not those of {weights}")
         state[books], own = found.codebooks, (found.config, export_indices(found))
     return save_progic(out, model_id, name, licence, sizes, state, own)
