@@ -25,6 +25,21 @@ def test_every_position_once_and_neighbours_before(rows: int, cols: int) -> None
     assert coded.all()
 
 
+@given(SIDES, SIDES)
+@settings(max_examples=20, deadline=None)
+def test_passes_are_those_of_the_specification(rows: int, cols: int) -> None:
+    first = max([1] + [2**n for n in range(8) if 2**n < max(rows, cols)])
+    wanted = [[(r, c) for r in range(0, rows, first) for c in range(0, cols, first)]]
+    d = first // 2
+    while d:
+        multiples = [(r, c) for r in range(0, rows, d) for c in range(0, cols, d)]
+        wanted.append([(r, c) for r, c in multiples if r // d % 2 and c // d % 2])
+        wanted.append([(r, c) for r, c in multiples if r // d % 2 != c // d % 2])
+        d //= 2
+    found = [[divmod(p, cols) for p in step.positions.tolist()] for step in passes(rows, cols)]
+    assert found == [positions for positions in wanted if positions]
+
+
 def test_few_passes() -> None:
     assert [len(passes(rows, cols)) for rows, cols in ((1, 1), (2, 2), (16, 16), (32, 32), (32, 48))] == [
         1,
