@@ -1,7 +1,8 @@
 """Write the container test vectors: `python formats/make_vectors.py [DIR]` (default: `formats/vectors`).
 
 Payloads are arbitrary bytes: these files show the container, no model decodes them. Only ProGIC stages are what a model
-with 1024 entries and a fingerprint of zeros would write, so that their packing and check can be tried.
+with 1024 entries and a fingerprint of zeros would write, so that their packing and check can be tried; those of
+`progic-coded` are shorter, as a prior makes them, but arbitrary.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def good() -> list[Vector]:
     whole = build(six)
     with_tail = build(six, (*metadata, *alpha))
     five = build(stages(5, 16, 16), codec=Codec.PROGIC, width=256, height=256)
+    coded = build((payload(0, 181), stages(2, 16, 16)[1]), codec=Codec.PROGIC, width=256, height=256)
     odd = build(stages(2, 2, 3), codec=Codec.PROGIC, width=33, height=17)
     lost = build(holes(2, 2, 3), codec=Codec.PROGIC, width=33, height=17, holes=True)
     picture = (payload(3, 700),)
@@ -108,6 +110,7 @@ def good() -> list[Vector]:
         Vector("progic-one-stage", truncate(five, scales=1), "its first stage: 14 bytes more than its indices"),
         Vector("progic-odd-size", odd, "ProGIC, 33x17: stages of 60 bits, filled up with 4"),
         Vector("progic-holes", lost, "the same with holes: stage 1 lacks position 1, stage 2 also 2 and 3"),
+        Vector("progic-coded", coded, "ProGIC, 16x16 positions: a coded stage of 181 bytes, then a packed one"),
         Vector("progic-stage-check", five[:-1] + bytes([five[-1] ^ 1]), "wrong check of stage 5: decoding exits 3"),
         Vector("cut-in-stage", five[:-400], "ends inside the fourth ProGIC stage: truncated, three present"),
         Vector("hpac", lossless, "lossless, 8-bit RGB, tiles of 256"),

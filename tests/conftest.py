@@ -129,6 +129,45 @@ def micro_progic(micro_home: Path) -> ProgicCodec:
 
 
 @pytest.fixture(scope="session")
+def micro_coded(micro_home: Path, picture: Callable[..., np.ndarray]) -> ProgicCodec:
+    """A very small ProGIC model with a prior of its indices, `micro-coded`, id 103, with 3 stages; in ARPC_HOME too.
+
+    The prior's weights are random; its biases are how often made-up photos choose each entry.
+    """
+    import torch
+
+    from arpc_codec.codecs.progic import ProgicCodec
+    from arpc_codec.exact.indices import export_indices
+    from arpc_codec.prior.indices import IndexConfig, IndexPrior
+    from arpc_codec.tokenizer.bisection import reordered
+    from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+    from arpc_codec.zoo.progic import ProgicModel, load_progic, save_progic
+
+    widths = {"encoder_widths": (8, 8), "decoder_widths": (8, 8, 8, 8)}
+    depths = {"encoder_depths": (1, 1), "decoder_depths": (1, 0, 1, 1)}
+    config = ProgicConfig(channels=8, stages=3, entries=128, **widths, **depths)
+    torch.manual_seed(4)
+    network = Progic(config)
+    random_weights(network, 0.1)
+    sizes = torch.tensor([1.0, 0.7, 0.5])[:, None, None]
+    network.quantizer.codebooks = reordered((network.quantizer.codebooks * sizes).half().float())
+    folder = micro_home / "micro-coded"
+    save_progic(folder, 103, "micro-coded", "test", config, network.state_dict())
+    packed: ProgicModel = load_progic(folder)
+    indices_bshw = ProgicCodec(packed).quantise(np.stack([picture(256, 256, seed) for seed in range(20, 26)]), 3)
+
+    prior = IndexPrior(IndexConfig(8, 3, 128, widths=(24, 16), low=8), packed.network.quantizer.codebooks)
+    random_weights(prior, 0.1)
+    with torch.no_grad():
+        for stage in range(3):
+            uses = torch.from_numpy(np.bincount(indices_bshw[:, stage].ravel(), minlength=128) + 0.2).float()
+            prior.high_bias[stage] += uses.view(prior.config.parts).sum(1).log()
+            prior.low_bias[stage] += uses.log()
+    save_progic(folder, 103, "micro-coded", "test", config, network.state_dict(), (prior.config, export_indices(prior)))
+    return ProgicCodec(load_progic(folder))
+
+
+@pytest.fixture(scope="session")
 def picture() -> Callable[..., np.ndarray]:
     """Function (height, width, seed=0) -> a made-up photo."""
 

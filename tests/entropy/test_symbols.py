@@ -36,6 +36,26 @@ def test_round_trip_in_parts(seed: int, n: int, m: int) -> None:
     assert np.array_equal(np.concatenate(parts), symbols)
 
 
+@given(st.integers(0, 2**32), st.integers(0, 60), st.integers(2, 33))
+def test_the_shortest_string_is_decoded_and_no_shorter_one_is(seed: int, n: int, m: int) -> None:
+    symbols, counts = message(seed, max(n, 1), m)
+    symbols, counts = symbols[:n], counts[:n]
+    encoder, chances = SymbolEncoder(), probabilities(counts)
+    encoder.encode(symbols, chances)
+    shortest = encoder.shortest()
+    assert len(shortest) <= len(encoder.seal())
+    assert np.array_equal(SymbolDecoder(shortest).decode(chances), symbols)
+    if shortest:
+        # All numbers that decode form an interval: only these two shorter ones are next to it.
+        below = int.from_bytes(shortest[:-1], "big")
+        for near in {below, min(below + 1, 256 ** (len(shortest) - 1) - 1)}:
+            try:
+                found = SymbolDecoder(near.to_bytes(len(shortest) - 1, "big")).decode(chances)
+            except FormatError:
+                continue
+            assert not np.array_equal(found, symbols)
+
+
 def test_intervals_are_those_of_the_specification() -> None:
     """A range decoder written from formats/arpc-v1.md reads the same symbols."""
     symbols, counts = message(5, 500, 66)

@@ -13,9 +13,11 @@ import pytest
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.hpac import HpacCodec
+from arpc_codec.codecs.progic import ProgicCodec
 
 WORKER = Path(__file__).with_name("matrix_worker.py")
 LOSSLESS_WORKER = Path(__file__).with_name("lossless_worker.py")
+INDICES_WORKER = Path(__file__).with_name("indices_worker.py")
 ROWS: dict[str, dict[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads": {"OMP_NUM_THREADS": "2"},
@@ -102,3 +104,19 @@ def test_same_lossless_files_everywhere(name: str, micro_home: Path, lossless_re
 @pytest.mark.parametrize("flag", ["--no-onednn", "--autocast", "--one-by-one", pytest.param("--float64", marks=SLOW)])
 def test_same_lossless_files_in_other_ways(flag: str, micro_home: Path, lossless_reference: str) -> None:
     assert digest({}, micro_home, flag, "micro-lossless", worker=LOSSLESS_WORKER) == lossless_reference
+
+
+@pytest.fixture(scope="module")
+def indices_reference(micro_coded: ProgicCodec, micro_home: Path) -> str:
+    """Digest of ProGIC indices under this machine's defaults."""
+    return digest({}, micro_home, "micro-coded", worker=INDICES_WORKER)
+
+
+@pytest.mark.parametrize("name", [name if name in FAST_ROWS else pytest.param(name, marks=SLOW) for name in ROWS])
+def test_same_indices_everywhere(name: str, micro_home: Path, indices_reference: str) -> None:
+    assert digest(ROWS[name], micro_home, "micro-coded", worker=INDICES_WORKER) == indices_reference
+
+
+@pytest.mark.parametrize("flag", ["--no-onednn", "--autocast", "--small-chunks", pytest.param("--float64", marks=SLOW)])
+def test_same_indices_in_other_ways(flag: str, micro_home: Path, indices_reference: str) -> None:
+    assert digest({}, micro_home, flag, "micro-coded", worker=INDICES_WORKER) == indices_reference

@@ -16,6 +16,7 @@ from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.errors import ModelError
 from arpc_codec.zoo.checking import check
 from arpc_codec.zoo.folder import fingerprint
+from arpc_codec.zoo.progic import PRIOR as INDEX_PRIOR
 from arpc_codec.zoo.progic import WEIGHTS, load_progic, save_progic
 from arpc_codec.zoo.registry import CONFIG, find, read_entry
 
@@ -87,3 +88,17 @@ def test_more_stages_than_a_file_can_count_are_refused(micro_progic: ProgicCodec
     with pytest.raises(ModelError, match="8 stages"):
         save_progic(tmp_path / "m", 5, "m", "test", config, micro_progic.network.state_dict())
     assert not (tmp_path / "m").exists()
+
+
+def test_a_prior_of_indices_belongs_to_the_folder(micro_coded: ProgicCodec, tmp_path: Path) -> None:
+    folder = copytree(micro_coded.model.entry.path, tmp_path / "copy")
+    assert load_progic(folder, check=True).prior is not None
+    stored = load_file(folder / INDEX_PRIOR)
+    assert {tensor.dtype for tensor in stored.values()} <= {torch.int8, torch.int16, torch.int32}
+    stored["low.bias"][0] += 1
+    save_file(stored, folder / INDEX_PRIOR)
+    with pytest.raises(ModelError, match="fingerprint"):
+        load_progic(folder, check=True)
+    (folder / INDEX_PRIOR).unlink()
+    with pytest.raises(ModelError, match="micro-coded"):
+        load_progic(folder)

@@ -1,4 +1,4 @@
-"""`arpc packets`: .arpc files for links that lose packets. Needs no model, no torch."""
+"""`arpc packets`: .arpc files for links that lose packets. Only splitting coded ProGIC stages needs a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.errors import FormatError, TruncatedError, UsageError
+from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
 
 SUFFIX = ".packet"
 
@@ -67,7 +67,7 @@ def split(
     def work(name: str) -> int:
         from arpc_codec.packets import split
 
-        data = common.read_bytes(name)
+        data = _packed(common.read_bytes(name), max_pixels)
         parts = split(data, mtu, interleave=interleave, redundancy=redundancy, max_pixels=max_pixels)
         out.mkdir(parents=True, exist_ok=True)
         stem, digits = "stdin" if name == common.STDIO else Path(name).stem, len(str(len(parts)))
@@ -77,6 +77,22 @@ def split(
         return 0
 
     return common.run_all((source,), work, log)
+
+
+def _packed(data: bytes, max_pixels: int) -> bytes:
+    """A ProGIC file with packed stages; coded ones need the model to be read. Any other file as it is."""
+    from arpc_codec.container import Codec, read, write
+
+    container = read(data, max_pixels=max_pixels)
+    if container.header.codec is not Codec.PROGIC or container.truncated or container.header.holes:
+        return data
+    from arpc_codec.codecs.progic import ProgicCodec
+
+    try:
+        codec = ProgicCodec.load(container.header.model_id)
+    except ModelError:
+        return data  # packed stages can be split without a model
+    return write(codec.packed(container))
 
 
 @packets.command()

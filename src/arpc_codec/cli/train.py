@@ -118,6 +118,18 @@ def progic(config: str, data: Path, out: Path, minutes: float, metrics: Path, in
 
 
 @train.command()
+@_progic_config
+@_run_options
+@click.option("--progic", type=_WEIGHTS, required=True, metavar="FILE", help="Weights of a trained ProGIC network.")
+def progic_prior(config: str, data: Path, out: Path, minutes: float, progic: Path) -> int:
+    """Train a prior of the indices of a ProGIC network, which makes its files smaller."""
+    from arpc_codec.train.cli import run_progic_prior
+
+    run_progic_prior(config=config, data=data, progic=progic, out=out, minutes=minutes)
+    return 0
+
+
+@train.command()
 @_config
 @_tokenizer
 @_prior
@@ -137,13 +149,18 @@ def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, 
 @train.command()
 @_progic_config
 @click.option("--weights", type=_WEIGHTS, required=True, metavar="FILE", help="Trained ProGIC network.")
+@click.option("--prior", type=_WEIGHTS, default=None, metavar="FILE", help="Trained prior of its indices.")
 @_target
-def export_progic(config: str, weights: Path, out: Path, model_id: int, name: str, licence: str) -> int:
+def export_progic(
+    config: str, weights: Path, prior: Path | None, out: Path, model_id: int, name: str, licence: str
+) -> int:
     """Make a ProGIC model folder of trained weights; prints its fingerprint."""
     from arpc_codec.train.cli import run_export_progic
 
     click.echo(
-        run_export_progic(config=config, weights=weights, out=out, model_id=model_id, name=name, licence=licence)
+        run_export_progic(
+            config=config, weights=weights, prior=prior, out=out, model_id=model_id, name=name, licence=licence
+        )
     )
     return 0
 

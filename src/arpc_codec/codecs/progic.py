@@ -1,4 +1,4 @@
-"""The ProGIC codec: pixels -> encoder -> residual vector quantizer -> bit-packed indices -> container, and back.
+"""The ProGIC codec: pixels -> encoder -> residual vector quantizer -> coded indices -> container, and back.
 
 encode:  pixels -> y -> indices of stage 1, 2, ... -> one segment per stage -> file
 decode:  file -> indices of the stages that arrived -> exact sum z of their entries -> decoder told how many -> pixels
@@ -7,6 +7,7 @@ decode:  file -> indices of the stages that arrived -> exact sum z of their entr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from ..tokenizer.progic import decoder_reach, encoder_reach
 from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
 from .holes import depths, latent, stages_told
+from .indices import read_next, write_stages
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
-from .stages import ABSENT, lost_positions, read_stage, write_stage
+from .stages import ABSENT, lost_positions, write_stage
 from .tiles import Windows
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
@@ -89,11 +91,7 @@ class ProgicCodec:
         )
         encoded = []
         for indices_shw in self.quantise(np.stack(pictures), sent):
-            segments = (
-                write_stage(indices_hw, self.config.entries, self.model.fingerprint, stage)
-                for stage, indices_hw in enumerate(indices_shw)
-            )
-            container = Container(header, tuple(segments), chunks)
+            container = Container(header, tuple(write_stages(self.model, indices_shw)), chunks)
             if target_bytes is not None:
                 container = fit(container, target_bytes)
             encoded.append(Encoded(write(container), container.header.scales, self.config.stages, notes))
@@ -137,11 +135,9 @@ class ProgicCodec:
         if header.scales > self.config.stages:
             raise FormatError(f"the file has {header.scales} stages, its model {self.config.stages}")
         shape, stages = latent_size(header.height, header.width), list[np.ndarray]()
-        for stage, segment in enumerate(container.segments[:scales]):
+        for segment in container.segments[:scales]:
             try:
-                indices_hw = read_stage(
-                    segment, shape, self.config.entries, model.fingerprint, stage, container.header.holes
-                )
+                indices_hw = read_next(model, stages, segment, shape, header.holes)
                 if stages and bool(((stages[-1] == ABSENT) & (indices_hw != ABSENT)).any()):
                     raise FormatError("it has positions that the stage before it lacks")
                 stages.append(indices_hw)
@@ -149,8 +145,22 @@ class ProgicCodec:
                 # A later stage refines the sum with this one: without it, it means nothing.
                 if not stages:
                     raise FormatError(f"the first stage is damaged: {error}") from error
-                return np.stack(stages), (stage + 1,)
+                return np.stack(stages), (len(stages) + 1,)
         return np.stack(stages), ()
+
+    def packed(self, container: Container) -> Container:
+        """The file with every stage in its packed form, which alone can be shared out among packets.
+
+        Raises FormatError when a stage is damaged, and as `decode`.
+        """
+        indices_shw, damaged = self.indices(container)
+        if damaged:
+            raise FormatError(f"stage {damaged[0]} is damaged")
+        segments = (
+            write_stage(indices_hw, self.config.entries, self.model.fingerprint, stage)
+            for stage, indices_hw in enumerate(indices_shw)
+        )
+        return replace(container, segments=tuple(segments))
 
     @torch.inference_mode()
     def _pictures(

@@ -1,4 +1,4 @@
-"""One ProGIC stage <-> its segment: indices of one width in raster order, then a check byte (formats/arpc-v1.md).
+"""One ProGIC stage <-> its packed segment: indices of one width in raster order and a check byte (formats/arpc-v1.md).
 
 In a file with holes a map of the positions that arrived comes first, and only their indices follow. Here the index of
 a position that is absent is ABSENT.
@@ -43,10 +43,20 @@ def unpack_stage(packed: bytes, shape: tuple[int, int], bits: int, holes: bool =
     return indices_hw
 
 
+def packed_size(shape: tuple[int, int], entries: int) -> int:
+    """Bytes of the packed segment of a stage of this shape without holes."""
+    return -(-shape[0] * shape[1] * index_bits(entries) // 8) + 1
+
+
+def check_byte(packed: bytes, fingerprint: bytes, stage: int) -> bytes:
+    """The last byte of the segment of a stage, whichever form it has; `packed`: what `pack_stage` makes of it."""
+    return bytes([packed_checkpoint(fingerprint, stage, packed)])
+
+
 def write_stage(indices_hw: np.ndarray, entries: int, fingerprint: bytes, stage: int) -> bytes:
-    """The segment of the indices of a stage, which counts from 0."""
+    """The packed segment of the indices of a stage, which counts from 0."""
     packed = pack_stage(indices_hw, index_bits(entries))
-    return packed + bytes([packed_checkpoint(fingerprint, stage, packed)])
+    return packed + check_byte(packed, fingerprint, stage)
 
 
 def read_stage(
@@ -55,7 +65,7 @@ def read_stage(
     """int32 indices of that shape. Raises FormatError for what no writer of stages can have written."""
     packed, check = segment[:-1], segment[-1:]
     indices_hw = unpack_stage(packed, shape, index_bits(entries), holes)
-    if check != bytes([packed_checkpoint(fingerprint, stage, packed)]):
+    if check != check_byte(packed, fingerprint, stage):
         raise FormatError("the check byte is wrong")
     if int(indices_hw.max()) >= entries:
         raise FormatError("an index is beyond the last entry")

@@ -40,6 +40,26 @@ class SymbolEncoder:
         words: bytes = self._coder.get_compressed().astype(">u4").tobytes()
         return words.rstrip(b"\0")
 
+    def shortest(self) -> bytes:
+        """The shortest byte string whose zero-padded decoding gives back every symbol so far, the least of its length.
+
+        All numbers that decode form an interval; of a number in it and the interval's start modulo 2^64, which the
+        coder tells, follows its start.
+        """
+        words, (low, size) = self._coder.pos()
+        total = 4 * words + 8
+        inside = int.from_bytes(self._coder.get_compressed().astype(">u4").tobytes().ljust(total, b"\0"), "big")
+        start = inside - (inside - low) % (1 << 64)
+        # What has a shorter string has all longer ones.
+        best, length = start, total
+        while length:
+            unit = 8 * (total - length + 1)
+            first = -(-start >> unit)
+            if first << unit >= start + size:
+                break
+            best, length = first, length - 1
+        return best.to_bytes(length, "big")
+
 
 class SymbolDecoder:
     """Reads back, in the order of encoding, what a SymbolEncoder sealed."""

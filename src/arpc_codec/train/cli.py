@@ -13,14 +13,18 @@ from safetensors.torch import load_file
 
 from ..errors import ModelError
 from ..exact.export import export_prior
+from ..exact.indices import export_indices
 from ..prior.config import PriorConfig
+from ..prior.indices import IndexConfig, IndexPrior
 from ..prior.model import Prior
 from ..tokenizer import Tokenizer, TokenizerConfig
 from ..tokenizer.progic import Progic, ProgicConfig
+from ..tokenizer.residual_vq import TRAINING_BUFFERS
 from ..zoo.bundle import save_bundle
 from ..zoo.progic import save_progic
 from .data import Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
+from .indices import IndexTraining, train_indices
 from .linear import SIDE as LINEAR_SIDE
 from .linear import fit_draft_gains, init_linear
 from .loop import STATE
@@ -139,6 +143,16 @@ def run_progic(
     return missing
 
 
+def run_progic_prior(config: str, data: Path, progic: Path, out: Path, minutes: float) -> None:
+    """Train a prior of the indices of a ProGIC network's weights; averaged weights go to out/ema.safetensors.
+
+    Raises ModelError when codebooks have no power of two of entries.
+    """
+    network = _progic(load_progic_config(config), progic)
+    torch.manual_seed(0)
+    train_indices(network, _photos(data), out, minutes, IndexTraining())
+
+
 def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> str:
     """Write a model folder from trained weights; returns its fingerprint."""
     sizes = load_config(config)
@@ -147,12 +161,23 @@ def run_export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: i
     return save_bundle(out, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
 
 
-def run_export_progic(config: str, weights: Path, out: Path, model_id: int, name: str, licence: str) -> str:
-    """Write a ProGIC model folder from trained weights; returns its fingerprint."""
+def run_export_progic(
+    config: str, weights: Path, out: Path, model_id: int, name: str, licence: str, prior: Path | None = None
+) -> str:
+    """Write a ProGIC model folder from trained weights, with a prior of its indices if there is one.
+
+    Returns the fingerprint. Raises ModelError for the prior of another network.
+    """
     sizes = load_progic_config(config)
-    model = Progic(sizes)
-    model.load_state_dict(load_state(weights))
-    return save_progic(out, model_id, name, licence, sizes, model.state_dict())
+    state, own = _progic(sizes, weights).state_dict(), None
+    if prior is not None:
+        found = load_index_prior(sizes, prior)
+        books = "quantizer.codebooks"
+        pairs = zip(found.codebooks, state[books].half().float(), strict=True)
+        if not all(torch.equal(one.unique(dim=0), other.unique(dim=0)) for one, other in pairs):
+            raise ModelError(f"{prior}: the prior of another network: its codebooks are not those of {weights}")
+        state[books], own = found.codebooks, (found.config, export_indices(found))
+    return save_progic(out, model_id, name, licence, sizes, state, own)
 
 
 def _photos(data: Path) -> tuple[Photos, Photos]:
@@ -165,6 +190,22 @@ def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) ->
     state = load_state(weights)
     if deeper:
         state = {k: v for k, v in model.state_dict().items() if k.startswith(DEPTH)} | state
+    model.load_state_dict(state)
+    return model
+
+
+def _progic(sizes: ProgicConfig, weights: Path) -> Progic:
+    """A network from a run or a model folder, which lacks what only training needs."""
+    model = Progic(sizes)
+    kept = {f"quantizer.{name}": getattr(model.quantizer, name) for name in TRAINING_BUFFERS}
+    model.load_state_dict(kept | load_state(weights))
+    return model
+
+
+def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
+    """A float prior of indices from weights. Raises ModelError when there are none."""
+    state = load_state(weights)
+    model = IndexPrior(IndexConfig(sizes.channels, sizes.stages, sizes.entries), state["codebooks"])
     model.load_state_dict(state)
     return model
 

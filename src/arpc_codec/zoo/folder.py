@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -72,11 +73,23 @@ def write_folder(
     return mark
 
 
-def read_folder(folder: Path, sizes: Sequence[str], files: Sequence[str], *, check: bool) -> Folder:
-    """What `write_folder` wrote. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
+def read_folder(
+    folder: Path,
+    sizes: Sequence[str],
+    files: Sequence[str],
+    *,
+    check: bool,
+    optional: Mapping[str, str] = MappingProxyType({}),
+) -> Folder:
+    """What `write_folder` wrote. Raises ModelError when it is missing, unreadable or (with `check`) altered.
+
+    optional: sizes that config.json may have, and the file that is then there, too.
+    """
     entry = read_entry(folder)
     with naming(entry):
         values = json.loads((folder / CONFIG).read_text())
+        there = [key for key in optional if key in values]
+        sizes, files = [*sizes, *there], [*files, *(optional[key] for key in there)]
         found = Folder(entry, {key: values[key] for key in sizes}, {file: load_file(folder / file) for file in files})
         if check and fingerprint(found.sizes, found.files) != entry.fingerprint:
             raise ModelError(f"model '{entry.name}': weights do not match their fingerprint")

@@ -1,4 +1,7 @@
-"""A model of the codec progic: config.json and progic.safetensors (float16), codebooks included."""
+"""A model of the codec progic: config.json and progic.safetensors (float16), codebooks included.
+
+It may have a prior of its indices, as integers in indices.safetensors; without one they are packed.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from torch import Tensor
 
 from ..container.header import MAX_STAGES
 from ..errors import ModelError
+from ..exact.indices import ExactIndexPrior
+from ..prior.indices import IndexConfig
 from ..tokenizer.progic import Progic, ProgicConfig
 from ..tokenizer.residual_vq import TRAINING_BUFFERS
-from .folder import half, naming, read_folder, write_folder
+from .folder import Tensors, half, naming, read_folder, write_folder
 from .registry import ModelEntry
 
-WEIGHTS = "progic.safetensors"
+WEIGHTS, PRIOR = "progic.safetensors", "indices.safetensors"
 # What only training needs.
 _LEFT_OUT = {f"quantizer.{name}" for name in TRAINING_BUFFERS}
 
@@ -26,6 +31,7 @@ class ProgicModel:
 
     entry: ModelEntry
     network: Progic
+    prior: ExactIndexPrior | None = None
 
     @property
     def fingerprint(self) -> bytes:
@@ -34,22 +40,38 @@ class ProgicModel:
 
 
 def save_progic(
-    folder: Path, model_id: int, name: str, licence: str, config: ProgicConfig, state: Mapping[str, Tensor]
+    folder: Path,
+    model_id: int,
+    name: str,
+    licence: str,
+    config: ProgicConfig,
+    state: Mapping[str, Tensor],
+    prior: tuple[IndexConfig, Tensors] | None = None,
 ) -> str:
-    """Write a model folder; returns the fingerprint. Raises ModelError for more stages than a file can count."""
+    """Write a model folder; returns the fingerprint. Raises ModelError for more stages than a file can count.
+
+    prior: of the indices; the network's codebooks must be in its order.
+    """
     if config.stages > MAX_STAGES:
         raise ModelError(f"{config.stages} stages: a file counts at most {MAX_STAGES}")
-    weights = half({key: value for key, value in state.items() if key not in _LEFT_OUT})
-    return write_folder(folder, model_id, name, licence, "progic", {"progic": asdict(config)}, {WEIGHTS: weights})
+    files = {WEIGHTS: half({key: value for key, value in state.items() if key not in _LEFT_OUT})}
+    sizes = {"progic": asdict(config)}
+    if prior is not None:
+        sizes["indices"], files[PRIOR] = asdict(prior[0]), prior[1]
+    return write_folder(folder, model_id, name, licence, "progic", sizes, files)
 
 
 def load_progic(folder: Path, device: str = "cpu", *, check: bool = False) -> ProgicModel:
     """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
-    entry, sizes, files = read_folder(folder, ("progic",), (WEIGHTS,), check=check)
+    entry, sizes, files = read_folder(folder, ("progic",), (WEIGHTS,), check=check, optional={"indices": PRIOR})
     with naming(entry):
         network = Progic(ProgicConfig.from_json(sizes["progic"]))
         weights = {key: value.float() for key, value in files[WEIGHTS].items()}
         missing, surplus = network.load_state_dict(weights, strict=False, assign=True)
         if surplus or set(missing) != _LEFT_OUT:
             raise ValueError(f"{len(surplus)} weights too many, {len(set(missing) - _LEFT_OUT)} missing")
-    return ProgicModel(entry, network.requires_grad_(False).eval().to(device))
+        prior = None
+        if "indices" in sizes:
+            config = IndexConfig.from_json(sizes["indices"])
+            prior = ExactIndexPrior(files[PRIOR], config, network.quantizer.codebooks)
+    return ProgicModel(entry, network.requires_grad_(False).eval().to(device), prior)

@@ -1,0 +1,141 @@
+"""The prior of ProGIC's indices in exact arithmetic, one pass of positions at a time.
+
+Sums of codebook entries are the same on every machine; on the activation grid they are the network's only inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..entropy.mixture import chances
+from ..prior.indices import IndexConfig, IndexPrior
+from ..prior.quincunx import AROUND, NEAR, Pass, gathered, passes
+from .fixed import BIAS_BITS, ExactLinear, quantize_bias, quantize_rows, snap
+from .pixel import Silu
+from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, silu_table
+
+# Positions computed at a time: what they take stays below some 50 MB.
+CHUNK = 4096
+# Entries of the first codebook stay within this, sums of several within four times as much.
+INPUT_LIMIT = 32.0
+# (probabilities [n, m], symbols): codes the symbols of some positions, or with None reads them; returns them.
+Choose = Callable[[Tensor, "Tensor | None"], Tensor]
+
+
+@torch.no_grad()
+def export_indices(prior: IndexPrior) -> dict[str, Tensor]:
+    """Integer state of a trained prior: int16 weights, int8 row exponents, int32 biases, tables; without codebooks."""
+    state: dict[str, Tensor] = {}
+    unit = math.floor(math.log2(INPUT_LIMIT / float(prior.codebooks[0].abs().max().clamp_min(2.0**-20))))
+    scale = prior.scale.double() * 2.0**-unit
+
+    def put(name: str, weight: Tensor, bias: Tensor) -> None:
+        state[f"{name}.weight"], state[f"{name}.exponent"] = quantize_rows(weight.double())
+        state[f"{name}.bias"] = quantize_bias(bias)
+
+    near = prior.near.weight.double()
+    sums, inside = near[:, :-NEAR], near[:, -NEAR:]
+    put("around", prior.around.weight * scale.repeat(len(AROUND)), prior.around.bias)
+    put("near", torch.cat([sums * scale.repeat(NEAR), inside], 1), torch.zeros(len(near)))
+    state["places"] = quantize_bias(prior.places)
+    put("outer", prior.outer.weight, prior.outer.bias)
+    put("narrow", prior.narrow.weight, prior.narrow.bias)
+    for name, weight, bias in (("high", prior.high, prior.high_bias), ("low", prior.low, prior.low_bias)):
+        put(name, weight.flatten(0, 1), bias.flatten())
+    state["unit"] = torch.tensor([unit], dtype=torch.int8)
+    state["tables.silu"], state["tables.exp"] = silu_table(), exp_table()
+    return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+class ExactIndexPrior:
+    """Integer twin of `IndexPrior`; state comes from `export_indices`, codebooks [stages, E, C] from the network."""
+
+    def __init__(self, state: dict[str, Tensor], config: IndexConfig, codebooks: Tensor) -> None:
+        cpu = torch.device("cpu")
+        self.config, self.codebooks = config, codebooks.to(cpu, torch.float32)
+        self.unit = 2.0 ** int(state["unit"])
+        self.around, self.near, self.outer = (
+            ExactLinear(state, name, cpu, GELU_BITS) for name in ("around", "near", "outer")
+        )
+        self.narrow = ExactLinear(state, "narrow", cpu)
+        self.places = state["places"].double() * 2.0 ** (GELU_BITS - BIAS_BITS)
+        self.silu = Silu(state["tables.silu"])
+        self.exp = state["tables.exp"].double()
+        high, low = (ExactLinear(state, name, cpu, EXP_BITS) for name in ("high", "low"))
+        first, second = config.parts
+        # [stages, in, first], and for each value of the first half [in, second].
+        self.high = high.weight.unflatten(1, (-1, first)).transpose(0, 1).contiguous()
+        self.high_bias = high.bias.unflatten(0, (-1, 1, first))
+        self.low = low.weight.unflatten(1, (-1, first, second)).permute(1, 2, 0, 3).contiguous()
+        self.low_bias = low.bias.unflatten(0, (-1, first, second))
+
+    def code(self, before: Sequence[Tensor], shape: tuple[int, int], choose: Choose, truth_p: Tensor | None) -> Tensor:
+        """Code the indices [P] of the stage behind those `before`, each int64 [P], or with None for them read them.
+
+        Positions are flat. `choose` is called with the first halves of a pass in raster order, then with the second
+        halves, in as few parts as memory allows.
+        """
+        sums, outside = self._sums(before), torch.zeros(1, self.config.channels, dtype=torch.float64)
+        known, found = outside.repeat(shape[0] * shape[1] + 1, 1), torch.empty(shape[0] * shape[1], dtype=torch.int64)
+        seen = None if sums is None else torch.cat([self._inputs(sums), outside])
+        for step in passes(*shape):
+            at, truth = step.positions, None if truth_p is None else truth_p[step.positions]
+            index = self._pass(len(before), step, seen, known, choose, truth)
+            entries = self.codebooks[len(before)].index_select(0, index)
+            known[at] = self._inputs(entries if sums is None else sums[at] + entries)
+            found[at] = index
+        return found
+
+    def _pass(
+        self, stage: int, step: Pass, seen: Tensor | None, known: Tensor, choose: Choose, truth_n: Tensor | None
+    ) -> Tensor:
+        """Indices [n] of the positions of one pass."""
+        second, halves = self.config.parts[1], []
+        chunks = [slice(i, i + CHUNK) for i in range(0, len(step.positions), CHUNK)]
+        for part in chunks:
+            hidden = self._hidden(stage, step, part, seen, known)
+            truth = None if truth_n is None else truth_n[part] // second
+            first = choose(self._chances(hidden @ self.high[stage] + self.high_bias[stage]), truth)
+            halves.append((first, self.narrow(hidden)))
+        index = []
+        for part, (first, x) in zip(chunks, halves, strict=True):
+            units = torch.bmm(x[:, None], self.low[stage].index_select(0, first))[:, 0]
+            truth = None if truth_n is None else truth_n[part] % second
+            low = choose(self._chances(units.add_(self.low_bias[stage].index_select(0, first))), truth)
+            index.append(first * second + low)
+        return torch.cat(index)
+
+    def _hidden(self, stage: int, step: Pass, part: slice, seen: Tensor | None, known: Tensor) -> Tensor:
+        """[n, outer width] of some positions of a pass."""
+        neighbours = step.neighbours[part]
+        inside = (neighbours < len(known) - 1).double()
+        units = self.near.units(torch.cat([gathered(known, neighbours), inside], 1)).add_(
+            self.places[stage, step.place]
+        )
+        # Before the first stage there is nothing to see.
+        units += self.around.bias if seen is None else self.around.units(gathered(seen, step.around[part]))
+        return self.silu(self.outer.units(self.silu(units)))
+
+    def _chances(self, units_nm: Tensor) -> Tensor:
+        """Logits in units of the grid of the table -> probabilities, positive multiples of 2^-20 that sum to 1."""
+        units = units_nm.round_()
+        distance = (units.amax(1, keepdim=True) - units).clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
+        weights = self.exp.index_select(0, distance.flatten()).view(units.shape)
+        mass = torch.zeros(units.shape[1] + 1, len(units), dtype=torch.float64)
+        torch.cumsum(weights.T, 0, out=mass[1:])
+        return chances(mass)
+
+    def _sums(self, before: Sequence[Tensor]) -> Tensor | None:
+        """[P, C] float32, as the quantizer adds them; None for no stages."""
+        sums = None
+        for book, index in zip(self.codebooks, before, strict=False):
+            entries = book.index_select(0, index)
+            sums = entries if sums is None else sums + entries
+        return sums
+
+    def _inputs(self, sums: Tensor) -> Tensor:
+        return snap(sums.double() * self.unit)

@@ -1,0 +1,98 @@
+"""An order for the positions of a map in few passes, each of which sees neighbours on all sides.
+
+The first pass is a coarse square lattice. Then the lattice is refined by quincunx steps: the centres of its squares,
+whose known neighbours are on the diagonals, then the middles of its edges, whose known neighbours are on the axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CENTRES = ((-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -3), (-1, 3), (1, -3), (1, 3), (-3, -1), (-3, 1), (3, -1), (3, 1))
+EDGES = ((-1, 0), (0, -1), (0, 1), (1, 0), (-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1))
+AROUND = tuple((row, col) for row in (-1, 0, 1) for col in (-1, 0, 1))
+NEAR = len(EDGES)
+# Distances 1, 2, 4 and 8; larger ones count as 8.
+LEVELS = 4
+PLACES = 1 + 2 * LEVELS
+
+
+class Pass(NamedTuple):
+    """place: 0 for the first pass, else which kind of step at which distance, below PLACES.
+
+    positions: flat, [n], in raster order. neighbours [n, 12]: flat, all of earlier passes; rows * cols for what is
+    outside or unknown. around [n, 9]: the 3x3 neighbourhood, likewise.
+    """
+
+    place: int
+    positions: Tensor
+    neighbours: Tensor
+    around: Tensor
+
+
+@lru_cache(2)
+def passes(rows: int, cols: int) -> tuple[Pass, ...]:
+    """Passes that have every position of a map once; those without positions are left out."""
+    return tuple(step for step in _passes(rows, cols) if len(step.positions))
+
+
+def _passes(rows: int, cols: int) -> Iterator[Pass]:
+    def step(place: int, row: Tensor, col: Tensor, offsets: tuple[tuple[int, int], ...]) -> Pass:
+        tables = _table(row, col, offsets, distance, rows, cols), _table(row, col, AROUND, 1, rows, cols)
+        return Pass(place, row * cols + col, *tables)
+
+    distance = 1
+    while 2 * distance < max(rows, cols):
+        distance *= 2
+    first = step(0, *_grid(0, distance, rows, cols), EDGES)
+    yield first._replace(neighbours=torch.full_like(first.neighbours, rows * cols))
+    while distance > 1:
+        distance //= 2
+        level = min(distance.bit_length(), LEVELS)
+        yield step(2 * level - 1, *_grid(distance, 2 * distance, rows, cols), CENTRES)
+        row, col = _grid(0, distance, rows, cols)
+        odd = (row + col) // distance % 2 == 1
+        yield step(2 * level, row[odd], col[odd], EDGES)
+
+
+def gathered(maps_pc: Tensor, table: Tensor) -> Tensor:
+    """Maps [..., P + 1, C], the last row for what is outside, and a table [n, k] -> [..., n, k C]."""
+    return maps_pc.index_select(-2, table.flatten()).unflatten(-2, table.shape).flatten(-2)
+
+
+class Lattice(NamedTuple):
+    """As in Pass, of all positions in raster order: place [P], neighbours [P, 12], around [P, 9]."""
+
+    place: Tensor
+    neighbours: Tensor
+    around: Tensor
+
+
+@lru_cache(16)
+def lattice(rows: int, cols: int) -> Lattice:
+    """All passes of a map together, for computing all positions at once."""
+    parts = passes(rows, cols)
+    order = torch.cat([part.positions for part in parts]).argsort()
+    place = torch.cat([torch.full_like(part.positions, part.place) for part in parts])
+    neighbours, around = torch.cat([part.neighbours for part in parts]), torch.cat([part.around for part in parts])
+    return Lattice(place[order], neighbours[order], around[order])
+
+
+def _grid(start: int, step: int, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns [n] of a square lattice, in raster order."""
+    row, col = torch.arange(start, max(rows, start), step), torch.arange(start, max(cols, start), step)
+    return row.repeat_interleave(len(col)), col.repeat(len(row))
+
+
+def _table(
+    row: Tensor, col: Tensor, offsets: tuple[tuple[int, int], ...], distance: int, rows: int, cols: int
+) -> Tensor:
+    down, right = (distance * torch.tensor(offsets)).unbind(1)
+    row, col = row[:, None] + down, col[:, None] + right
+    inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
+    return torch.where(inside, row * cols + col, rows * cols)
