@@ -21,10 +21,6 @@ DEVICES = ("auto", "cpu", "cuda")
 # The model of a codec when none is named.
 DEFAULT_MODELS = {"arpc": "tiny", "progic": "progic", "hpac": "lossless"}
 _CLASSES = {"arpc": "ArpcCodec", "progic": "ProgicCodec", "hpac": "HpacCodec"}
-_NO_PROGIC = (
-    "no ProGIC model comes with this version: name one with --model, or make one with `arpc train progic` and "
-    "`arpc train export-progic --name progic` in a folder of ARPC_HOME"
-)
 
 
 def choose(codec: str | None, lossless: bool) -> str:
@@ -40,12 +36,7 @@ def choose(codec: str | None, lossless: bool) -> str:
 def model_for(codec: str, model: str | None) -> str:
     """The model that is named, or else the codec's own. Raises ModelError when it is missing."""
     name = model or DEFAULT_MODELS[codec]
-    try:
-        find(name)
-    except ModelError as error:
-        if name == DEFAULT_MODELS["progic"]:
-            raise ModelError(_NO_PROGIC) from error
-        raise
+    find(name)
     return name
 
 

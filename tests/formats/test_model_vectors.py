@@ -16,7 +16,7 @@ from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read
 from arpc_codec.imageio import ExactPicture
 from arpc_codec.zoo.checking import check
-from arpc_codec.zoo.registry import models
+from arpc_codec.zoo.registry import find, models
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "formats" / "vectors"
@@ -27,36 +27,28 @@ def expected_of(model: str) -> tuple[Path, dict[str, Any]]:
     return folder, json.loads((folder / "expected.json").read_text())
 
 
-def test_tokens_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("model", "codec_class", "digest", "key"),
+    [
+        ("tiny", ArpcCodec, "token_digest", "latent_sha256"),
+        ("progic", ProgicCodec, "index_digest", "indices_sha256"),
+    ],
+)
+def test_tokens_never_change(
+    model: str, codec_class: type[Any], digest: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(ROOT / "formats")
-    from make_model_vectors import token_digest
+    import make_model_vectors
 
-    folder, values = expected_of("tiny")
-    codec = ArpcCodec.load("tiny")
-    assert codec.bundle.entry.fingerprint == values["fingerprint"]
+    folder, values = expected_of(model)
+    codec = codec_class.load(model)
+    assert find(model).fingerprint == values["fingerprint"]
     for name, wanted in values["files"].items():
         path = folder / f"{name}.arpc"
         decoded = codec.decode(read(path.read_bytes()))
         assert not decoded.damaged
         assert list(decoded.pixels.shape[:2]) == wanted["size"]
-        assert token_digest(codec, path) == wanted["latent_sha256"], name
-
-
-def test_indices_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (VECTORS / "progic").is_dir():
-        pytest.skip("no ProGIC model is bundled yet")
-    monkeypatch.syspath_prepend(ROOT / "formats")
-    from make_model_vectors import index_digest
-
-    folder, values = expected_of("progic")
-    codec = ProgicCodec.load("progic")
-    assert codec.model.entry.fingerprint == values["fingerprint"]
-    for name, wanted in values["files"].items():
-        path = folder / f"{name}.arpc"
-        decoded = codec.decode(read(path.read_bytes()))
-        assert not decoded.damaged
-        assert list(decoded.pixels.shape[:2]) == wanted["size"]
-        assert index_digest(codec, path) == wanted["indices_sha256"], name
+        assert getattr(make_model_vectors, digest)(codec, path) == wanted[key], name
 
 
 def test_lossless_files_never_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def changed(data: bytes, at: int, change: int) -> bytes:
 
 
 def test_nearly_every_changed_byte_is_noticed(micro_coded: ProgicCodec, picture: Picture) -> None:
-    """A check byte lets 1 of 256 pass; of these a third are no string that an encoder writes."""
+    """A check byte lets 1 of 256 pass; of these a third to a half are no string that an encoder writes."""
     data = micro_coded.encode(picture(128, 128)).data
     wanted = [step.pixels for step in micro_coded.steps(read(data))]
     tried = missed = 0
