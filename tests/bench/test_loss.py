@@ -45,7 +45,7 @@ def test_a_row_for_each_loss_and_way_and_a_sheet(folder: Path) -> None:
     command = [str(folder), *OPTIONS, "--loss", "0", "--loss", "0.3", "--sheet", str(sheet), "--limit", "2"]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
-    rows = [line.split(" | ") for line in result.output.splitlines() if line.startswith(("| 0 %", "| 30 %"))]
+    rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith(("| 0 %", "| 30 %"))]
     assert len(rows) == 2 * 4
     # Nothing lost: interleave makes no difference, and fewer stages are worse.
     assert rows[0][-1] == rows[1][-1]
@@ -54,7 +54,7 @@ def test_a_row_for_each_loss_and_way_and_a_sheet(folder: Path) -> None:
         assert opened.width > 5 * 128
         assert opened.height > 2 * 96
     again = CliRunner().invoke(main, command)
-    assert again.output == result.output
+    assert again.stdout == result.stdout
 
 
 def test_losses_are_drawn_packet_by_packet() -> None:

@@ -130,17 +130,23 @@ def test_stages_of_other_codecs_are_refused(arpc: Run) -> None:
         assert (result.exit_code, "codec arpc has no stages" in result.stderr) == (2, True)
 
 
-def test_without_a_model_it_is_said_how_to_get_one(
-    arpc: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_model_nothing_is_written(arpc: Run, photo: Path) -> None:
     result = arpc("encode", photo, "-o", "-", "--codec", "progic", "-m", "huge")
     assert (result.exit_code, "'huge'" in result.stderr) == (5, True)
+    with pytest.raises(ModelError, match="huge"):
+        arpc_codec.encode(RGB, codec="progic", model="huge")
+
+
+def test_the_bundled_model_is_the_codec_s_own(
+    arpc: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ARPC_HOME", str(tmp_path))
-    result = arpc("encode", photo, "-o", "-", "--codec", "progic")
-    assert (result.exit_code, len(result.stderr.splitlines())) == (5, 1)
-    assert "`arpc train export-progic --name progic`" in result.stderr
-    with pytest.raises(ModelError, match="export-progic"):
-        arpc_codec.encode(RGB, codec="progic")
+    file, back = tmp_path / "own.arpc", tmp_path / "own.png"
+    assert arpc("encode", photo, "-o", file, "--codec", "progic", "--stages", "2").exit_code == 0
+    assert info(file.read_bytes()).model_id == 3
+    assert arpc("decode", file, "-o", back).exit_code == 0
+    with Image.open(photo) as original, Image.open(back) as decoded:
+        assert decoded.size == original.size
 
 
 def test_models_of_other_codecs_are_exit_5(arpc: Run, photo: Path) -> None:
