@@ -120,12 +120,12 @@ def test_loop_resumes_and_ends_with_its_budget(tmp_path: Path) -> None:
         run(model, step, tmp_path, LoopConfig(minutes=minutes, lr=0.05, warmup_steps=5))
         return model
 
-    train(0.01)
+    train(0.05)
     first = json.loads((tmp_path / "state.json").read_text())
-    train(0.02)
+    train(0.1)
     second = json.loads((tmp_path / "state.json").read_text())
     assert second["step"] > first["step"] > 0
-    assert second["spent_seconds"] < 1.6
+    assert second["spent_seconds"] < 6.6
     assert log(tmp_path, "loss")[-1] < 0.3 * log(tmp_path, "loss")[0]
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -156,7 +156,7 @@ def test_from_photos_to_files(
     monkeypatch.setattr(cli, "init_linear", lambda model, photos: init_linear(model, photos, **init))
     cli.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05)
     weights = tmp_path / "tokenizer" / "ema.safetensors"
-    cli.run_prior(config, data, weights, tmp_path / "prior", 0.3)  # a busy machine must come to log twice
+    cli.run_prior(config, data, weights, tmp_path / "prior", 0.05)
     bits = log(tmp_path / "prior", "bits_96x96")
     assert bits[-1] < bits[0]
     before = load_file(weights)
