@@ -119,7 +119,7 @@ def fit_more(
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     rows = (vectors.T @ known) * (strength * values ** (power / 2) / values.sqrt())[:, None]
     encoder.weight[idle] = rows.float()[:, :, None, None]
-    encoder.bias[idle] = (-rows @ mean.double()).float()
+    encoder.get_parameter("bias")[idle] = (-rows @ mean.double()).float()
     small = F.pixel_unshuffle(F.avg_pool2d(error, LINEAR_SIZE), STRIDE // LINEAR_SIZE)
     target = small.permute(0, 2, 3, 1).flatten(0, 2).double()
     columns = torch.linalg.lstsq(p @ rows.T, target).solution
