@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 import arpc_codec
+from arpc_codec.codecs.hpac import HpacCodec
+from arpc_codec.container import read
+from arpc_codec.imageio import ExactPicture
 from arpc_codec.zoo.lossless import load_lossless
 from arpc_codec.zoo.registry import find
 
@@ -37,3 +40,15 @@ def test_a_photo_comes_back_smaller_than_png(mode: str) -> None:
     file = arpc_codec.encode(picture, lossless=True)
     assert len(file) < 0.9 * len(png.getvalue())
     assert np.array_equal(np.asarray(arpc_codec.decode(file)), np.asarray(picture))
+
+
+def test_deep_noise_costs_about_its_entropy() -> None:
+    """Logistic noise of 16 bits: its scale is far beyond anything that 8 bits have."""
+    scale = 3000.0
+    uniform = np.random.default_rng(0).uniform(1e-6, 1 - 1e-6, (64, 64, 1))
+    samples = np.round(32768 + scale * np.log(uniform / (1 - uniform))).astype(np.uint16)
+    codec = HpacCodec.load("lossless")
+    file = codec.encode(ExactPicture(samples))
+    entropy = np.log2(scale) + 2 / np.log(2)
+    assert entropy < 8 * len(file) / samples.size < entropy + 0.6  # tables, and weights learnt in vain
+    assert np.array_equal(codec.decode(read(file)).picture.samples, samples)

@@ -51,3 +51,12 @@ def test_damage_is_refused() -> None:
     for data in (b"\0", b"\x09\0\0\0", b"\x08\3abc"):
         with pytest.raises(FormatError):
             read_values(Cursor(data), 1, 8)
+
+
+def test_gaps_by_chance_are_no_reason_to_pack() -> None:
+    """Of a small deep picture most values do not occur, which says nothing about those that do."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(30000, 800, (64, 64, 3)).astype(np.uint16)
+    assert choose(noise).used == (None,) * 3
+    sparse = (noise // 97 * 97).astype(np.uint16)
+    assert all(used is not None for used in choose(sparse).used)

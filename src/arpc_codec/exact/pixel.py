@@ -197,7 +197,7 @@ class Wavefront:
         rows = self.now = rows_of(step, *self.shape[1:])
         self.prediction.begin(step, rows)
         self.errors.go(step, rows)
-        self.scales = snap(local_scales(self.errors))
+        self.scales = snap(local_scales(self.errors), limit=2.0**17)
         known = self.statistics.features(step, rows)
         features = snap(pixel_features(self.prediction.samples, self.errors, self.scales, known))
         self.z: list[Tensor] = []

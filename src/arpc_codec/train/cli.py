@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,8 +140,11 @@ def run_progic(
         if init is not None:
             widen(model, large, side=LINEAR_SIDE)
         start_progic(model, large, fresh=init is None, side=LINEAR_SIDE)
-    # With a device for it, every step decodes all prefixes, as the paper does.
-    setup = ProgicTraining() if device == "cpu" else ProgicTraining(others=sizes.stages - 1)
+    setup = ProgicTraining()
+    if device != "cpu":  # with a device for it, every step decodes all prefixes, as the paper does
+        setup = replace(setup, others=sizes.stages - 1)
+    if "encoder.attention.gain" not in missing:  # a ProGIC network would first unlearn at the full rate
+        setup = replace(setup, lr=setup.lr / 2)
     train_progic(model.to(device), photos, metrics, out, minutes, setup)
     return missing
 

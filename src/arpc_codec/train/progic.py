@@ -27,6 +27,8 @@ RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder
 SPREAD = 1.0
 # Share of the same (as a power) for the channels of an ARPC tokenizer (dev/LOG.md).
 EFFECT = 0.6
+# Of that, the share for channels that are added to trained ones (dev/LOG.md).
+QUIET = 0.3
 # Pictures that go through the network at once when a run starts.
 BATCH = 24
 # Weights with one row or column per channel of the latent, and which dimension that is.
@@ -82,7 +84,8 @@ def widen(model: Progic, photos: Photos, *, pictures: int = 240, side: int = SID
     """Give channels of the latent that do nothing yet something to say; returns how many there were.
 
     They carry what a linear map of the patch knows best about the picture's error without them (reduced-rank
-    regression), with standard deviations that follow the same power of their effect as those of the others.
+    regression), with standard deviations that follow the same power of their effect as those of the others, but
+    smaller: otherwise the first codebook spends its entries on detail.
     """
     idle = model.encoder.linear.weight.flatten(1).eq(0).all(1)
     if not idle.any():
@@ -95,7 +98,7 @@ def widen(model: Progic, photos: Photos, *, pictures: int = 240, side: int = SID
         x_hat.append(model.decoder(y[-1], model.used(model.config.stages, len(part))))
     deviation = torch.cat(y).std((0, 2, 3))[~idle]
     drawn = model.decoder.linear.weight.sum((2, 3)).norm(dim=0)[~idle] * LINEAR_SIZE * deviation
-    strength = (deviation / drawn**EFFECT).mean()
+    strength = QUIET * (deviation / drawn**EFFECT).mean()
     fit_more(model.encoder.linear, model.decoder.linear, idle, x, x - torch.cat(x_hat), strength, EFFECT)
     return int(idle.sum())
 
