@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import torch
+from worker import arguments, imitate
 
 from arpc_codec.codecs.indices import read_next, write_stages
 from arpc_codec.exact import indices
@@ -19,14 +20,10 @@ from arpc_codec.zoo.registry import find
 SHAPES = ((1, 1), (16, 16), (37, 21))
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Write stages of made-up indices, read them, and print one digest of everything."""
-    flags = {a for a in arguments if a.startswith("--")}
-    (name,) = (a for a in arguments if not a.startswith("--"))
-    if "--float64" in flags:
-        torch.set_default_dtype(torch.float64)
-    if "--no-onednn" in flags:
-        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    flags, words = arguments()
+    (name,) = words
     if "--small-chunks" in flags:
         indices.CHUNK = 5
     model, digest = load_progic(find(name).path), hashlib.sha256()
@@ -40,7 +37,7 @@ def main(arguments: list[str]) -> None:
 
     prior._chances = recorded  # type: ignore[method-assign]
     rng = np.random.default_rng(1)
-    with torch.autocast("cpu", torch.bfloat16, enabled="--autocast" in flags):
+    with imitate(flags):
         for shape in SHAPES:
             # Small ones are likelier, so that some stages are coded.
             made = (config.entries * rng.random((config.stages, *shape)) ** 3).astype(np.int32)
@@ -59,4 +56,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import torch
+from worker import arguments, imitate
 
 from arpc_codec.codecs import lossless
 from arpc_codec.codecs.hpac import HpacCodec
@@ -32,14 +33,10 @@ def pictures() -> list[np.ndarray]:
     ]
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Encode every picture, decode it, and print one digest for all files."""
-    flags = {a for a in arguments if a.startswith("--")}
-    (model,) = (a for a in arguments if not a.startswith("--"))
-    if "--float64" in flags:
-        torch.set_default_dtype(torch.float64)
-    if "--no-onednn" in flags:
-        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    flags, words = arguments()
+    (model,) = words
     if "--one-by-one" in flags:
         lossless.TOGETHER = 1
     if "--mutate" in flags:
@@ -49,7 +46,7 @@ def main(arguments: list[str]) -> None:
 
         fixed.ExactLinear.units = float_twin  # type: ignore[method-assign]
     codec, digest = HpacCodec.load(model), hashlib.sha256()
-    with torch.autocast("cpu", torch.bfloat16, enabled="--autocast" in flags):
+    with imitate(flags):
         for samples in pictures():
             data = codec.encode(ExactPicture(samples))
             digest.update(data)
@@ -60,4 +57,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
+from worker import arguments, imitate
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
@@ -19,14 +20,10 @@ from arpc_codec.exact.prior import ExactPrior
 from arpc_codec.tokenizer.network import Decoder, Encoder
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Decode each file with fill and print one digest for all."""
-    flags = {a for a in arguments if a.startswith("--")}
-    model, *files = (a for a in arguments if not a.startswith("--"))
-    if "--float64" in flags:
-        torch.set_default_dtype(torch.float64)
-    if "--no-onednn" in flags:
-        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    flags, words = arguments()
+    model, *files = words
     if "--one-query" in flags:
         prior.SCORE_ELEMENTS = 1
     if "--one-chunk" in flags:
@@ -59,7 +56,7 @@ def main(arguments: list[str]) -> None:
 
     ExactPrior.counts = logged  # type: ignore[method-assign]
     codec = ArpcCodec.load(model)
-    with torch.autocast("cpu", torch.bfloat16, enabled="--autocast" in flags):
+    with imitate(flags):
         for name in files:
             decoded = codec.decode(read(Path(name).read_bytes()))
             if decoded.damaged and "--mutate" not in flags:
@@ -68,4 +65,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

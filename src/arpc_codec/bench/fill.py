@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -14,18 +13,11 @@ from ..codecs.arpc import ArpcCodec
 from ..container import read as read_container
 from ..container import truncate
 from ..imageio import read
-from ..imageio.sheet import contact_sheet
+from ..imageio.sheet import Cell, cell, contact_sheet
 from ..metrics.panel import METRICS, missing_metrics, panel
 from .run import pictures
 
-CELL = 448
 JUDGES = ("lpips_alex", "lpips_squeeze", "psnr")
-
-
-def _cell(pixels: np.ndarray, *lines: str) -> tuple[Image.Image, str, str]:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((CELL, CELL))
-    return picture, lines[0], lines[1]
 
 
 @click.command()
@@ -56,7 +48,7 @@ def main(
     codec = ArpcCodec.load(model)
     judges = [name for name in JUDGES if name not in missing_metrics(weights)]
     sums: dict[tuple[int, str], np.ndarray] = {}
-    cells: list[tuple[Image.Image, str, str]] = []
+    cells: list[Cell] = []
     files = pictures(folder)
     for path in track(files, console=Console(stderr=True), description="filling"):
         pixels = read(path).pixels
@@ -75,8 +67,8 @@ def main(
         if sheet is not None and len(cells) < rows * (1 + len(fills)):
             half = encoded.total_scales // 2
             size = len(truncate(encoded.data, scales=half))
-            cells.append(_cell(pixels, path.stem, f"{pixels.nbytes} bytes of pixels"))
-            cells.extend(_cell(decode(half, fill), f"{half} scales, fill {fill}", f"{size} bytes") for fill in fills)
+            cells.append(cell(pixels, path.stem, f"{pixels.nbytes} bytes of pixels"))
+            cells.extend(cell(decode(half, fill), f"{half} scales, fill {fill}", f"{size} bytes") for fill in fills)
     if sheet is not None:
         contact_sheet(cells, 1 + len(fills)).save(sheet)
     click.echo("| scales missing | fill | " + " | ".join(judges) + " |")

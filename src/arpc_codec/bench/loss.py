@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -20,12 +19,11 @@ from ..container import read as read_container
 from ..container import truncate
 from ..errors import FormatError
 from ..imageio import read
-from ..imageio.sheet import contact_sheet
+from ..imageio.sheet import Cell, cell, contact_sheet
 from ..metrics.panel import METRICS, missing_metrics, panel
 from ..packets import join, sort_out, split
 from .run import pictures
 
-CELL = 448
 JUDGES = ("lpips_alex", "psnr")
 
 
@@ -62,12 +60,6 @@ def received(codec: ProgicCodec, packets: list[bytes], like: np.ndarray) -> np.n
     except FormatError:
         return np.full_like(like, 128)
     return codec.decode(read_container(data)).pixels
-
-
-def _cell(pixels: np.ndarray, *lines: str) -> tuple[Image.Image, str, str]:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((CELL, CELL))
-    return picture, lines[0], lines[1]
 
 
 @click.command()
@@ -109,7 +101,7 @@ def main(
     # By number of the way: a name has the share of redundancy, which differs a little between pictures.
     sums: dict[tuple[float, int], np.ndarray] = {}
     names: dict[int, str] = {}
-    cells: list[tuple[Image.Image, str, str]] = []
+    cells: list[Cell] = []
     for number, path in enumerate(track(files, console=Console(stderr=True), description="losing packets")):
         pixels = read(path).pixels
         sent = list(ways(codec.encode(pixels).data, mtu, fewer))
@@ -126,11 +118,11 @@ def main(
                     values = np.array([sum(map(len, way.packets)), *(scores[name] for name in judges)], dtype=float)
                     sums[loss, index] = sums.get((loss, index), 0) + values / (trials * len(files))
         if sheet is not None and number < rows:
-            cells.append(_cell(pixels, path.stem, f"{pixels.nbytes} bytes of pixels"))
+            cells.append(cell(pixels, path.stem, f"{pixels.nbytes} bytes of pixels"))
             for way in sent:
                 size = sum(map(len, way.packets))
                 line = f"{size} bytes, {100 * shown:g} % of {len(way.packets)} packets lost"
-                cells.append(_cell(picture(way, shown, 0), way.name, line))
+                cells.append(cell(picture(way, shown, 0), way.name, line))
     if sheet is not None:
         contact_sheet(cells, len(cells) // min(rows, len(files))).save(sheet)
     click.echo("| loss | sent | bytes | " + " | ".join(judges) + " |")

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 8
 TEXT = 14
+# Largest side of a picture made small for a sheet.
+SIDE = 448
+
+# A picture and two lines of text.
+Cell = tuple[Image.Image, str, str]
 
 
-def contact_sheet(cells: Sequence[tuple[Image.Image, str, str]], columns: int) -> Image.Image:
+def cell(pixels_hwc: np.ndarray, title: str, note: str) -> Cell:
+    """uint8 pixels, made small where they are large."""
+    picture = Image.fromarray(pixels_hwc)
+    picture.thumbnail((SIDE, SIDE))
+    return picture, title, note
+
+
+def contact_sheet(cells: Sequence[Cell], columns: int) -> Image.Image:
     """Pictures of one size with two lines of text under each, row by row on white."""
     font = ImageFont.load_default(TEXT)
     under = 2 * (TEXT + 4)
