@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.loss import main, received, survive, ways
+from arpc_codec.bench.loss import Link, Way, main, survive, ways
 from arpc_codec.codecs.progic import ProgicCodec
 
 OPTIONS = ("--model", "micro-progic", "--mtu", "120", "--fewer", "2", "--fewer", "1")
@@ -65,7 +65,8 @@ def test_losses_are_drawn_packet_by_packet() -> None:
 
 
 def test_without_any_packet_the_picture_is_grey(micro_progic: ProgicCodec) -> None:
-    assert (received(micro_progic, [], np.zeros((20, 30, 3), np.uint8)) == 128).all()
+    nothing = Link(micro_progic, 0).received(Way("lost", []), 0.5, 0, 0, np.zeros((20, 30, 3), np.uint8))
+    assert (nothing == 128).all()
 
 
 def test_bad_usage(folder: Path) -> None:

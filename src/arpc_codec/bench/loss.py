@@ -53,13 +53,21 @@ def survive(packets: list[bytes], loss: float, rng: np.random.Generator) -> list
     return [packet for packet, draw in zip(packets, rng.random(len(packets)), strict=True) if draw >= loss]
 
 
-def received(codec: ProgicCodec, packets: list[bytes], like: np.ndarray) -> np.ndarray:
-    """The picture that packets make, grey when there is nothing of it among them."""
-    try:
-        data = join(sort_out(packets)[0]).data
-    except FormatError:
-        return np.full_like(like, 128)
-    return codec.decode(read_container(data)).pixels
+@dataclass(frozen=True)
+class Link:
+    """Loses the same packets whenever it is asked for the same picture number, loss rate and trial."""
+
+    codec: ProgicCodec
+    seed: int
+
+    def received(self, way: Way, loss: float, trial: int, number: int, like: np.ndarray) -> np.ndarray:
+        """The picture that comes out of the link, grey when nothing of it does."""
+        rng = np.random.default_rng((self.seed, number, trial, int(1e6 * loss)))
+        try:
+            data = join(sort_out(survive(way.packets, loss, rng))[0]).data
+        except FormatError:
+            return np.full_like(like, 128)
+        return self.codec.decode(read_container(data)).pixels
 
 
 @click.command()
@@ -94,6 +102,7 @@ def main(
     The sheet shows each picture, then every way at one loss rate.
     """
     codec = ProgicCodec.load(model)
+    link = Link(codec, seed)
     judges = [name for name in JUDGES if name not in missing_metrics(weights)]
     files = pictures(folder)[:limit]
     if not files or max(fewer, default=0) > codec.config.stages:
@@ -105,16 +114,12 @@ def main(
     for number, path in enumerate(track(files, console=Console(stderr=True), description="losing packets")):
         pixels = read(path).pixels
         sent = list(ways(codec.encode(pixels).data, mtu, fewer))
-
-        def picture(way: Way, loss: float, trial: int, number: int = number, pixels: np.ndarray = pixels) -> np.ndarray:
-            rng = np.random.default_rng((seed, number, trial, int(1e6 * loss)))
-            return received(codec, survive(way.packets, loss, rng), pixels)
-
         for index, way in enumerate(sent):
             names.setdefault(index, way.name)
             for loss in losses:
                 for trial in range(trials):
-                    scores = panel(pixels, picture(way, loss, trial), names=judges, weights=weights)
+                    picture = link.received(way, loss, trial, number, pixels)
+                    scores = panel(pixels, picture, names=judges, weights=weights)
                     values = np.array([sum(map(len, way.packets)), *(scores[name] for name in judges)], dtype=float)
                     sums[loss, index] = sums.get((loss, index), 0) + values / (trials * len(files))
         if sheet is not None and number < rows:
@@ -122,7 +127,7 @@ def main(
             for way in sent:
                 size = sum(map(len, way.packets))
                 line = f"{size} bytes, {100 * shown:g} % of {len(way.packets)} packets lost"
-                cells.append(cell(picture(way, shown, 0), way.name, line))
+                cells.append(cell(link.received(way, shown, 0, number, pixels), way.name, line))
     if sheet is not None:
         contact_sheet(cells, len(cells) // min(rows, len(files))).save(sheet)
     click.echo("| loss | sent | bytes | " + " | ".join(judges) + " |")
