@@ -49,7 +49,7 @@ def test_shapes_for_odd_latents_and_every_flag(config: ProgicConfig, attention: 
     x = torch.rand(2, 3, 48, 80) * 2 - 1
     y = model.encoder(x)
     assert y.shape == (2, config.channels, 3, 5)
-    indices, prefixes = model.quantizer(y)
+    indices, prefixes, _ = model.quantizer(y)
     assert indices.shape == (2, 3, 3, 5)
     pictures = [model.decoder(prefixes[-1], model.used(stages, 2)) for stages in (1, 2, 3)]
     assert all(picture.shape == x.shape for picture in pictures)
@@ -116,7 +116,7 @@ def test_reach_of_the_bundled_configs(name: str, encoder: int, decoder: int) -> 
 @pytest.mark.parametrize(
     ("name", "parameters", "encoder", "decoder", "codebooks"),
     [
-        ("progic-tiny", 5_059_623, 9_528, 29_759, 320),
+        ("progic-tiny", 5_120_327, 9_648, 29_876, 640),
         ("progic-small", 14_596_800, 54_973, 83_698, 5_120),
         ("progic-base", 33_222_784, 146_608, 278_725, 5_120),
     ],

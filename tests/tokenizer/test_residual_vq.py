@@ -22,7 +22,7 @@ def quantizer() -> ResidualVQ:
 
 def test_every_stage_takes_the_nearest_entry(quantizer: ResidualVQ) -> None:
     y = latent()
-    indices, prefixes = quantizer(y)
+    indices, prefixes, _ = quantizer(y)
     assert indices.shape == (2, STAGES, 5, 7)
     z = torch.zeros_like(y)
     for stage in range(STAGES):
@@ -34,7 +34,7 @@ def test_every_stage_takes_the_nearest_entry(quantizer: ResidualVQ) -> None:
 
 
 def test_decoding_is_exact_for_every_prefix(quantizer: ResidualVQ) -> None:
-    indices, prefixes = quantizer(latent())
+    indices, prefixes, _ = quantizer(latent())
     for stages, z in enumerate(prefixes, 1):
         assert torch.equal(quantizer.decode(indices, stages), z)
         assert torch.equal(quantizer.decode(indices[:, :stages], stages), z)

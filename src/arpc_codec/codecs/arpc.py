@@ -20,7 +20,7 @@ from ..prior.context import PHASES
 from ..scales import Schedule, latent_size, scale_schedule
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
 from .tiles import Tile, Windows, blend, tiles
 from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
 
@@ -91,7 +91,7 @@ class ArpcCodec:
 
     def analyse(self, pixels_hw3: np.ndarray) -> Tensor:
         """h [1, C, rows, cols] of a picture."""
-        return analyse(self.tokenizer.encoder, pixels_hw3[None], self.device, WINDOWS)
+        return analyse(self.tokenizer.encoder, whole_cells(pixels_hw3[None]), self.device, WINDOWS)
 
     def _encode_tile(self, h: Tensor, tile: Tile, sent: int) -> list[CodedScale]:
         part = h[..., tile.top : tile.top + tile.height, tile.left : tile.left + tile.width].to(self.device)

@@ -85,20 +85,26 @@ def check_file(container: Container, codec: Codec, model_id: int, scales: int | 
         raise FormatError(f"no complete {codec.noun} has arrived")
 
 
-def analyse(
-    encoder: Callable[[Tensor], Tensor], pixels_bhw3: np.ndarray, device: torch.device, windows: Windows
-) -> Tensor:
-    """Latents [B, C, rows, cols], on the CPU, of pictures whose right and bottom edges are repeated to whole cells."""
+def whole_cells(pixels_bhw3: np.ndarray) -> np.ndarray:
+    """Pictures whose right and bottom edges are repeated to whole cells."""
     height, width = pixels_bhw3.shape[1:3]
     rows, cols = latent_size(height, width)
     pad = ((0, 0), (0, rows * STRIDE - height), (0, cols * STRIDE - width), (0, 0))
-    x = torch.from_numpy(np.pad(pixels_bhw3, pad, mode="edge")).permute(0, 3, 1, 2)
+    return np.pad(pixels_bhw3, pad, mode="edge")
+
+
+def analyse(
+    encoder: Callable[[Tensor], Tensor], pixels_bhw3: np.ndarray, device: torch.device, windows: Windows
+) -> Tensor:
+    """Latents [B, C, rows, cols], on the CPU, of pictures of whole cells."""
+    x = torch.from_numpy(pixels_bhw3).permute(0, 3, 1, 2)
+    grid = (x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
 
     def run(part: Tensor) -> Tensor:
         part = part.to(device).float() / 127.5 - 1
         return encoder(part.contiguous(memory_format=torch.channels_last)).cpu()
 
-    return windowed(run, x, (rows, cols), STRIDE, 1, windows).float().contiguous()
+    return windowed(run, x, grid, STRIDE, 1, windows).float().contiguous()
 
 
 def synthesise(

@@ -21,8 +21,9 @@ from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
 from .holes import depths, latent, stages_told
 from .indices import read_next, write_stages
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
 from .stages import ABSENT, lost_positions, write_stage
+from .ties import Ties
 from .tiles import Windows
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
@@ -39,6 +40,7 @@ class ProgicCodec:
         self.model, self.device = model, torch.device(device)
         self.network, self.config = model.network, model.network.config
         channels_last(self.network)
+        self.ties = Ties(self.network)
 
     @classmethod
     def load(cls, model: str | int = "progic", device: str = "cpu") -> ProgicCodec:
@@ -100,9 +102,9 @@ class ProgicCodec:
     @torch.inference_mode()
     def quantise(self, pixels_bhw3: np.ndarray, stages: int) -> np.ndarray:
         """Indices int64 [B, stages, rows, cols] of uint8 pictures of one size."""
-        windows = Windows(WINDOW, encoder_reach(self.config))
-        y = analyse(self.network.encoder, pixels_bhw3, self.device, windows)
-        return self.network.quantizer(y.to(self.device), stages).indices.cpu().numpy()
+        windows, cells = Windows(WINDOW, encoder_reach(self.config)), whole_cells(pixels_bhw3)
+        y = analyse(self.network.encoder, cells, self.device, windows)
+        return self.ties.settle(cells, y, self.network.quantizer(y.to(self.device), stages))
 
     # -- decode ------------------------------------------------------------------------------------------------------
 

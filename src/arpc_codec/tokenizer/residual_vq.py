@@ -20,10 +20,14 @@ TRAINING_BUFFERS = ("uses", "sums")
 
 
 class VectorQuantized(NamedTuple):
-    """indices: [B, stages, H, W] int64. prefixes: after each stage the sum so far, [B, C, H, W]."""
+    """indices: [B, stages, H, W] int64. prefixes: after each stage the sum so far, [B, C, H, W].
+
+    leads: [B, stages, H, W], by how much the second best entry is further away, in halves of squared distances.
+    """
 
     indices: Tensor
     prefixes: list[Tensor]
+    leads: Tensor
 
 
 class ResidualVQ(nn.Module):
@@ -54,13 +58,14 @@ class ResidualVQ(nn.Module):
         """
         straight = y_bchw - y_bchw.detach()
         z = torch.zeros_like(y_bchw)
-        indices: list[Tensor] = []
+        found: list[tuple[Tensor, Tensor]] = []
         prefixes: list[Tensor] = []
         for stage in range(self.stages if stages is None else stages):
-            indices.append(self._nearest(stage, (y_bchw - z).detach()))
-            z = z + self._look_up(stage, indices[-1])
+            found.append(self._nearest(stage, (y_bchw - z).detach()))
+            z = z + self._look_up(stage, found[-1][0])
             prefixes.append(z + straight)
-        return VectorQuantized(torch.stack(indices, 1), prefixes)
+        indices, leads = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
+        return VectorQuantized(indices, prefixes, leads)
 
     def decode(self, indices_bshw: Tensor, stages: int) -> Tensor:
         """Sum [B, C, H, W] of the first `stages` entries of every position, bit for bit the quantizer's prefix."""
@@ -92,20 +97,22 @@ class ResidualVQ(nn.Module):
             chosen = torch.randperm(len(residual), generator=generator)[: self.entries]
             self.codebooks[stage] = residual[chosen.to(residual.device)]
             for _ in range(rounds):
-                index = self._nearest(stage, residual_bchw)
+                index, _ = self._nearest(stage, residual_bchw)
                 self._learn(stage, residual, index.flatten(), generator, decay=0.0)
-            z = z + self._look_up(stage, self._nearest(stage, residual_bchw))
+            z = z + self._look_up(stage, self._nearest(stage, residual_bchw)[0])
 
     @torch.no_grad()
-    def _nearest(self, stage: int, residual_bchw: Tensor) -> Tensor:
-        """Indices [B, H, W] of the entries at the least distance, the lowest of equal ones."""
+    def _nearest(self, stage: int, residual_bchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Indices [B, H, W] of the entries at the least distance, the lowest of equal ones, and their leads."""
         codebook = self.codebooks[stage]
         # Half precision would choose other entries.
         with torch.autocast(residual_bchw.device.type, enabled=False):
             half_squares = codebook.square().sum(1) / 2
             parts = _vectors(residual_bchw).split(CHUNK)
-            index = torch.cat([_least(torch.addmm(half_squares, part, codebook.T, alpha=-1)) for part in parts])
-        return index.unflatten(0, (residual_bchw.shape[0], *residual_bchw.shape[2:]))
+            found = [_least(torch.addmm(half_squares, part, codebook.T, alpha=-1)) for part in parts]
+        size = (residual_bchw.shape[0], *residual_bchw.shape[2:])
+        index, lead = (torch.cat(part).unflatten(0, size) for part in zip(*found, strict=True))
+        return index, lead
 
     def _look_up(self, stage: int, index_bhw: Tensor) -> Tensor:
         return self.codebooks[stage][index_bhw].permute(0, 3, 1, 2)
@@ -125,12 +132,16 @@ class ResidualVQ(nn.Module):
         return len(dead)
 
 
-def _least(distances_pe: Tensor) -> Tensor:
-    """Column of the least value of each row, the first of equal ones."""
+def _least(distances_pe: Tensor) -> tuple[Tensor, Tensor]:
+    """Column of the least value of each row, the first of equal ones; how far the next is. Overwrites the rows."""
     if distances_pe.device.type == "cpu":
         # numpy's takes a tenth of the time of torch's, which is most of what quantising costs.
-        return torch.from_numpy(distances_pe.numpy().argmin(1))
-    return distances_pe.argmin(1)
+        index = torch.from_numpy(distances_pe.numpy().argmin(1))
+    else:
+        index = distances_pe.argmin(1)
+    least = distances_pe.gather(1, index[:, None])
+    distances_pe.scatter_(1, index[:, None], torch.inf)
+    return index, distances_pe.amin(1) - least[:, 0]
 
 
 def used_share(indices_bshw: Tensor, entries: int) -> list[float]:
