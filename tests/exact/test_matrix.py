@@ -16,8 +16,11 @@ from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.codecs.progic import ProgicCodec
 
 WORKER = Path(__file__).with_name("matrix_worker.py")
-LOSSLESS_WORKER = Path(__file__).with_name("lossless_worker.py")
-INDICES_WORKER = Path(__file__).with_name("indices_worker.py")
+# By model: what is decoded is up to the worker.
+WORKERS = {
+    "micro-lossless": WORKER.with_name("lossless_worker.py"),
+    "micro-coded": WORKER.with_name("indices_worker.py"),
+}
 ROWS: dict[str, dict[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads": {"OMP_NUM_THREADS": "2"},
@@ -91,32 +94,25 @@ def test_matrix_can_fail(micro_home: Path, files: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def lossless_reference(micro_lossless: HpacCodec, micro_home: Path) -> str:
-    """Digest of lossless files under this machine's defaults."""
-    return digest({}, micro_home, "micro-lossless", worker=LOSSLESS_WORKER)
+def references(micro_lossless: HpacCodec, micro_coded: ProgicCodec, micro_home: Path) -> dict[str, str]:
+    """Digests of lossless files and of ProGIC indices under this machine's defaults."""
+    return {model: digest({}, micro_home, model, worker=worker) for model, worker in WORKERS.items()}
 
 
+@pytest.mark.parametrize("model", WORKERS)
 @pytest.mark.parametrize("name", [name if name in FAST_ROWS else pytest.param(name, marks=SLOW) for name in ROWS])
-def test_same_lossless_files_everywhere(name: str, micro_home: Path, lossless_reference: str) -> None:
-    assert digest(ROWS[name], micro_home, "micro-lossless", worker=LOSSLESS_WORKER) == lossless_reference
+def test_same_files_everywhere(name: str, model: str, micro_home: Path, references: dict[str, str]) -> None:
+    assert digest(ROWS[name], micro_home, model, worker=WORKERS[model]) == references[model]
 
 
-@pytest.mark.parametrize("flag", ["--no-onednn", "--autocast", "--one-by-one", pytest.param("--float64", marks=SLOW)])
-def test_same_lossless_files_in_other_ways(flag: str, micro_home: Path, lossless_reference: str) -> None:
-    assert digest({}, micro_home, flag, "micro-lossless", worker=LOSSLESS_WORKER) == lossless_reference
-
-
-@pytest.fixture(scope="module")
-def indices_reference(micro_coded: ProgicCodec, micro_home: Path) -> str:
-    """Digest of ProGIC indices under this machine's defaults."""
-    return digest({}, micro_home, "micro-coded", worker=INDICES_WORKER)
-
-
-@pytest.mark.parametrize("name", [name if name in FAST_ROWS else pytest.param(name, marks=SLOW) for name in ROWS])
-def test_same_indices_everywhere(name: str, micro_home: Path, indices_reference: str) -> None:
-    assert digest(ROWS[name], micro_home, "micro-coded", worker=INDICES_WORKER) == indices_reference
-
-
-@pytest.mark.parametrize("flag", ["--no-onednn", "--autocast", "--small-chunks", pytest.param("--float64", marks=SLOW)])
-def test_same_indices_in_other_ways(flag: str, micro_home: Path, indices_reference: str) -> None:
-    assert digest({}, micro_home, flag, "micro-coded", worker=INDICES_WORKER) == indices_reference
+@pytest.mark.parametrize(
+    ("model", "flag"),
+    [
+        *((model, flag) for model in WORKERS for flag in ("--no-onednn", "--autocast")),
+        *(pytest.param(model, "--float64", marks=SLOW) for model in WORKERS),
+        ("micro-lossless", "--one-by-one"),
+        ("micro-coded", "--small-chunks"),
+    ],
+)
+def test_same_files_in_other_ways(flag: str, model: str, micro_home: Path, references: dict[str, str]) -> None:
+    assert digest({}, micro_home, flag, model, worker=WORKERS[model]) == references[model]

@@ -150,22 +150,6 @@ def test_other_lengths_are_damage(micro_coded: ProgicCodec, picture: Picture) ->
             micro_coded.decode(Container(container.header, (wrong,)))
 
 
-def test_a_cut_file_gives_its_whole_stages(micro_coded: ProgicCodec, picture: Picture) -> None:
-    data = micro_coded.encode(picture(96, 96)).data
-    used = 0
-    for size in range(len(data)):
-        try:
-            container = read(data[:size])
-            decoded = micro_coded.decode(container)
-        except FormatError:
-            assert used == 0
-            continue
-        assert container.truncated
-        assert decoded.scales in (used, used + 1)
-        used = decoded.scales
-    assert used == 2
-
-
 def test_a_model_without_a_prior_refuses_coded_stages(micro_coded: ProgicCodec, picture: Picture) -> None:
     bare = ProgicCodec(replace(micro_coded.model, prior=None))
     pixels = picture(128, 128)

@@ -166,14 +166,16 @@ def test_a_damaged_stage_is_found_and_those_before_it_are_kept(micro_progic: Pro
             assert [step.scales for step in micro_progic.steps(container)] == list(range(1, stage))
 
 
-def test_a_cut_file_gives_its_whole_stages(micro_progic: ProgicCodec, picture: Picture) -> None:
-    data = micro_progic.encode(picture(48, 48), caption="x").data
-    wanted = [step.pixels for step in micro_progic.steps(read(data))]
+@pytest.mark.parametrize("name", ["micro_progic", "micro_coded"])
+def test_a_cut_file_gives_its_whole_stages(name: str, request: pytest.FixtureRequest, picture: Picture) -> None:
+    codec: ProgicCodec = request.getfixturevalue(name)
+    data = codec.encode(picture(48, 48), caption="x").data
+    wanted = [step.pixels for step in codec.steps(read(data))]
     used = 0
     for size in range(len(data)):
         try:
             container = read(data[:size])
-            decoded = micro_progic.decode(container)
+            decoded = codec.decode(container)
         except FormatError:
             assert used == 0
             continue

@@ -24,6 +24,7 @@ from .adaptation import fit, read_adapter, write_adapter
 from .crew import ALONE, Crew
 from .pixeltiles import PixelCoder
 from .stored import deflated, read_deflated
+from .tiles import Tile
 from .values import choose, pack, read_values, unpack, write_values
 
 RAW, PRIOR, DEFLATED = 0, 1, 2
@@ -36,21 +37,6 @@ FITTED = 12
 STEPS_PER_TILE = 12
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A rectangle of samples."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Index of its samples."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 @dataclass(frozen=True)

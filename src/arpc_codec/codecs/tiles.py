@@ -25,12 +25,17 @@ class Windows(NamedTuple):
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of latent cells."""
+    """A rectangle, of latent cells here, of samples in a lossless picture."""
 
     top: int
     left: int
     height: int
     width: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Index of what is inside."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def spans(length: int) -> list[tuple[int, int]]:
@@ -55,9 +60,8 @@ def blend(parts: Iterator[tuple[Tile, Tensor]], size: tuple[int, int]) -> Tensor
         if total is None:
             total = torch.zeros(1, z.shape[1], *size)
         weight = _ramp(tile.height)[:, None] * _ramp(tile.width)
-        window = (..., slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
-        total[window] += z.float().cpu() * weight
-        weights[window[1:]] += weight
+        total[(..., *tile.window)] += z.float().cpu() * weight
+        weights[tile.window] += weight
     assert total is not None
     return total / weights
 
