@@ -69,6 +69,11 @@ class PeerFiles:
     smallest: int
     best: dict[str, Measured] = field(default_factory=dict)
 
+    @property
+    def main(self) -> Measured | None:
+        """The best one by the first deciding metric, which has all metrics; None when every file is too small."""
+        return next(iter(self.best.values()), None)
+
 
 @dataclass(frozen=True)
 class Step:
