@@ -15,7 +15,7 @@ from arpc_codec.bench.published import points as published_points
 from arpc_codec.bench.report.curves import all_series, chart, legend
 from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, OURS, QUALITY, Exhibit, Gallery
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
-from arpc_codec.bench.report.words import Finding, findings, listed, rate, unjudged
+from arpc_codec.bench.report.words import Finding, findings, listed, span, unjudged
 from arpc_codec.bench.run import Measured, Step
 from arpc_codec.bench.table import TITLES, TRAINED_ON, Facts, rule, titled
 from arpc_codec.metrics.panel import METRICS
@@ -36,7 +36,6 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> st
     shapes = {(one.name, one.kind): one for lines in series.values() for one in lines}
     rivals = listed([PEERS[peer].title.split(" (")[0] for peer in peers])
     title = f"{facts.codec} beside {rivals}" if ours and peers else rivals or facts.codec
-    rates = [c.bpp for c in comparisons]
     count = f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"
     codecs = [(ORIGINAL, "Original"), *([(OURS, facts.codec)] if ours else [])]
     codecs += [(peer, PEERS[peer].title) for peer in peers]
@@ -44,7 +43,7 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> st
     return Template(_read("page.html")).substitute(
         title=escape(title),
         kicker=f"Measured on {count}",
-        lead=f"{rate(rates[0])} to {rate(rates[-1])} bits a pixel, on the bytes of real files.",
+        lead=f"{span([c.bpp for c in comparisons])} bits a pixel, on the bytes of real files.",
         style=_read("style.css"),
         script=_read("viewer.js"),
         findings=_findings(findings(comparisons, facts.trained_on), unjudged(comparisons), facts),
@@ -80,7 +79,7 @@ def _findings(found: Sequence[Finding], remark: str, facts: Facts) -> str:
         columns = "".join(
             f'<div><p class="label">{escape(facts.codec)} {verb}</p>'
             f"{''.join(f'<p>{escape(sentence)}</p>' for sentence in sentences)}</div>"
-            for verb, sentences in (("wins", one.wins), ("loses", one.losses))
+            for verb, sentences in zip(one.verbs, (one.wins, one.losses), strict=True)
         )
         remarks = f'<p class="remark">{escape(" ".join(one.remarks))}</p>' if one.remarks else ""
         parts.append(f'<div class="finding"><h3>{escape(one.rival)}</h3>{columns}{remarks}</div>')
@@ -116,7 +115,7 @@ def _bd_rate(table: str) -> str:
     return (
         '<section aria-labelledby="h-bdrate"><h2 id="h-bdrate">The same quality, in how many bytes</h2>'
         "<p>BD-rate of the mean curves, by piecewise cubic interpolation and only over the qualities that both codecs "
-        f"reach, which stand below each number. Less than nothing: ours needs fewer bytes.</p>{table}</section>"
+        f"reach, which stand below each number. Below zero, ours needs fewer bytes.</p>{table}</section>"
     )
 
 

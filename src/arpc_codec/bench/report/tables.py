@@ -61,12 +61,11 @@ def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], train
     def cell(lines: Sequence[Line], name: str) -> str:
         curves = [[(x.bpp, v) for x in each if (v := x.values.get(name)) is not None] for each in (lines, ours)]
         found = bd_rate(curves[0], curves[1], METRICS[name].higher_is_better)
-        if found is None:
+        low, high = (f"{end:.{METRICS[name].digits}f}" for end in ((found.low, found.high) if found else (0, 0)))
+        # An overlap that the digits cannot show would be a mean over nothing.
+        if found is None or low == high:
             return '<td class="none">no overlap</td>'
-        digits = METRICS[name].digits
-        kind = "win" if found.percent < 0 else "loss"
-        overlap = f"{found.low:.{digits}f} to {found.high:.{digits}f}"
-        return f'<td class="{kind}">{found.percent:+.1f} %<span class="way">{overlap}</span></td>'
+        return f'<td>{found.percent:+.1f} %<span class="way">{low} to {high}</span></td>'
 
     rows = [
         f'<tr><th scope="row">{escape(PEERS[peer].title)}</th>{"".join(cell(lines, name) for name in names)}</tr>'

@@ -4,6 +4,7 @@
   if (!data.exhibits.length) return;
   const at = (id) => document.getElementById(id);
   const number = (value) => value.toLocaleString("en");
+  const size = (bytes) => `${number(bytes)} byte${bytes === 1 ? "" : "s"}`;
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const exhibit = () => data.exhibits[at("picture").selectedIndex];
   const codec = (id) => data.codecs.find((one) => one.id === id);
@@ -32,7 +33,7 @@
     if (id === "original") return text(`${side}-text`, title, [["span", `${number(exhibit().width)} × ${number(exhibit().height)}`]]);
     const times = file.bytes / step.bytes;
     text(`${side}-text`, title, [
-      ["span", `${number(file.bytes)} bytes, ${((8 * file.bytes) / exhibit().pixels).toFixed(4)} bpp. `],
+      ["span", `${size(file.bytes)}, ${((8 * file.bytes) / exhibit().pixels).toFixed(4)} bpp. `],
       ["em", times > 1.1 ? `${times.toFixed(1)} times the budget: it has none nearer. ` : ""],
       ["span", file.note],
     ]);
@@ -40,7 +41,7 @@
 
   function show() {
     const step = exhibit().steps[at("budget").value];
-    const spoken = `${number(step.bytes)} bytes, ${step.label}`;
+    const spoken = `${size(step.bytes)}, ${step.label}`;
     at("budget-text").value = spoken;
     at("budget").setAttribute("aria-valuetext", spoken);
     fill("left", step);
@@ -143,7 +144,7 @@
   function scrub() {
     const bytes = bytesAt(Number(at("progress").value));
     const step = steps().filter((one) => one.files.ours.bytes <= bytes).at(-1);
-    const spoken = `${number(bytes)} bytes, ${step ? step.label : "no whole step yet"}`;
+    const spoken = `${size(bytes)}, ${step ? step.label : "no whole step yet"}`;
     at("progress-image").hidden = !step;
     if (step) at("progress-image").src = data.pictures[step.files.ours.picture];
     at("progress-image").alt = `${exhibit().name} after ${spoken}`;

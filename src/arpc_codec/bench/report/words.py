@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arpc_codec.bench.compare import Comparison, Line
 from arpc_codec.bench.peers import PEERS
@@ -25,6 +25,7 @@ class Finding:
     wins: list[str]
     losses: list[str]
     remarks: list[str]
+    verbs: tuple[str, str] = ("wins", "loses")
 
 
 def listed(words: Sequence[str]) -> str:
@@ -37,6 +38,11 @@ def rate(bpp: float) -> str:
     return f"{bpp:.3g}"
 
 
+def span(rates: Sequence[float]) -> str:
+    """From the first rate to the last."""
+    return " to ".join(dict.fromkeys((rate(rates[0]), rate(rates[-1]))))
+
+
 def findings(comparisons: Sequence[Comparison], trained_on: Sequence[str] = ()) -> list[Finding]:
     """First beside all peers at once, then beside each. Only judged k count; equal values count as a loss.
 
@@ -46,7 +52,8 @@ def findings(comparisons: Sequence[Comparison], trained_on: Sequence[str] = ()) 
     peers = list(dict.fromkeys(line.codec for c in judged for line in c.peers))
     found = []
     if len(peers) > 1:
-        found.append(_finding("All of them at once", judged, Comparison.better, trained_on, []))
+        at_once = _finding("All of them at once", judged, Comparison.better, trained_on, [])
+        found.append(replace(at_once, verbs=("beats all", "is behind at least one")))
     for peer in peers:
 
         def judge(comparison: Comparison, metric: str, peer: str = peer) -> bool | None:
@@ -61,8 +68,7 @@ def unjudged(comparisons: Sequence[Comparison]) -> str:
     rates = [c.bpp for c in comparisons if c.ours and not c.judged]
     if not rates:
         return ""
-    where = f"At {rate(rates[0])} bpp" if len(rates) == 1 else f"From {rate(rates[0])} to {rate(rates[-1])} bpp"
-    return f"{where} no other codec here makes files as small as ours: nothing is claimed there."
+    return f"At {span(rates)} bpp no other codec here makes files as small as ours: nothing is claimed there."
 
 
 def _line(comparison: Comparison, peer: str) -> Line | None:
