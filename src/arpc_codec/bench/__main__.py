@@ -123,6 +123,9 @@ def main(
             exhibit(plan, path, [step for step in steps if step.picture == path.name])
             for path in progress.track(paths[:shown], description="page")
         ]
+    fit = fitting(exhibits)
+    if len(fit) < len(exhibits):
+        console.print(f"the page shows the first {len(fit)} pictures: more do not fit", style="yellow")
     facts = Facts(
         codec=codec,
         deciding=plan.deciding(),
@@ -137,7 +140,7 @@ def main(
         ("steps.jsonl", jsonl(steps)),
         ("steps.csv", csv_text(steps)),
         ("table.md", table),
-        ("report.html", page(steps, fitting(exhibits), facts)),
+        ("report.html", page(steps, fit, facts)),
     ):
         (out / name).write_text(text, "utf-8", newline="")
     click.echo(table, nl=False)
