@@ -15,7 +15,7 @@ from arpc_codec.bench.__main__ import main
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.peers import PEERS, Jpeg, WebP
 from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_folder, measure_picture, pictures
-from arpc_codec.bench.table import markdown
+from arpc_codec.bench.table import Facts, markdown
 
 
 @dataclass
@@ -117,7 +117,7 @@ def test_compare_takes_means_and_lists_what_no_peer_reaches() -> None:
     assert one.better("lpips_alex") is None
     assert three.better("lpips_alex") is True
     assert compare([_step("a", 2, 0.3, {"jpeg": (300, 0.3)})])[0].better("lpips_alex") is False
-    table = markdown([one, two, three], codec="arpc", pictures=2, deciding=["lpips_alex"], trained_on=["lpips_alex"])
+    table = markdown([one, two, three], 2, Facts("arpc", deciding=["lpips_alex"], trained_on=["lpips_alex"]))
     assert "LPIPS-Alex †" in table
     assert "**0.200**" in table
     assert "Listed, not judged" in table

@@ -1,10 +1,8 @@
-"""`python -m arpc_codec.bench DIR --out report/`: our codec beside the others, as a table."""
+"""`arpc bench DIR -o report/`: our codec beside the others, as a page, a table and rows."""
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,8 +12,11 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.ours import Codec, Ours
 from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.report.page import page
+from arpc_codec.bench.report.pictures import exhibit, fitting
 from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
-from arpc_codec.bench.table import markdown
+from arpc_codec.bench.steps import csv_text, jsonl
+from arpc_codec.bench.table import Facts, markdown
 from arpc_codec.errors import ArpcError
 from arpc_codec.metrics.panel import METRICS, missing_metrics
 
@@ -37,7 +38,14 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Report folder.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="OUT",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Report folder.",
+)
 @click.option("--codec", type=click.Choice(["arpc", "progic", "none"]), default="arpc", show_default=True)
 @click.option("--model", help="Model of our codec (its own).")
 @click.option("--fill", default="mean", show_default=True, help="How our decoder fills unsent scales.")
@@ -54,6 +62,13 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
 )
 @click.option("--jobs", default=1, show_default=True, help="Pictures at a time.")
 @click.option("--limit", type=int, help="Only the first pictures.")
+@click.option(
+    "--shown",
+    type=click.IntRange(0),
+    default=6,
+    show_default=True,
+    help="The first pictures are shown on the page, as many as fit.",
+)
 def main(
     folder: Path,
     out: Path,
@@ -69,11 +84,12 @@ def main(
     floors: bool,
     jobs: int,
     limit: int | None,
+    shown: int,
 ) -> None:
     """Compare our codec with others on the pictures of DIR.
 
-    Writes table.md and steps.jsonl into OUT. Encoded files and values are kept in the cache, so that a
-    run that was stopped goes on where it was.
+    Writes report.html, table.md, steps.csv and steps.jsonl into OUT. Encoded files, values and what the page
+    shows are kept in the cache, so that a run that was stopped goes on where it was.
     """
     console = Console(stderr=True)
     chosen = _names(peers, tuple(PEERS), "--peers")
@@ -102,20 +118,31 @@ def main(
         for measured in measure_folder(plan, paths, jobs):
             steps += measured
             progress.advance(task)
-    steps.sort(key=lambda step: (step.picture, step.k))
-    table = markdown(
-        compare(steps),
+        steps.sort(key=lambda step: (step.picture, step.k))
+        exhibits = [
+            exhibit(plan, path, [step for step in steps if step.picture == path.name])
+            for path in progress.track(paths[:shown], description="page")
+        ]
+    fit = fitting(exhibits)
+    if len(fit) < len(exhibits):
+        console.print(f"the page shows the first {len(fit)} pictures: more do not fit", style="yellow")
+    facts = Facts(
         codec=codec,
-        pictures=len(paths),
         deciding=plan.deciding(),
         floors=floors,
         trained_on=marked,
         missing=missing,
         versions={peer.name: peer.version() for peer in plan.peers},
     )
+    table = markdown(compare(steps), len(paths), facts)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "steps.jsonl").write_text("".join(json.dumps(asdict(step)) + "\n" for step in steps), "utf-8")
-    (out / "table.md").write_text(table, "utf-8")
+    for name, text in (
+        ("steps.jsonl", jsonl(steps)),
+        ("steps.csv", csv_text(steps)),
+        ("table.md", table),
+        ("report.html", page(steps, fit, facts)),
+    ):
+        (out / name).write_text(text, "utf-8", newline="")
     click.echo(table, nl=False)
 
 

@@ -110,3 +110,9 @@ def compare(steps: Iterable[Step]) -> list[Comparison]:
             )
         )
     return comparisons
+
+
+def measured_names(comparisons: Iterable[Comparison]) -> list[str]:
+    """Metrics that some line has."""
+    lines = [line for c in comparisons for line in (*c.peers, *([c.ours] if c.ours else []))]
+    return [name for name in METRICS if any(line.values.get(name) is not None for line in lines)]

@@ -69,6 +69,11 @@ class PeerFiles:
     smallest: int
     best: dict[str, Measured] = field(default_factory=dict)
 
+    @property
+    def main(self) -> Measured | None:
+        """The best one by the first deciding metric, which has all metrics; None when every file is too small."""
+        return next(iter(self.best.values()), None)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -82,61 +87,66 @@ class Step:
     peers: dict[str, PeerFiles]
 
 
-class _Bench:
+class Bench:
     """Encodes and measures files of one picture, through its store."""
 
     def __init__(self, plan: Plan, image: Image_u8) -> None:
+        """image: RGB uint8 HxWx3."""
         self.plan = plan
         self.image = image
         self.store = Store(plan.cache, picture_id(image))
 
-    def measure(self, key: FileKey, data: bytes, decoder: Codec | Peer, names: Sequence[str]) -> Measured:
+    def file(self, coder: Codec | Peer, setting: float, scale: float) -> tuple[FileKey, bytes]:
+        """One file of the picture and what it is kept under; the setting of our codecs is k."""
+        key = FileKey(codec_id(coder.name, coder.version()), setting, scale)
+        if isinstance(coder, Peer):
+            return key, self.store.file(key, lambda: coder.encode(self.image, setting, scale))
+        return key, self.store.file(key, lambda: coder.encode(self.image, int(setting)))
+
+    def decode(self, coder: Codec | Peer, data: bytes) -> Image_u8:
+        """The picture of a file, at full size."""
+        size = (self.image.shape[1], self.image.shape[0])
+        return coder.decode(data, size) if isinstance(coder, Peer) else coder.decode(data)
+
+    def measure(self, coder: Codec | Peer, setting: float, scale: float, names: Sequence[str]) -> Measured:
         """The named metrics of a file; it is decoded only when one of them is not kept yet."""
+        key, data = self.file(coder, setting, scale)
         needed = [n for n in names if not self.store.has(key, n, METRICS[n].version)]
         if needed:
-            size = (self.image.shape[1], self.image.shape[0])
-            decoded = decoder.decode(data, size) if isinstance(decoder, Peer) else decoder.decode(data)
-            scores = panel(self.image, decoded, names=needed, weights=self.plan.weights)
+            scores = panel(self.image, self.decode(coder, data), names=needed, weights=self.plan.weights)
             for name, value in scores.items():
                 self.store.keep(key, name, METRICS[name].version, value)
         values = {n: self.store.value(key, n, METRICS[n].version) for n in names}
-        return Measured(key.setting, key.scale, len(data), values)
+        return Measured(setting, scale, len(data), values)
 
     def ours(self, codec: Codec, k: int) -> Measured:
         """Our file with k steps, every metric."""
-        key = FileKey(codec_id(codec.name, codec.version()), k, 1.0)
-        data = self.store.file(key, lambda: codec.encode(self.image, k))
-        return self.measure(key, data, codec, self.plan.metrics())
+        return self.measure(codec, k, 1.0, self.plan.metrics())
 
     def peer(self, peer: Peer, sizes: Sequence[int]) -> dict[int, PeerFiles]:
         """For each wanted size in bytes: the peer's files that are compared with a file of that size."""
-        settings, codec = peer.settings(), codec_id(peer.name, peer.version())
-
-        def data(index: int, scale: float) -> bytes:
-            key = FileKey(codec, settings[index], scale)
-            return self.store.file(key, lambda: peer.encode(self.image, settings[index], scale))
+        settings = peer.settings()
 
         def size_of(scale: float) -> Ladder:
-            return Ladder(len(settings), lambda index: len(data(index, scale)))
+            return Ladder(len(settings), lambda index: len(self.file(peer, settings[index], scale)[1]))
 
         ladders = {scale: size_of(scale) for scale in SCALES}
         deciding = self.plan.deciding()
         found: dict[int, PeerFiles] = {}
         smallest = min(ladder.smallest() for ladder in ladders.values())
         for wanted in sorted(set(sizes)):
-            rivals: list[tuple[FileKey, bytes, Measured]] = []
+            rivals: list[Measured] = []
             for scale, ladder in ladders.items():
                 if not self.plan.floors and ladder.smallest() > max(wanted, smallest):
                     continue
                 index = ladder.reach(wanted)
                 if index is not None:
-                    key, file = FileKey(codec, settings[index], scale), data(index, scale)
-                    rivals.append((key, file, self.measure(key, file, peer, deciding)))
+                    rivals.append(self.measure(peer, settings[index], scale, deciding))
             best: dict[str, Measured] = {}
             for name in deciding if rivals else ():
-                key, file, measured = min(rivals, key=lambda rival: _badness(name, rival[2].values[name]))
+                rival = min(rivals, key=lambda rival: _badness(name, rival.values[name]))
                 main = name == deciding[0]
-                best[name] = self.measure(key, file, peer, self.plan.metrics()) if main else measured
+                best[name] = self.measure(peer, rival.setting, rival.scale, self.plan.metrics()) if main else rival
             found[wanted] = PeerFiles(smallest, best)
         return found
 
@@ -153,11 +163,16 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
+def read_rgb(path: Path) -> Image_u8:
+    """A picture's pixels as they are stored, RGB uint8 HxWx3."""
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
 def measure_picture(plan: Plan, path: Path) -> list[Step]:
     """Every k of one picture, beside every peer."""
-    with Image.open(path) as opened:
-        image = np.asarray(opened.convert("RGB"))
-    bench = _Bench(plan, image)
+    image = read_rgb(path)
+    bench = Bench(plan, image)
     pixels = image.shape[0] * image.shape[1]
     ours: dict[float, Measured] = {}
     sizes: dict[float, int] = {bpp: max(1, round(bpp * pixels / 8)) for bpp in plan.targets}

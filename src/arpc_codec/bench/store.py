@@ -33,11 +33,13 @@ class FileKey:
 
     @property
     def path(self) -> str:
-        return f"{self.codec}/{self.setting:g}-{self.scale:g}.bin"
+        return f"{self.codec}/{self.setting:g}-{self.scale:g}"
 
 
 class Store:
     """Files and measured values of one picture: `<id>/<codec>/<setting>-<scale>.bin` and `<id>.jsonl`.
+
+    What a report shows of a file lies beside it, with a suffix of its own.
 
     A line of the .jsonl is one value, keyed by codec, setting, scale, metric and metric version. Only one
     process may write a picture's store at a time.
@@ -69,14 +71,14 @@ class Store:
         with self._lines.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def file(self, key: FileKey, encode: Callable[[], bytes]) -> bytes:
-        """Bytes of an encoded file, made by `encode` when they are not kept yet."""
-        path = self._files / key.path
+    def file(self, key: FileKey, make: Callable[[], bytes], suffix: str = ".bin") -> bytes:
+        """Bytes of an encoded file, made by `make` when they are not kept yet."""
+        path = self._files / f"{key.path}{suffix}"
         if path.exists():
             return path.read_bytes()
-        data = encode()
+        data = make()
         path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_suffix(".part")
+        unfinished = path.with_name(path.name + ".part")
         unfinished.write_bytes(data)
         os.replace(unfinished, path)
         return data

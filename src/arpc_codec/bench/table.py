@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from arpc_codec.bench.compare import Comparison, Line
+from arpc_codec.bench.compare import Comparison, Line, measured_names
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.metrics.panel import METRICS
 
-_TITLES = {
+TITLES = {
     "lpips_alex": "LPIPS-Alex",
     "lpips_squeeze": "LPIPS-Squeeze",
     "ssimulacra2-py": "SSIMULACRA2-py",
@@ -16,66 +17,70 @@ _TITLES = {
     "niqe": "NIQE",
     "psnr": "PSNR",
 }
+TRAINED_ON = "† our networks were trained on this metric: it cannot stand alone as evidence."
 _SIZES = {1.0: "1", 0.5: "1/2", 0.25: "1/4"}
 
 
-def markdown(
-    comparisons: Sequence[Comparison],
-    *,
-    codec: str,
-    pictures: int,
-    deciding: Sequence[str],
-    floors: bool = True,
-    trained_on: Sequence[str] = (),
-    missing: Mapping[str, str] | None = None,
-    versions: Mapping[str, str] | None = None,
-) -> str:
+@dataclass(frozen=True)
+class Facts:
+    """What steps do not tell: our codec's name ("none" without one) and how the run was set."""
+
+    codec: str
+    deciding: Sequence[str]
+    floors: bool = True
+    trained_on: Sequence[str] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts) -> str:
     """The whole report: the table of judged k, those listed only, verdicts, and what was missing."""
-    names = [name for name in METRICS if any(_has(c, name) for c in comparisons)]
+    names = measured_names(comparisons)
     judged = [c for c in comparisons if c.judged or c.ours is None]
     listed = [c for c in comparisons if c not in judged]
-    parts = [f"{pictures} pictures; means over pictures. {_rule(deciding, floors)}"]
+    parts = [f"{pictures} pictures; means over pictures. {rule(facts.deciding, facts.floors)}"]
     if judged:
-        parts.append(_table(judged, names, codec, trained_on))
+        parts.append(_table(judged, names, facts))
     if listed:
         parts.append("Listed, not judged (no peer has files this small; its smallest fitting ones are shown):")
-        parts.append(_table(listed, names, codec, trained_on))
+        parts.append(_table(listed, names, facts))
     verdicts = [_verdict(name, comparisons) for name in names if any(c.better(name) is not None for c in judged)]
     if verdicts:
         parts.append("\n".join(verdicts))
-    if trained_on:
-        parts.append("† our networks were trained on this metric: it cannot stand alone as evidence.")
-    if missing:
-        parts.append("Missing here:\n" + "\n".join(f"- {name}: {reason}" for name, reason in missing.items()))
-    if versions:
-        parts.append("Versions:\n" + "\n".join(f"- {name}: {version}" for name, version in versions.items()))
+    if facts.trained_on:
+        parts.append(TRAINED_ON)
+    if facts.missing:
+        parts.append("Missing here:\n" + "\n".join(f"- {name}: {reason}" for name, reason in facts.missing.items()))
+    if facts.versions:
+        parts.append("Versions:\n" + "\n".join(f"- {name}: {version}" for name, version in facts.versions.items()))
     return "\n\n".join(parts) + "\n"
 
 
-def _has(comparison: Comparison, metric: str) -> bool:
-    lines = [*comparison.peers, *([comparison.ours] if comparison.ours else [])]
-    return any(line.values.get(metric) is not None for line in lines)
+def titled(metric: str, trained_on: Sequence[str]) -> str:
+    """How a metric is called, marked when our networks were trained on it."""
+    return TITLES[metric] + (" †" if metric in trained_on else "")
 
 
-def _rule(deciding: Sequence[str], floors: bool) -> str:
+def rule(deciding: Sequence[str], floors: bool) -> str:
+    """How files are compared, in two sentences."""
     limit = "" if floors else " (sizes whose smallest file exceeds ours take no part while another size reaches ours)"
-    columns = " and ".join(_TITLES[name] for name in deciding)
+    columns = " and ".join(TITLES[name] for name in deciding)
     return (
         "On each picture every peer takes its smallest file that is not smaller than ours, at full, half or "
         f"quarter size, whichever is best{limit}: its {columns} from the best size by that very metric, its "
-        f"other columns from the best size by {_TITLES[deciding[0]]}. Bold: ours is better than every peer."
+        f"other columns from the best size by {TITLES[deciding[0]]}. Bold: ours is better than every peer."
     )
 
 
-def _table(group: Sequence[Comparison], names: Sequence[str], codec: str, trained_on: Sequence[str]) -> str:
+def _table(group: Sequence[Comparison], names: Sequence[str], facts: Facts) -> str:
     head = ["k" if group[0].ours else "target bpp", "codec", "bytes", "bpp", "sizes"]
     for name in names:
         arrow = "↑" if METRICS[name].higher_is_better else "↓"
-        head.append(f"{_TITLES[name]}{' †' if name in trained_on else ''} {arrow}")
+        head.append(f"{titled(name, facts.trained_on)} {arrow}")
     rows = [head, ["---", "---", *(["---:"] * (len(head) - 2))]]
     for comparison in group:
         if comparison.ours:
-            rows.append([f"{comparison.k:g}", f"**{codec}**", *_cells(comparison.ours, names, comparison)])
+            rows.append([f"{comparison.k:g}", f"**{facts.codec}**", *_cells(comparison.ours, names, comparison)])
         for peer in comparison.peers:
             rows.append([f"{comparison.k:g}", PEERS[peer.codec].title, *_cells(peer, names, None)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -96,6 +101,6 @@ def _verdict(name: str, comparisons: Sequence[Comparison]) -> str:
     wins = [f"{c.k:g}" for c in comparisons if c.better(name)]
     losses = [f"{c.k:g}" for c in comparisons if c.better(name) is False]
     return (
-        f"- {_TITLES[name]}: better than every peer at k = {', '.join(wins) or 'none'}; "
+        f"- {TITLES[name]}: better than every peer at k = {', '.join(wins) or 'none'}; "
         f"not at k = {', '.join(losses) or 'none'}."
     )

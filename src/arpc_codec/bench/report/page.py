@@ -1,0 +1,165 @@
+"""The report as one HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from arpc_codec.bench.compare import compare, measured_names
+from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.published import points as published_points
+from arpc_codec.bench.report.curves import all_series, chart, legend
+from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, OURS, QUALITY, Exhibit, Gallery
+from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
+from arpc_codec.bench.report.words import Finding, findings, listed, span, unjudged
+from arpc_codec.bench.run import Measured, Step
+from arpc_codec.bench.table import TITLES, TRAINED_ON, Facts, rule, titled
+from arpc_codec.metrics.panel import METRICS
+
+_STEPS = {"arpc": "scales", "progic": "stages"}
+
+
+def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> str:
+    """HTML of the whole report; `exhibits` are the pictures that the viewer shows."""
+    pictures = sorted({step.picture for step in steps})
+    comparisons = compare(steps)
+    names = measured_names(comparisons)
+    peers = [peer for peer in PEERS if any(peer in step.peers for step in steps)]
+    ours = any(c.ours for c in comparisons)
+    dataset = "Kodak" if all(name.startswith("kodim") for name in pictures) else ""
+    series = {name: all_series(comparisons, name, facts.codec, dataset) for name in names}
+    charts = (_figure(name, chart(name, lines), facts.trained_on) for name, lines in series.items())
+    shapes = {(one.name, one.kind): one for lines in series.values() for one in lines}
+    rivals = listed([PEERS[peer].title.split(" (")[0] for peer in peers])
+    title = f"{facts.codec} beside {rivals}" if ours and peers else rivals or facts.codec
+    count = f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"
+    codecs = [(ORIGINAL, "Original"), *([(OURS, facts.codec)] if ours else [])]
+    codecs += [(peer, PEERS[peer].title) for peer in peers]
+    shown = exhibits if len(codecs) > 1 else []
+    return Template(_read("page.html")).substitute(
+        title=escape(title),
+        kicker=f"Measured on {count}",
+        lead=f"{span([c.bpp for c in comparisons])} bits a pixel, on the bytes of real files.",
+        style=_read("style.css"),
+        script=_read("viewer.js"),
+        findings=_findings(findings(comparisons, facts.trained_on), unjudged(comparisons), facts),
+        viewer=_viewer(shown, ours),
+        legend=legend(list(shapes.values())),
+        charts="\n".join(charts),
+        sources=_sources(names, dataset),
+        bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
+        rule=escape(rule(facts.deciding, facts.floors)),
+        means=comparison_table(comparisons, names, facts.codec, facts.trained_on, f"Means over {count}"),
+        each="\n".join(_details(steps, name, names, facts) for name in pictures),
+        published=published_table(),
+        footer=_footer(facts),
+        exhibits=_json(_exhibits(shown, steps, codecs, facts.codec)),
+    )
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _json(value: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _findings(found: Sequence[Finding], remark: str, facts: Facts) -> str:
+    if not found:
+        reason = "No codec of ours took part in this run." if facts.codec == "none" else "No rate could be compared."
+        return f"<p>{reason} {escape(remark)}</p>"
+    parts = []
+    for one in found:
+        columns = "".join(
+            f'<div><p class="label">{escape(facts.codec)} {verb}</p>'
+            f"{''.join(f'<p>{escape(sentence)}</p>' for sentence in sentences)}</div>"
+            for verb, sentences in zip(one.verbs, (one.wins, one.losses), strict=True)
+        )
+        remarks = f'<p class="remark">{escape(" ".join(one.remarks))}</p>' if one.remarks else ""
+        parts.append(f'<div class="finding"><h3>{escape(one.rival)}</h3>{columns}{remarks}</div>')
+    notes = [remark, TRAINED_ON if facts.trained_on else ""]
+    return "\n".join([*parts, *(f'<p class="note">{escape(note)}</p>' for note in notes if note)])
+
+
+def _viewer(exhibits: Sequence[Exhibit], ours: bool) -> str:
+    if not exhibits:
+        return ""
+    viewer = Template(_read("viewer.html")).substitute(quality=QUALITY, largest=LARGEST)
+    return viewer + (_read("progress.html") if ours else "")
+
+
+def _figure(metric: str, svg: str, trained_on: Sequence[str]) -> str:
+    better = "higher" if METRICS[metric].higher_is_better else "lower"
+    title = titled(metric, trained_on)
+    return f"<figure><figcaption>{title} <span>{better} is better</span></figcaption>{svg}</figure>"
+
+
+def _sources(metrics: Sequence[str], dataset: str) -> str:
+    """Where hollow marks come from."""
+    entries = [entry for metric in metrics for *_, entry in published_points(metric, dataset)]
+    sources = dict.fromkeys(f"{entry.codec}: {entry.source}. {entry.note}." for entry in entries)
+    if not sources:
+        return ""
+    return f'<p class="note">Hollow marks are stated for {dataset}, not measured here. {escape(" ".join(sources))}</p>'
+
+
+def _bd_rate(table: str) -> str:
+    if not table:
+        return ""
+    return (
+        '<section aria-labelledby="h-bdrate"><h2 id="h-bdrate">The same quality, in how many bytes</h2>'
+        "<p>BD-rate of the mean curves, by piecewise cubic interpolation and only over the qualities that both codecs "
+        f"reach, which stand below each number. Below zero, ours needs fewer bytes.</p>{table}</section>"
+    )
+
+
+def _details(steps: Sequence[Step], picture: str, names: Sequence[str], facts: Facts) -> str:
+    own = compare([step for step in steps if step.picture == picture])
+    table = comparison_table(own, names, facts.codec, facts.trained_on, picture)
+    return f"<details><summary>{escape(picture)}</summary>{table}</details>"
+
+
+def _footer(facts: Facts) -> str:
+    lines = [f"Missing here: {name}: {reason}" for name, reason in facts.missing.items()]
+    lines += [f"{name}: {version}" for name, version in facts.versions.items()]
+    return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _exhibits(
+    exhibits: Sequence[Exhibit], steps: Sequence[Step], codecs: Sequence[tuple[str, str]], codec: str
+) -> dict[str, Any]:
+    """What the viewer's script reads; pictures stand once each in a list of their own."""
+    gallery = Gallery()
+
+    def file(exhibit: Exhibit, name: str, measured: Measured) -> dict[str, Any]:
+        values = ((METRICS[m], TITLES[m], value) for m, value in measured.values.items() if value is not None)
+        note = ", ".join(f"{title} {value:.{metric.digits}f}" for metric, title, value in values)
+        return {"picture": gallery.place(exhibit.file(name, measured)), "bytes": measured.bytes, "note": note}
+
+    def step_of(exhibit: Exhibit, step: Step) -> dict[str, Any]:
+        measured = {OURS: step.ours, **{name: peer.main for name, peer in step.peers.items()}}
+        label = f"{step.k:g} {_STEPS.get(codec, 'bits a pixel')}"
+        found = {name: file(exhibit, name, each) for name, each in measured.items() if each is not None}
+        return {"bytes": step.bytes, "label": label, "files": found}
+
+    rows = []
+    for exhibit in exhibits:
+        own = [step for step in steps if step.picture == exhibit.picture]
+        rows.append(
+            {
+                "name": exhibit.picture,
+                "width": exhibit.width,
+                "height": exhibit.height,
+                "pixels": own[0].pixels,
+                "original": gallery.place(exhibit.original),
+                "steps": [step_of(exhibit, step) for step in own],
+            }
+        )
+    titles = [{"id": name, "title": title} for name, title in codecs]
+    return {"codecs": titles, "exhibits": rows, "pictures": gallery.urls}

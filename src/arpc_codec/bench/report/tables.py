@@ -1,0 +1,87 @@
+"""Tables of a report: means or one picture, BD-rates, published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from arpc_codec.bench.bdrate import bd_rate
+from arpc_codec.bench.compare import Comparison, Line
+from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.published import QUANTITIES, published
+from arpc_codec.bench.table import titled
+from arpc_codec.metrics.panel import METRICS
+
+
+def _table(head: Sequence[str], rows: Sequence[str], caption: str) -> str:
+    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{cells}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def comparison_table(
+    comparisons: Sequence[Comparison], names: Sequence[str], codec: str, trained_on: Sequence[str], caption: str
+) -> str:
+    """One row for each codec at each k; ours is bold where it beats every peer."""
+    first = "k" if any(c.ours for c in comparisons) else "target bpp"
+    head = [first, "codec", "bytes", "bpp"]
+    for name in names:
+        way = "higher" if METRICS[name].higher_is_better else "lower"
+        head.append(f'{escape(titled(name, trained_on))} <span class="way">{way} is better</span>')
+
+    def row(title: str, line: Line, comparison: Comparison, ours: bool) -> str:
+        cells = [f"{line.bytes:,.0f}", f"{line.bpp:.4f}"]
+        for name in names:
+            value = line.values.get(name)
+            text = "–" if value is None else f"{value:.{METRICS[name].digits}f}"
+            cells.append(f"<b>{text}</b>" if ours and comparison.better(name) else text)
+        data = "".join(f"<td>{cell}</td>" for cell in cells)
+        kind = ' class="ours"' if ours else ""
+        return f'<tr{kind}><td>{comparison.k:g}</td><th scope="row">{escape(title)}</th>{data}</tr>'
+
+    rows = []
+    for c in comparisons:
+        rows += [row(codec, c.ours, c, True)] if c.ours else []
+        rows += [row(PEERS[line.codec].title, line, c, False) for line in c.peers]
+    return _table(head, rows, caption)
+
+
+def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], trained_on: Sequence[str]) -> str:
+    """Our bytes beside each peer's at equal quality, with the range of quality that both reach; "" without ours."""
+    ours = [c.ours for c in comparisons if c.ours]
+    by_peer: dict[str, list[Line]] = {}
+    for line in (line for c in comparisons for line in c.peers):
+        by_peer.setdefault(line.codec, []).append(line)
+    if not ours or not by_peer:
+        return ""
+
+    def cell(lines: Sequence[Line], name: str) -> str:
+        curves = [[(x.bpp, v) for x in each if (v := x.values.get(name)) is not None] for each in (lines, ours)]
+        found = bd_rate(curves[0], curves[1], METRICS[name].higher_is_better)
+        low, high = (f"{end:.{METRICS[name].digits}f}" for end in ((found.low, found.high) if found else (0, 0)))
+        # An overlap that the digits cannot show would be a mean over nothing.
+        if found is None or low == high:
+            return '<td class="none">no overlap</td>'
+        return f'<td>{found.percent:+.1f} %<span class="way">{low} to {high}</span></td>'
+
+    rows = [
+        f'<tr><th scope="row">{escape(PEERS[peer].title)}</th>{"".join(cell(lines, name) for name in names)}</tr>'
+        for peer, lines in by_peer.items()
+    ]
+    head = ["beside", *(escape(titled(name, trained_on)) for name in names)]
+    return _table(head, rows, "Bytes that ours needs for the same quality, and the qualities that both reach")
+
+
+def published_table() -> str:
+    """Everything that papers state, with where from."""
+    rows = []
+    for entry in published():
+        for name, value in entry.values.items():
+            what = QUANTITIES[name] + (f", against {entry.against}" if entry.against else "")
+            cells = (entry.dataset, what, f"{value:g}", entry.source, entry.note)
+            data = "".join(f'<td class="text">{escape(cell)}</td>' for cell in cells)
+            rows.append(f'<tr><th scope="row">{escape(entry.codec)}</th>{data}</tr>')
+    return _table(("codec", "on", "what", "value", "source", "note"), rows, "Published numbers, none measured here")

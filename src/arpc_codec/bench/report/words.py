@@ -1,0 +1,132 @@
+"""Where our codec wins and where it loses, in plain words made from the comparison."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from arpc_codec.bench.compare import Comparison, Line
+from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.table import titled
+from arpc_codec.metrics.panel import METRICS
+
+Judge = Callable[[Comparison, str], bool | None]
+NOTHING = "Nowhere."
+# A peer whose files are larger than ours by more than this had none of our size.
+_MUCH_LARGER = 1.25
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Our codec beside one peer, or beside all of them: sentences, never none for wins nor for losses."""
+
+    rival: str
+    wins: list[str]
+    losses: list[str]
+    remarks: list[str]
+    verbs: tuple[str, str] = ("wins", "loses")
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def rate(bpp: float) -> str:
+    """A rate to three digits."""
+    return f"{bpp:.3g}"
+
+
+def span(rates: Sequence[float]) -> str:
+    """From the first rate to the last."""
+    return " to ".join(dict.fromkeys((rate(rates[0]), rate(rates[-1]))))
+
+
+def findings(comparisons: Sequence[Comparison], trained_on: Sequence[str] = ()) -> list[Finding]:
+    """First beside all peers at once, then beside each. Only judged k count; equal values count as a loss.
+
+    Metrics that our networks were trained on are marked. Empty when our codec took no part.
+    """
+    judged = [c for c in comparisons if c.judged and c.ours]
+    peers = list(dict.fromkeys(line.codec for c in judged for line in c.peers))
+    found = []
+    if len(peers) > 1:
+        at_once = _finding("All of them at once", judged, Comparison.better, trained_on, [])
+        found.append(replace(at_once, verbs=("beats all", "is behind at least one")))
+    for peer in peers:
+
+        def judge(comparison: Comparison, metric: str, peer: str = peer) -> bool | None:
+            return _beside(comparison, _line(comparison, peer), metric)
+
+        found.append(_finding(PEERS[peer].title, judged, judge, trained_on, _remarks(judged, peer)))
+    return found
+
+
+def unjudged(comparisons: Sequence[Comparison]) -> str:
+    """Sentence about the rates at which nothing is claimed, or nothing."""
+    rates = [c.bpp for c in comparisons if c.ours and not c.judged]
+    if not rates:
+        return ""
+    return f"At {span(rates)} bpp no other codec here makes files as small as ours: nothing is claimed there."
+
+
+def _line(comparison: Comparison, peer: str) -> Line | None:
+    return next((line for line in comparison.peers if line.codec == peer), None)
+
+
+def _beside(comparison: Comparison, line: Line | None, metric: str) -> bool | None:
+    ours = comparison.ours.values.get(metric) if comparison.ours else None
+    rival = line.values.get(metric) if line else None
+    if ours is None or rival is None:
+        return None
+    return ours > rival if METRICS[metric].higher_is_better else ours < rival
+
+
+def _finding(
+    rival: str, judged: Sequence[Comparison], judge: Judge, trained_on: Sequence[str], remarks: list[str]
+) -> Finding:
+    wins: dict[str, list[str]] = defaultdict(list)
+    losses: dict[str, list[str]] = defaultdict(list)
+    for metric in METRICS:
+        outcomes = [(c.bpp, outcome) for c in judged if (outcome := judge(c, metric)) is not None]
+        for sentences, wanted in ((wins, True), (losses, False)):
+            if any(outcome is wanted for _, outcome in outcomes):
+                sentences[_where([(bpp, outcome is wanted) for bpp, outcome in outcomes])].append(
+                    titled(metric, trained_on)
+                )
+    return Finding(rival, _sentences(wins), _sentences(losses), remarks)
+
+
+def _where(outcomes: Sequence[tuple[float, bool]]) -> str:
+    """At which of the rates, which grow, it is so; true at one of them at least."""
+    rates = [bpp for bpp, so in outcomes if so]
+    count = len(rates)
+    if count == len(outcomes):
+        return "at every rate compared"
+    if all(so for _, so in outcomes[:count]):
+        return f"up to {rate(rates[-1])} bpp" if count > 1 else f"at {rate(rates[0])} bpp"
+    if all(so for _, so in outcomes[-count:]):
+        return f"from {rate(rates[0])} bpp on" if count > 1 else f"at {rate(rates[0])} bpp"
+    return f"at {listed([rate(bpp) for bpp in rates])} bpp"
+
+
+def _sentences(by_place: dict[str, list[str]]) -> list[str]:
+    return [f"{place[0].upper()}{place[1:]}: {listed(titles)}." for place, titles in by_place.items()] or [NOTHING]
+
+
+def _remarks(judged: Iterable[Comparison], peer: str) -> list[str]:
+    """What makes a comparison with one peer unequal."""
+    remarks, larger, absent = [], [], []
+    for comparison in judged:
+        line = _line(comparison, peer)
+        if line is None:
+            absent.append(rate(comparison.bpp))
+        elif line.bytes > _MUCH_LARGER * comparison.bytes:
+            larger.append((line.bytes / comparison.bytes, comparison.bpp))
+    if larger:
+        times, bpp = max(larger)
+        remarks.append(f"It has no files as small as ours: at {rate(bpp)} bpp its bytes are {times:.1f} times ours.")
+    if absent:
+        remarks.append(f"It has no files as large as ours at {listed(absent)} bpp.")
+    return remarks

@@ -1,0 +1,64 @@
+"""`arpc bench` from pictures to the page, with a model of random weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from arpc_codec.cli.main import main
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, micro_home: Path, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    monkeypatch.setenv("ARPC_HOME", str(micro_home))
+    monkeypatch.delenv("ARPC_METRICS", raising=False)
+    (tmp_path / "in").mkdir()
+    for name in ("b", "a"):
+        Image.fromarray(picture(48, 64, ord(name))).save(tmp_path / "in" / f"{name}.png")
+    return tmp_path / "in"
+
+
+def bench(folder: Path, out: Path, *more: str) -> int:
+    words = ["bench", str(folder), "-o", str(out), "--model", "micro", "--ks", "2,4", "--peers", "jpeg,webp", *more]
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return int(left.value.code or 0)
+
+
+def test_files_of_a_report(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report"
+    assert bench(folder, out, "--shown", "1") == 0
+    assert (out / "table.md").read_text("utf-8") == capsys.readouterr().out
+    steps = [json.loads(line) for line in (out / "steps.jsonl").read_text("utf-8").splitlines()]
+    rows = list(csv.DictReader((out / "steps.csv").open(encoding="utf-8", newline="")))
+    assert len(rows) == 3 * len(steps) == 3 * 2 * 2
+    page = (out / "report.html").read_text("utf-8")
+    data = json.loads(page.split('id="exhibits">')[1].split("</script>")[0])
+    assert [one["name"] for one in data["exhibits"]] == ["a.png"]
+    assert [step["label"] for step in data["exhibits"][0]["steps"]] == ["2 scales", "4 scales"]
+    assert page.count("<summary>") == 2 + 1
+
+
+def test_a_second_report_decodes_nothing_and_is_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(folder, tmp_path / "report") == 0
+    first = (tmp_path / "report" / "report.html").read_bytes()
+    monkeypatch.setattr("arpc_codec.bench.run.Bench.decode", lambda *_: pytest.fail("decoded again"))
+    assert bench(folder, tmp_path / "report") == 0
+    assert (tmp_path / "report" / "report.html").read_bytes() == first
+
+
+def test_a_bad_choice_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(folder, tmp_path / "report", "--peers", "gif") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'gif' is none of jpeg" in line
+    assert not (tmp_path / "report").exists()

@@ -1,0 +1,233 @@
+"""The report of a bench from made-up steps: what it says, draws and holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from arpc_codec.bench.compare import compare
+from arpc_codec.bench.report.curves import all_series, chart, rate_ticks, ticks
+from arpc_codec.bench.report.page import page
+from arpc_codec.bench.report.pictures import LARGEST, Exhibit, fitting, middle, webp
+from arpc_codec.bench.report.words import NOTHING, findings, unjudged
+from arpc_codec.bench.run import Measured, PeerFiles, Step
+from arpc_codec.bench.steps import COLUMNS, csv_text
+from arpc_codec.bench.store import FileKey
+from arpc_codec.bench.table import Facts
+
+PIXELS = 48 * 64
+FACTS = Facts("arpc", deciding=["psnr"], trained_on=["lpips_alex"], missing={"avif": "not <here>"})
+
+
+def made_up_step(picture: str, k: int, ours: dict[str, float], peers: dict[str, dict[str, float]]) -> Step:
+    """Our file has 100 k bytes, a peer's 10 more; no peer has less than 200."""
+    size = 100 * k
+    files = {
+        name: PeerFiles(200, {"psnr": Measured(k, 0.5, max(size + 10, 200), dict(values))})
+        for name, values in peers.items()
+    }
+    return Step(picture, PIXELS, k, size, Measured(k, 1.0, size, dict(ours)), files)
+
+
+def made_up_steps() -> list[Step]:
+    """Two pictures; ours wins by LPIPS until k = 3, loses by PSNR to WebP, always beats JPEG."""
+    return [
+        made_up_step(
+            picture,
+            k,
+            {"lpips_alex": 0.7 - 0.1 * k, "psnr": 20 + k},
+            {
+                "jpeg": {"lpips_alex": 0.9 - 0.1 * k, "psnr": 19 + k},
+                "webp": {"lpips_alex": 0.83 - 0.14 * k, "psnr": 21 + k},
+            },
+        )
+        for picture in ("kodim01.png", "kodim02.png")
+        for k in (1, 2, 3, 4)
+    ]
+
+
+def made_up_exhibit(steps: list[Step], picture: str) -> Exhibit:
+    """Every file is one colour of its own."""
+    colours = np.random.default_rng(len(picture) + int(picture[5:7])).integers(0, 256, (99, 3), dtype=np.uint8)
+    keys = [
+        FileKey(name, measured.setting, measured.scale)
+        for step in steps
+        if step.picture == picture
+        for name, measured in (("ours", step.ours), *((name, peer.main) for name, peer in step.peers.items()))
+        if measured
+    ]
+    pictures = [webp(np.full((48, 64, 3), colour, np.uint8)) for colour in colours]
+    return Exhibit(picture, 64, 48, pictures[-1], dict(zip(keys, pictures, strict=False)))
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    steps = made_up_steps()
+    return page(steps, [made_up_exhibit(steps, name) for name in ("kodim01.png", "kodim02.png")], FACTS)
+
+
+def test_losses_are_said_like_wins() -> None:
+    at_once, jpeg, webp_ = findings(compare(made_up_steps()), ["lpips_alex"])
+    assert at_once.wins == ["Up to 0.781 bpp: LPIPS-Alex †."]
+    assert at_once.losses == ["At 1.04 bpp: LPIPS-Alex †.", "At every rate compared: PSNR."]
+    assert jpeg.wins == ["At every rate compared: LPIPS-Alex † and PSNR."]
+    assert jpeg.losses == [NOTHING]
+    assert webp_.losses == at_once.losses
+    assert unjudged(compare(made_up_steps())).startswith("At 0.26 bpp no other codec")
+
+
+def test_unequal_comparisons_are_remarked() -> None:
+    step = made_up_step("a", 3, {"psnr": 30}, {"jpeg": {"psnr": 29}})
+    step.peers["jpeg"].best["psnr"] = Measured(1, 1.0, 900, {"psnr": 29})
+    step.peers["webp"] = PeerFiles(200)
+    jpeg = findings(compare([step]))[0]
+    assert jpeg.remarks == ["It has no files as small as ours: at 0.781 bpp its bytes are 3.0 times ours."]
+
+
+def test_a_win_that_comes_and_goes_names_its_rates() -> None:
+    psnr = {2: 30, 3: 10, 4: 30}
+    steps = [made_up_step("a", k, {"psnr": psnr[k]}, {"jpeg": {"psnr": 20}}) for k in psnr]
+    (jpeg,) = findings(compare(steps))
+    assert (jpeg.wins, jpeg.losses) == (["At 0.521 and 1.04 bpp: PSNR."], ["At 0.781 bpp: PSNR."])
+
+
+def test_curves_have_a_mark_for_each_point_and_published_ones_are_hollow() -> None:
+    comparisons = compare(made_up_steps())
+    for metric, dataset, stated in (("psnr", "Kodak", 4), ("lpips_alex", "Kodak", 4), ("psnr", "", 0)):
+        series = all_series(comparisons, metric, "arpc", dataset)
+        svg = chart(metric, series)
+        assert svg.count('class="mark ours"') == svg.count('class="line ours"') * 4 == 4
+        assert svg.count('class="mark peer"') == 2 * 4
+        assert svg.count('class="mark published"') == stated
+        assert svg.count("<title>") == 12 + stated
+        assert svg.count("<path") == svg.count("/>") + svg.count("</path>")
+    assert chart("niqe", []) == ""
+
+
+def test_better_is_up() -> None:
+    def heights(metric: str) -> list[float]:
+        svg = chart(metric, all_series(compare(made_up_steps()), metric, "arpc", ""))
+        return [float(y) for y in re.findall(r'ours" d="[^"]*" transform="translate\(\S+ (\S+)\)', svg)]
+
+    for metric in ("psnr", "lpips_alex"):
+        assert heights(metric) == sorted(heights(metric), reverse=True)
+        assert len(heights(metric)) == 4
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0.13, 0.86) == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert ticks(-410, 12) == pytest.approx([-400, -200, 0])
+    assert rate_ticks(0.008, 0.06) == pytest.approx([0.01, 0.02, 0.05])
+    assert rate_ticks(0.0008, 60) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
+
+
+class _Checked(HTMLParser):
+    """Holds every element's nesting, the links, and the text of script elements by id."""
+
+    VOID = ("meta", "link", "img", "input", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.scripts: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.links += [values[name] or "" for name in ("src", "href") if name in values]
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts[values.get("id") or ""] = ""
+            self.script = values.get("id") or ""
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag == "path"
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[self.script] += data
+
+
+def test_page_parses_and_refers_to_nothing_outside(html: str) -> None:
+    parsed = _Checked()
+    parsed.feed(html)
+    parsed.close()
+    assert parsed.open == []
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    assert parsed.links == ["data:,"]
+    assert not re.search(r"https?:|//[a-z]+\.|url\(|@import|\bfetch\(|XMLHttpRequest", html)
+    assert "default-src 'none'" in html
+    assert "not &lt;here&gt;" in html
+    assert "arpc beside JPEG and WebP" in html
+    for name in re.findall(r'at\("([\w-]+)"\)', html):
+        assert name in parsed.ids
+
+
+def test_page_holds_every_picture_once_in_its_place(html: str) -> None:
+    parsed = _Checked()
+    parsed.feed(html)
+    data = json.loads(parsed.scripts["exhibits"])
+    urls = data["pictures"]
+    assert len(urls) == len(set(urls)) == 2 * (1 + 3 * 4)
+    assert all(html.count(url) == 1 for url in urls)
+    used = [file["picture"] for one in data["exhibits"] for step in one["steps"] for file in step["files"].values()]
+    assert sorted([*used, *(one["original"] for one in data["exhibits"])]) == list(range(len(urls)))
+    assert [one["id"] for one in data["codecs"]] == ["original", "ours", "jpeg", "webp"]
+    third = data["exhibits"][1]["steps"][2]
+    assert (third["bytes"], third["label"]) == (300, "3 scales")
+    assert (third["files"]["webp"]["bytes"], third["files"]["webp"]["note"]) == (310, "LPIPS-Alex 0.410, PSNR 24.00")
+
+
+def test_page_without_pictures_or_without_our_codec() -> None:
+    steps = made_up_steps()
+    assert 'id="stage"' not in page(steps, [], FACTS)
+    targets = [Step(s.picture, s.pixels, 0.1 * s.k, s.bytes, None, s.peers) for s in steps]
+    html = page(targets, [], Facts("none", ["psnr"]))
+    assert "No codec of ours took part" in html
+    assert "JPEG and WebP" in html
+
+
+def test_names_cannot_break_out(html: str) -> None:
+    name = "</script><script>alert(1)//.png"
+    hostile = [Step(name, s.pixels, s.k, s.bytes, s.ours, s.peers) for s in made_up_steps()[:4]]
+    exhibit = made_up_exhibit(made_up_steps(), "kodim01.png")
+    found = page(hostile, [Exhibit(name, 64, 48, exhibit.original, exhibit.files)], FACTS)
+    assert found.count("<script") == html.count("<script") == 2
+
+
+def test_large_pictures_show_their_middle_and_pages_stay_small() -> None:
+    image = np.zeros((10, LARGEST + 3, 3), np.uint8)
+    image[:, 1] = 255
+    assert middle(image).shape == (10, LARGEST, 3)
+    assert middle(image)[0, 0, 0] == 255
+    exhibit = made_up_exhibit(made_up_steps(), "kodim01.png")
+    assert len(fitting([exhibit] * 5, 3 * exhibit.characters())) == 3
+
+
+def test_csv_gives_the_same_numbers_back() -> None:
+    steps = made_up_steps()
+    steps[0].peers["webp"].best["psnr"].values["niqe"] = None
+    rows = list(csv.DictReader(io.StringIO(csv_text(steps))))
+    assert list(rows[0]) == list(COLUMNS)
+    assert len(rows) == 3 * len(steps)
+    for step, row in zip(steps, rows[::3], strict=True):
+        assert step.ours
+        assert (row["picture"], row["codec"], row["best_by"], row["niqe"]) == (step.picture, "ours", "", "")
+        assert {name: float(row[name]) for name in step.ours.values} == step.ours.values
+    for step, row in zip(steps, rows[2::3], strict=True):
+        file = step.peers["webp"].best["psnr"]
+        assert (row["codec"], row["best_by"]) == ("webp", "psnr")
+        numbers = [float(row[name]) for name in ("k", "wanted", "setting", "scale", "bytes", "psnr")]
+        assert numbers == [step.k, step.bytes, file.setting, file.scale, file.bytes, file.values["psnr"]]
