@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.train import cli, progic
 from arpc_codec.train.data import Photos, to_tensor
-from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic, widen
+from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic
 from arpc_codec.zoo.progic import load_progic
 
 WIDTHS = {
@@ -165,26 +164,6 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
-
-
-def test_more_channels_start_from_fewer(photos: tuple[Photos, Photos]) -> None:
-    """Taking the weights changes no picture; the new channels then say what the others do not."""
-    narrow = started(photos)
-    wide = Progic(replace(CONFIG, channels=24))
-    assert take_weights(wide, narrow.state_dict()) == ["quantizer.codebooks", "quantizer.sums"]
-    x = to_tensor([picture[:96, :96] for picture in photos[0].pictures])
-
-    @torch.no_grad()
-    def pictures(model: Progic) -> Tensor:
-        return model.decoder(model.encoder(x), model.used(3, len(x)))
-
-    before = pictures(narrow)
-    torch.testing.assert_close(pictures(wide), before, rtol=0, atol=1e-4)
-    assert widen(wide, photos[0], pictures=200, side=96) == 8
-    coarse = partial(F.avg_pool2d, kernel_size=4)  # what the linear path draws
-    was, now = (float(coarse(x_hat - x).square().mean()) for x_hat in (before, pictures(wide)))
-    assert now < 0.85 * was
-    assert widen(wide, photos[0], pictures=200, side=96) == 0
 
 
 def test_trained_weights_become_a_model_folder(photos: tuple[Photos, Photos], tmp_path: Path) -> None:

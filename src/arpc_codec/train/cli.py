@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from .linear import SIDE as LINEAR_SIDE
 from .linear import fit_draft_gains, init_linear
 from .loop import STATE
 from .prior import PriorTraining, train_prior
-from .progic import ProgicTraining, take_weights, train_progic, widen
+from .progic import ProgicTraining, take_weights, train_progic
 from .progic import start as start_progic
 from .tokenizer import TokenizerTraining, train_tokenizer
 
@@ -136,15 +136,9 @@ def run_progic(
     if init is not None:
         missing = take_weights(model, load_state(init))
     if "quantizer.codebooks" in missing and not (out / STATE).is_file():
-        large = photos[0].at_least(LINEAR_SIDE)
-        if init is not None:
-            widen(model, large, side=LINEAR_SIDE)
-        start_progic(model, large, fresh=init is None, side=LINEAR_SIDE)
-    setup = ProgicTraining()
-    if device != "cpu":  # with a device for it, every step decodes all prefixes, as the paper does
-        setup = replace(setup, others=sizes.stages - 1)
-    if "encoder.attention.gain" not in missing:  # a ProGIC network would first unlearn at the full rate
-        setup = replace(setup, lr=setup.lr / 2)
+        start_progic(model, photos[0].at_least(LINEAR_SIDE), fresh=init is None, side=LINEAR_SIDE)
+    # With a device for it, every step decodes all prefixes, as the paper does.
+    setup = ProgicTraining() if device == "cpu" else ProgicTraining(others=sizes.stages - 1)
     train_progic(model.to(device), photos, metrics, out, minutes, setup)
     return missing
 

@@ -100,34 +100,6 @@ def fit_draft(linear: nn.Conv2d, latents: Sequence[Tensor], x_bchw: Tensor) -> N
 
 
 @torch.no_grad()
-def fit_more(
-    encoder: nn.Conv2d, decoder: nn.Conv2d, idle: Tensor, x: Tensor, error: Tensor, strength: Tensor, power: float
-) -> None:
-    """Set the `idle` [C] channels of both linear paths so that they carry and draw the `error` of pictures x.
-
-    Encoder: reduced-rank regression from patches of x to patches of the error. Decoder: least squares, from one
-    position, to the error at its reduced size. A channel of effect e has a standard deviation of strength * e^power.
-    """
-    p, e = (F.pixel_unshuffle(y, STRIDE).permute(0, 2, 3, 1).flatten(0, 2) for y in (x, error))
-    mean = p.mean(0)
-    p, e = (p - mean).double(), (e - e.mean(0)).double()
-    gram, cross = p.T @ p / len(p), e.T @ p / len(p)
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    known = torch.linalg.solve(gram, cross.T).T
-    values, vectors = torch.linalg.eigh(known @ cross.T)
-    count = int(idle.sum())
-    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
-    rows = (vectors.T @ known) * (strength * values ** (power / 2) / values.sqrt())[:, None]
-    encoder.weight[idle] = rows.float()[:, :, None, None]
-    encoder.get_parameter("bias")[idle] = (-rows @ mean.double()).float()
-    small = F.pixel_unshuffle(F.avg_pool2d(error, LINEAR_SIZE), STRIDE // LINEAR_SIZE)
-    target = small.permute(0, 2, 3, 1).flatten(0, 2).double()
-    columns = torch.linalg.lstsq(p @ rows.T, target).solution
-    decoder.weight[:, idle] = 0.0
-    decoder.weight[:, idle, 1, 1] = columns.T.float()
-
-
-@torch.no_grad()
 def fit_draft_gains(model: Tokenizer, photos: Photos, *, pictures: int = 48, side: int = SIDE) -> None:
     """Per number of missing scales, nothing filled: the factor of each channel of z that comes closest to h."""
     rng = np.random.default_rng(1)

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ..tokenizer import channels_last
-from ..tokenizer.network import LINEAR_SIZE
 from ..tokenizer.progic import Progic
 from ..tokenizer.residual_vq import used_share
 from .adversary import Adversary
 from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
-from .linear import SIDE, fit_draft, fit_more, fit_transform
+from .linear import SIDE, fit_draft, fit_transform
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 from .validation import judge, save_sheet, whole_photos
@@ -27,15 +26,8 @@ RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder
 SPREAD = 1.0
 # Share of the same (as a power) for the channels of an ARPC tokenizer (dev/LOG.md).
 EFFECT = 0.6
-# Of that, the share for channels that are added to trained ones (dev/LOG.md).
-QUIET = 0.3
-# Pictures that go through the network at once when a run starts.
+# Pictures that go through the encoder at once when codebooks start.
 BATCH = 24
-# Weights with one row or column per channel of the latent, and which dimension that is.
-LATENT_LAYERS = {
-    **{f"encoder.{layer}.{kind}": 0 for layer in ("out", "linear") for kind in ("weight", "bias")},
-    **{f"decoder.{layer}.weight": 1 for layer in ("stem", "linear")},
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class ProgicTraining:
 
     crops: CropMix = ((192, 192, 4, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
     others: int = 1
-    partial_weight: float = 0.6
+    partial_weight: float = 0.5
     commitment: float = 4.0
     adversary: float = 0.0
     adversary_from: float = 0.1
@@ -79,30 +71,6 @@ def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, si
         fit_draft(model.decoder.linear, model.quantizer(y).prefixes, x)
 
 
-@torch.no_grad()
-def widen(model: Progic, photos: Photos, *, pictures: int = 240, side: int = SIDE) -> int:
-    """Give channels of the latent that do nothing yet something to say; returns how many there were.
-
-    They carry what a linear map of the patch knows best about the picture's error without them (reduced-rank
-    regression), with standard deviations that follow the same power of their effect as those of the others, but
-    smaller: otherwise the first codebook spends its entries on detail.
-    """
-    idle = model.encoder.linear.weight.flatten(1).eq(0).all(1)
-    if not idle.any():
-        return 0
-    rng = np.random.default_rng(0)
-    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
-    y, x_hat = [], []
-    for part in x.split(BATCH):
-        y.append(model.encoder(part))
-        x_hat.append(model.decoder(y[-1], model.used(model.config.stages, len(part))))
-    deviation = torch.cat(y).std((0, 2, 3))[~idle]
-    drawn = model.decoder.linear.weight.sum((2, 3)).norm(dim=0)[~idle] * LINEAR_SIZE * deviation
-    strength = QUIET * (deviation / drawn**EFFECT).mean()
-    fit_more(model.encoder.linear, model.decoder.linear, idle, x, x - torch.cat(x_hat), strength, EFFECT)
-    return int(idle.sum())
-
-
 def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     """Take every weight whose name and shape fit; returns the names that keep their start.
 
@@ -112,12 +80,6 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     if "decoder.draft_gain.weight" in state:
         state = from_tokenizer(state)
     own = model.state_dict()
-    # A latent of more channels: the new ones do nothing yet (see `widen`).
-    for name, dim in LATENT_LAYERS.items():
-        if name in state and (more := own[name].shape[dim] - state[name].shape[dim]) > 0:
-            shape = list(state[name].shape)
-            shape[dim] = more
-            state[name] = torch.cat([state[name], torch.zeros(shape, dtype=state[name].dtype)], dim)
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fitting)
     return sorted(own.keys() - fitting.keys())
