@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arpc_codec.prior.quincunx import NEAR, PLACES, gathered, lattice, passes
+from arpc_codec.prior.quincunx import NEAR, PLACES, gathered, grouped, lattice, merged, passes
 
 SIDES = st.integers(1, 70)
 
@@ -17,7 +18,9 @@ def test_every_position_once_and_neighbours_before(rows: int, cols: int) -> None
     coded = torch.zeros(rows * cols + 1, dtype=torch.bool)
     coded[-1] = True  # what is outside
     for step in passes(rows, cols):
-        assert 0 <= step.place < PLACES
+        assert len(step.place) == len(step.positions)
+        assert len(step.place.unique()) == 1
+        assert 0 <= int(step.place[0]) < PLACES
         assert bool((step.positions.diff() > 0).all())
         assert not coded[step.positions].any()
         assert coded[step.neighbours].all()
@@ -79,3 +82,14 @@ def test_what_is_outside_is_zero() -> None:
     found = gathered(maps, lattice(2, 3).around)[0].view(3, 3, 2)
     assert found[..., 0].tolist() == [[0, 0, 0], [0, 1, 2], [0, 4, 5]]
     assert torch.equal(found[..., 1], 10 * found[..., 0])
+
+
+@pytest.mark.parametrize("most", [1, 20, 90, 10_000])
+def test_groups_hold_all_passes_in_order(most: int) -> None:
+    steps = passes(11, 17)
+    groups = list(grouped(steps, most))
+    assert all(a is b for a, b in zip((s for group in groups for s in group), steps, strict=True))
+    for group in groups:
+        together = merged(group)
+        assert len(group) == 1 or len(together.positions) <= most
+        assert torch.equal(together.neighbours, torch.cat([step.neighbours for step in group]))

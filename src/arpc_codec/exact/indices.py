@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..entropy.mixture import chances
 from ..prior.indices import IndexConfig, IndexPrior
-from ..prior.quincunx import AROUND, NEAR, Pass, gathered, passes
+from ..prior.quincunx import AROUND, NEAR, Pass, gathered, grouped, merged, passes
 from .fixed import BIAS_BITS, ExactLinear, quantize_bias, quantize_rows, snap
 from .pixel import Silu
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, silu_table
@@ -80,15 +80,43 @@ class ExactIndexPrior:
         halves, in as few parts as memory allows.
         """
         sums, outside = self._sums(before), torch.zeros(1, self.config.channels, dtype=torch.float64)
-        known, found = outside.repeat(shape[0] * shape[1] + 1, 1), torch.empty(shape[0] * shape[1], dtype=torch.int64)
         seen = None if sums is None else torch.cat([self._inputs(sums), outside])
+        if truth_p is not None:
+            known = torch.cat([self._inputs(self._with(len(before), sums, truth_p)), outside])
+            for steps in grouped(passes(*shape), CHUNK):
+                self._write(len(before), steps, seen, known, choose, truth_p)
+            return truth_p
+        known, found = outside.repeat(shape[0] * shape[1] + 1, 1), torch.empty(shape[0] * shape[1], dtype=torch.int64)
         for step in passes(*shape):
-            at, truth = step.positions, None if truth_p is None else truth_p[step.positions]
-            index = self._pass(len(before), step, seen, known, choose, truth)
-            entries = self.codebooks[len(before)].index_select(0, index)
-            known[at] = self._inputs(entries if sums is None else sums[at] + entries)
-            found[at] = index
+            at = step.positions
+            found[at] = self._pass(len(before), step, seen, known, choose, None)
+            known[at] = self._inputs(self._with(len(before), None if sums is None else sums[at], found[at]))
         return found
+
+    def _write(
+        self,
+        stage: int,
+        steps: Sequence[Pass],
+        seen: Tensor | None,
+        known: Tensor,
+        choose: Choose,
+        truth_p: Tensor,
+    ) -> None:
+        """Code passes whose indices are known: several small ones are computed together."""
+        if len(steps) == 1:
+            self._pass(stage, steps[0], seen, known, choose, truth_p[steps[0].positions])
+            return
+        together = merged(steps)
+        truth = truth_p[together.positions]
+        first, second = truth // self.config.parts[1], truth % self.config.parts[1]
+        hidden = self._hidden(stage, together, slice(None), seen, known)
+        high, low = self._high(stage, hidden), self._low(stage, self.narrow(hidden), first)
+        start = 0
+        for step in steps:
+            part = slice(start, start + len(step.positions))
+            choose(high[part], first[part])
+            choose(low[part], second[part])
+            start = part.stop
 
     def _pass(
         self, stage: int, step: Pass, seen: Tensor | None, known: Tensor, choose: Choose, truth_n: Tensor | None
@@ -99,22 +127,28 @@ class ExactIndexPrior:
         for part in chunks:
             hidden = self._hidden(stage, step, part, seen, known)
             truth = None if truth_n is None else truth_n[part] // second
-            first = choose(self._chances(hidden @ self.high[stage] + self.high_bias[stage]), truth)
-            halves.append((first, self.narrow(hidden)))
+            halves.append((choose(self._high(stage, hidden), truth), self.narrow(hidden)))
         index = []
         for part, (first, x) in zip(chunks, halves, strict=True):
-            units = torch.bmm(x[:, None], self.low[stage].index_select(0, first))[:, 0]
             truth = None if truth_n is None else truth_n[part] % second
-            low = choose(self._chances(units.add_(self.low_bias[stage].index_select(0, first))), truth)
-            index.append(first * second + low)
+            index.append(first * second + choose(self._low(stage, x, first), truth))
         return torch.cat(index)
+
+    def _high(self, stage: int, hidden: Tensor) -> Tensor:
+        """[n, outer width] -> probabilities of the first halves."""
+        return self._chances(hidden @ self.high[stage] + self.high_bias[stage])
+
+    def _low(self, stage: int, x: Tensor, first: Tensor) -> Tensor:
+        """[n, low], first halves [n] -> probabilities of the second halves."""
+        units = torch.bmm(x[:, None], self.low[stage].index_select(0, first))[:, 0]
+        return self._chances(units.add_(self.low_bias[stage].index_select(0, first)))
 
     def _hidden(self, stage: int, step: Pass, part: slice, seen: Tensor | None, known: Tensor) -> Tensor:
         """[n, outer width] of some positions of a pass."""
         neighbours = step.neighbours[part]
         inside = (neighbours < len(known) - 1).double()
         units = self.near.units(torch.cat([gathered(known, neighbours), inside], 1)).add_(
-            self.places[stage, step.place]
+            self.places[stage, step.place[part]]
         )
         # Before the first stage there is nothing to see.
         units += self.around.bias if seen is None else self.around.units(gathered(seen, step.around[part]))
@@ -132,10 +166,14 @@ class ExactIndexPrior:
     def _sums(self, before: Sequence[Tensor]) -> Tensor | None:
         """[P, C] float32, as the quantizer adds them; None for no stages."""
         sums = None
-        for book, index in zip(self.codebooks, before, strict=False):
-            entries = book.index_select(0, index)
-            sums = entries if sums is None else sums + entries
+        for stage, index in enumerate(before):
+            sums = self._with(stage, sums, index)
         return sums
+
+    def _with(self, stage: int, sums: Tensor | None, index: Tensor) -> Tensor:
+        """[n, C] float32: `sums` of the stages before and the entries of this one."""
+        entries = self.codebooks[stage].index_select(0, index)
+        return entries if sums is None else sums + entries
 
     def _inputs(self, sums: Tensor) -> Tensor:
         return snap(sums.double() * self.unit)

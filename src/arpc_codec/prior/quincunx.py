@@ -6,7 +6,7 @@ whose known neighbours are on the diagonals, then the middles of its edges, whos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,13 +23,13 @@ PLACES = 1 + 2 * LEVELS
 
 
 class Pass(NamedTuple):
-    """place: 0 for the first pass, else which kind of step at which distance, below PLACES.
+    """place [n]: 0 in the first pass, else which kind of step at which distance, below PLACES.
 
     positions: flat, [n], in raster order. neighbours [n, 12]: flat, all of earlier passes; rows * cols for what is
     outside or unknown. around [n, 9]: the 3x3 neighbourhood, likewise.
     """
 
-    place: int
+    place: Tensor
     positions: Tensor
     neighbours: Tensor
     around: Tensor
@@ -44,7 +44,7 @@ def passes(rows: int, cols: int) -> tuple[Pass, ...]:
 def _passes(rows: int, cols: int) -> Iterator[Pass]:
     def step(place: int, row: Tensor, col: Tensor, offsets: tuple[tuple[int, int], ...]) -> Pass:
         tables = _table(row, col, offsets, distance, rows, cols), _table(row, col, AROUND, 1, rows, cols)
-        return Pass(place, row * cols + col, *tables)
+        return Pass(torch.full_like(row, place), row * cols + col, *tables)
 
     distance = 1
     while 2 * distance < max(rows, cols):
@@ -58,6 +58,22 @@ def _passes(rows: int, cols: int) -> Iterator[Pass]:
         row, col = _grid(0, distance, rows, cols)
         odd = (row + col) // distance % 2 == 1
         yield step(2 * level, row[odd], col[odd], EDGES)
+
+
+def grouped(steps: Sequence[Pass], most: int) -> Iterator[list[Pass]]:
+    """Passes that follow each other and have at most so many positions together, or one that has more."""
+    group: list[Pass] = []
+    for step in steps:
+        if group and sum(len(one.positions) for one in (*group, step)) > most:
+            yield group
+            group = []
+        group.append(step)
+    yield group
+
+
+def merged(steps: Sequence[Pass]) -> Pass:
+    """Several passes as one, for computing positions whose neighbours are all known."""
+    return Pass(*(torch.cat(parts) for parts in zip(*steps, strict=True)))
 
 
 def gathered(maps_pc: Tensor, table: Tensor) -> Tensor:
@@ -76,11 +92,9 @@ class Lattice(NamedTuple):
 @lru_cache(16)
 def lattice(rows: int, cols: int) -> Lattice:
     """All passes of a map together, for computing all positions at once."""
-    parts = passes(rows, cols)
-    order = torch.cat([part.positions for part in parts]).argsort()
-    place = torch.cat([torch.full_like(part.positions, part.place) for part in parts])
-    neighbours, around = torch.cat([part.neighbours for part in parts]), torch.cat([part.around for part in parts])
-    return Lattice(place[order], neighbours[order], around[order])
+    whole = merged(passes(rows, cols))
+    order = whole.positions.argsort()
+    return Lattice(whole.place[order], whole.neighbours[order], whole.around[order])
 
 
 def _grid(start: int, step: int, rows: int, cols: int) -> tuple[Tensor, Tensor]:
