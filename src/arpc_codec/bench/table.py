@@ -13,6 +13,7 @@ TITLES = {
     "lpips_alex": "LPIPS-Alex",
     "lpips_squeeze": "LPIPS-Squeeze",
     "ssimulacra2-py": "SSIMULACRA2-py",
+    "vmaf": "VMAF",
     "ms_ssim": "MS-SSIM",
     "niqe": "NIQE",
     "psnr": "PSNR",
