@@ -24,7 +24,7 @@ from arpc_codec.bench.store import FileKey
 from arpc_codec.bench.table import Facts
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-CODECS = ("original", "ours", "jpeg", "webp")
+CODECS = ("original", "arpc", "jpeg", "webp")
 Colour = tuple[int, ...]
 
 
@@ -45,11 +45,11 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for k in (1, 2, 3):
             measured = Measured(k, 1.0, 100**k, {"psnr": 20.0 + k})
             peers = {name: PeerFiles(100, {"psnr": measured}) for name in CODECS[2:]}
-            steps.append(Step(f"{number}.png", 64 * 96, k, 100**k, measured, peers))
+            steps.append(Step(f"{number}.png", 64 * 96, "arpc", k, 100**k, measured, peers))
             files |= {FileKey(name, k, 1.0): flat(colour_of(number, name, k)) for name in CODECS[1:]}
         exhibits.append(Exhibit(f"{number}.png", 96, 64, flat(colour_of(number, "original", 0)), files))
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report(steps, exhibits, Facts("arpc", ["psnr"])), "utf-8")
+    path.write_text(report(steps, exhibits, Facts(["psnr"])), "utf-8")
     return path
 
 
@@ -120,7 +120,7 @@ def test_every_choice_shows_its_picture(tab: Any) -> None:
 
 
 def test_wipe_by_drag_click_and_keys(tab: Any) -> None:
-    left, right = colour_of(0, "ours", 2), colour_of(0, "webp", 2)
+    left, right = colour_of(0, "arpc", 2), colour_of(0, "webp", 2)
     assert_like(seen(tab)(0.3), left)
     tab.mouse.move(*point(tab, 0.5))
     tab.mouse.down()
@@ -153,7 +153,7 @@ def test_wipe_by_touch(browser: Any, html: Path) -> None:
     for kind, places in (("touchStart", [x]), ("touchMove", [x - 60]), ("touchMove", [x - 120]), ("touchEnd", [])):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": p, "y": y} for p in places]})
     assert_like(seen(tab)(0.35), colour_of(0, "webp", 2))
-    assert_like(seen(tab)(0.1), colour_of(0, "ours", 2))
+    assert_like(seen(tab)(0.1), colour_of(0, "arpc", 2))
     context.close()
 
 
@@ -187,13 +187,13 @@ def test_scrubber_goes_from_the_first_byte_to_the_last(tab: Any) -> None:
     scrubber = tab.locator("#progress")
     for position, step in ((1000, 3), (900, 2), (668, 2), (600, 1), (335, 1)):
         scrubber.fill(str(position))
-        assert_like(seen(tab, "#progress-stage")(0.5), colour_of(0, "ours", step))
+        assert_like(seen(tab, "#progress-stage")(0.5), colour_of(0, "arpc", step))
     scrubber.fill("0")
     assert "1 byte, no whole step yet" in tab.locator("#progress-text").inner_text()
     assert tab.locator("#progress-image").is_hidden()
     tab.select_option("#picture", "1.png")
     scrubber.fill("1000")
-    assert_like(seen(tab, "#progress-stage")(0.5), colour_of(1, "ours", 3))
+    assert_like(seen(tab, "#progress-stage")(0.5), colour_of(1, "arpc", 3))
 
 
 def test_nothing_is_wider_than_the_window(tab: Any) -> None:
