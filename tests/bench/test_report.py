@@ -160,9 +160,8 @@ def test_each_of_our_codecs_has_its_own_sentences_and_curves() -> None:
         "arpc beside WebP",
         "progic beside JPEG",
     ]
-    assert bd_rate_table(comparisons[:4], ["psnr"], []) in table.replace(
-        table[table.rindex("<tr>") : table.rindex("</tr>") + 5], ""
-    )
+    alone = bd_rate_table(compare(made_up_steps()), ["psnr"], [])
+    assert table.split("<tr>")[:4] == alone.removesuffix("</tbody></table></div>").split("<tr>")
 
 
 def test_marks_differ() -> None:
