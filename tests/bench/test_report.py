@@ -164,6 +164,17 @@ def test_each_of_our_codecs_has_its_own_sentences_and_curves() -> None:
     assert table.split("<tr>")[:4] == alone.removesuffix("</tbody></table></div>").split("<tr>")
 
 
+def test_clipped_scores_are_no_part_of_a_bd_rate() -> None:
+    def steps(clipped: tuple[int, ...]) -> list[Step]:
+        """The peer needs 10 bytes more for the same score; at the k in `clipped` both score 0."""
+        scores = {k: 0.0 if k in clipped else 10.0 * k for k in (2, 3, 4, 5, 6)}
+        values = {k: {"psnr": 20.0 + k, "vmaf": score} for k, score in scores.items()}
+        return [made_up_step("a", k, each, {"jpeg": each}) for k, each in values.items()]
+
+    assert "20.0 to 60.0" in bd_rate_table(compare(steps(())), ["vmaf"], [])
+    assert "40.0 to 60.0" in bd_rate_table(compare(steps((2, 3))), ["vmaf"], [])
+
+
 def test_marks_differ() -> None:
     assert len({mark_of(peer) for peer in PEERS}) == len(PEERS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,6 +41,8 @@ class Metric:
     # Raise it when the numbers of this measure change, so that kept results are not reused.
     version: int = 1
     digits: int = 3
+    # Scores are clipped here, so that equal ones down there order nothing.
+    floor: float = -math.inf
 
     def missing(self, weights: Path | None = None) -> str | None:
         """Why this measure cannot run here, or None when it can."""
@@ -123,7 +126,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("lpips_alex", False, _lpips("alex"), weights="lpips_alex_v0.1.safetensors"),
         Metric("lpips_squeeze", False, _lpips("squeeze"), weights="lpips_squeeze_v0.1.safetensors"),
         Metric("ssimulacra2-py", True, _ssimulacra2, package="ssimulacra2", digits=1),
-        Metric("vmaf", True, _vmaf, absent=lacks_vmaf, digits=1),
+        Metric("vmaf", True, _vmaf, absent=lacks_vmaf, digits=1, floor=0.0),
         Metric("ms_ssim", True, _ms_ssim, package="pytorch_msssim"),
         Metric("niqe", False, _niqe, weights="niqe_pris_params.safetensors", digits=2),
         Metric("psnr", True, _psnr, digits=2),

@@ -25,7 +25,7 @@ def missing() -> str | None:
 
 
 def vmaf(reference: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
-    """Score of two uint8 pictures HxWx3, 0 to 100.
+    """Score of two uint8 pictures HxWx3, 0 to 100; what is worse than its model knows is 0 too.
 
     Equal pictures score about 97.43: VMAF rewards motion, and a still picture has none.
     Raises NotMeasurable when a side is below `SMALLEST`, RuntimeError when ffmpeg fails.

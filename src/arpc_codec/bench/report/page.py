@@ -47,7 +47,7 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> st
         script=_read("viewer.js"),
         findings=_findings(findings(comparisons, facts.trained_on), unjudged(comparisons), ours, facts),
         viewer=_viewer(shown, ours),
-        legend=legend(list(shapes.values())),
+        legend=legend(sorted(shapes.values(), key=lambda one: one.kind != "ours")),
         charts="\n".join(charts),
         sources=_sources(names, dataset),
         bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),

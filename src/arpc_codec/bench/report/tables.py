@@ -48,11 +48,15 @@ def comparison_table(
 def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], trained_on: Sequence[str]) -> str:
     """Bytes of each of our codecs beside each peer's at equal quality, with the range of quality that both reach.
 
-    A peer's curve is that of its files beside this very codec. "" without codecs of ours or without peers.
+    A peer's curve is that of its files beside this very codec; clipped scores are left out.
+    "" without codecs of ours or without peers.
     """
 
     def cell(peer: Sequence[Line], ours: Sequence[Line], name: str) -> str:
-        curves = [[(x.bpp, v) for x in each if (v := x.values.get(name)) is not None] for each in (peer, ours)]
+        curves = [
+            [(x.bpp, v) for x in each if (v := x.values.get(name)) is not None and v > METRICS[name].floor]
+            for each in (peer, ours)
+        ]
         found = bd_rate(curves[0], curves[1], METRICS[name].higher_is_better)
         low, high = (f"{end:.{METRICS[name].digits}f}" for end in ((found.low, found.high) if found else (0, 0)))
         # An overlap that the digits cannot show would be a mean over nothing.
