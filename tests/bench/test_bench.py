@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from arpc_codec.bench.__main__ import main
-from arpc_codec.bench.compare import compare
+from arpc_codec.bench.compare import by_codec, compare
 from arpc_codec.bench.peers import PEERS, Jpeg, WebP
 from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_folder, measure_picture, pictures
 from arpc_codec.bench.table import Facts, markdown
@@ -20,9 +20,10 @@ from arpc_codec.bench.table import Facts, markdown
 
 @dataclass
 class StandIn:
-    """Step k is a WebP file of quality 10 k."""
+    """Step k is a WebP file of quality `factor` k."""
 
     name: str = "standin"
+    factor: int = 10
     encoded: list[int] = field(default_factory=list)
 
     def version(self) -> str:
@@ -34,7 +35,7 @@ class StandIn:
     def encode(self, image: np.ndarray, k: int) -> bytes:
         self.encoded.append(k)
         file = io.BytesIO()
-        Image.fromarray(image).save(file, "WEBP", quality=10 * k)
+        Image.fromarray(image).save(file, "WEBP", quality=self.factor * k)
         return file.getvalue()
 
     def decode(self, data: bytes) -> np.ndarray:
@@ -54,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _plan(tmp_path: Path, **changes: object) -> Plan:
-    return Plan(**({"cache": tmp_path / "cache", "codec": StandIn(), "peers": (Jpeg(), WebP())} | changes))
+    return Plan(**({"cache": tmp_path / "cache", "codecs": (StandIn(),), "peers": (Jpeg(), WebP())} | changes))
 
 
 def test_peers_are_never_smaller_than_ours_and_best_by_the_deciding_metric(folder: Path, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_peers_are_never_smaller_than_ours_and_best_by_the_deciding_metric(folde
 def test_a_second_run_encodes_nothing_and_gives_the_same(folder: Path, tmp_path: Path) -> None:
     first = [measure_picture(_plan(tmp_path), path) for path in pictures(folder)]
     codec = StandIn()
-    second = list(measure_folder(_plan(tmp_path, codec=codec), pictures(folder)))
+    second = list(measure_folder(_plan(tmp_path, codecs=(codec,)), pictures(folder)))
     assert second == first
     assert codec.encoded == []
 
@@ -82,7 +83,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(folder: Path, tmp_path:
 def test_without_floors_a_size_that_cannot_go_so_low_takes_no_part(folder: Path, tmp_path: Path) -> None:
     target = 8 * 700 / (96 * 128)
     for floors in (True, False):
-        plan = _plan(tmp_path, codec=None, peers=(Jpeg(),), targets=(target,), floors=floors)
+        plan = _plan(tmp_path, codecs=(), peers=(Jpeg(),), targets=(target,), floors=floors)
         step = measure_picture(plan, pictures(folder)[0])[0]
         peer = Jpeg()
         image = np.asarray(Image.open(pictures(folder)[0]))
@@ -92,14 +93,14 @@ def test_without_floors_a_size_that_cannot_go_so_low_takes_no_part(folder: Path,
         assert floors or reaches[step.peers["jpeg"].best["psnr"].scale]
 
 
-def _step(picture: str, k: int, ours: float, rivals: dict[str, tuple[int, float | None]]) -> Step:
+def _step(picture: str, k: int, ours: float, rivals: dict[str, tuple[int, float | None]], codec: str = "arpc") -> Step:
     peers = {
         name: PeerFiles(
             smallest=200, best={} if lpips is None else {"lpips_alex": Measured(1, 0.5, size, {"lpips_alex": lpips})}
         )
         for name, (size, lpips) in rivals.items()
     }
-    return Step(picture, 8000, k, 100 * k, Measured(k, 1.0, 100 * k, {"lpips_alex": ours}), peers)
+    return Step(picture, 8000, codec, k, 100 * k, Measured(k, 1.0, 100 * k, {"lpips_alex": ours}), peers)
 
 
 def test_compare_takes_means_and_lists_what_no_peer_reaches() -> None:
@@ -117,10 +118,37 @@ def test_compare_takes_means_and_lists_what_no_peer_reaches() -> None:
     assert one.better("lpips_alex") is None
     assert three.better("lpips_alex") is True
     assert compare([_step("a", 2, 0.3, {"jpeg": (300, 0.3)})])[0].better("lpips_alex") is False
-    table = markdown([one, two, three], 2, Facts("arpc", deciding=["lpips_alex"], trained_on=["lpips_alex"]))
+    table = markdown([one, two, three], 2, Facts(deciding=["lpips_alex"], trained_on=["lpips_alex"]))
     assert "LPIPS-Alex †" in table
-    assert "**0.200**" in table
+    assert "| arpc 3 | **arpc** | 300 | 0.3000 |  | **0.200** |" in table
     assert "Listed, not judged" in table
+
+
+def test_compare_keeps_our_codecs_apart() -> None:
+    steps = [
+        _step("a", k, 0.3, {"jpeg": (400, 0.25 if codec == "arpc" else 0.35)}, codec)
+        for codec, k in (("progic", 2), ("arpc", 3), ("arpc", 2))
+    ]
+    found = compare(steps)
+    assert [(c.label, [line.codec for line in c.lines]) for c in found] == [
+        (f"{codec} {k}", [codec, "jpeg"]) for codec, k in (("arpc", 2), ("arpc", 3), ("progic", 2))
+    ]
+    assert [c.better("lpips_alex") for c in found] == [False, False, True]
+    assert {codec: len(own) for codec, own in by_codec(found).items()} == {"arpc": 2, "progic": 1}
+    table = markdown(found, 1, Facts(deciding=["lpips_alex"]))
+    assert "- arpc, LPIPS-Alex: better than every peer at k = none; not at k = 2, 3." in table
+    assert "- progic, LPIPS-Alex: better than every peer at k = 2; not at k = none." in table
+
+
+def test_each_of_our_codecs_has_peers_of_its_own_sizes(folder: Path, tmp_path: Path) -> None:
+    plan = _plan(tmp_path, codecs=(StandIn(), StandIn("coarse", factor=20)), peers=(Jpeg(),))
+    steps = measure_picture(plan, pictures(folder)[0])
+    assert [(step.codec, step.k) for step in steps] == [(name, k) for name in ("standin", "coarse") for k in (1, 2, 3)]
+    alone = measure_picture(_plan(tmp_path, peers=(Jpeg(),)), pictures(folder)[0])
+    assert [step.ours for step in steps[:3]] == [step.ours for step in alone]
+    assert steps[1].bytes == steps[3].bytes
+    assert steps[1].peers == steps[3].peers
+    assert all(step.peers["jpeg"].best["psnr"].bytes >= step.bytes for step in steps)
 
 
 def test_a_peer_that_cannot_go_so_high_has_no_line() -> None:
@@ -143,6 +171,17 @@ def test_command_writes_a_table_and_names_what_is_missing(
     assert [(row["picture"], row["k"]) for row in rows] == [("a.png", 0.5), ("a.png", 1), ("b.png", 0.5), ("b.png", 1)]
 
 
-@pytest.mark.parametrize("bad", [["--peers", "gif"], ["--ks", "1,x"], ["--trained-on", "beauty"]])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["--peers", "gif"],
+        ["--codec", "gif"],
+        ["--codec", "arpc,none"],
+        ["--ks", "1,x"],
+        ["--codec", "arpc,progic", "--ks", "1"],
+        ["--codec", "none", "--model", "tiny"],
+        ["--trained-on", "beauty"],
+    ],
+)
 def test_bad_options_are_usage_errors(folder: Path, tmp_path: Path, bad: list[str]) -> None:
     assert CliRunner().invoke(main, [str(folder), "--out", str(tmp_path / "o"), *bad]).exit_code == 2

@@ -6,12 +6,16 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from arpc_codec.cli.main import main
+
+if TYPE_CHECKING:
+    from arpc_codec.codecs.progic import ProgicCodec
 
 
 @pytest.fixture
@@ -26,8 +30,11 @@ def folder(
     return tmp_path / "in"
 
 
-def bench(folder: Path, out: Path, *more: str) -> int:
-    words = ["bench", str(folder), "-o", str(out), "--model", "micro", "--ks", "2,4", "--peers", "jpeg,webp", *more]
+ARPC = ("--model", "micro", "--ks", "2,4")
+
+
+def bench(folder: Path, out: Path, *more: str, ours: tuple[str, ...] = ARPC) -> int:
+    words = ["bench", str(folder), "-o", str(out), *ours, "--peers", "jpeg,webp", *more]
     with pytest.raises(SystemExit) as left:
         main(words)
     return int(left.value.code or 0)
@@ -43,8 +50,27 @@ def test_files_of_a_report(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     page = (out / "report.html").read_text("utf-8")
     data = json.loads(page.split('id="exhibits">')[1].split("</script>")[0])
     assert [one["name"] for one in data["exhibits"]] == ["a.png"]
-    assert [step["label"] for step in data["exhibits"][0]["steps"]] == ["2 scales", "4 scales"]
+    assert [step["label"] for step in data["exhibits"][0]["steps"]] == ["2 scales of arpc", "4 scales of arpc"]
     assert page.count("<summary>") == 2 + 1
+
+
+def test_two_codecs_of_ours_in_one_report(folder: Path, tmp_path: Path, micro_progic: ProgicCodec) -> None:
+    out = tmp_path / "report"
+    both = ("--codec", "arpc,progic", "--model", "micro", "--model", "micro-progic", "--ks", "2,4", "--ks", "1,3")
+    assert bench(folder, out, "--jobs", "1", ours=both) == 0
+    rows = list(csv.DictReader((out / "steps.csv").open(encoding="utf-8", newline="")))
+    wanted = [("arpc", "2"), ("arpc", "4"), ("progic", "1"), ("progic", "3")]
+    assert list(dict.fromkeys((row["ours"], row["k"]) for row in rows)) == wanted
+    for row in rows:
+        assert int(row["bytes"]) >= int(row["wanted"])
+        assert (row["best_by"] == "") == (row["ours"] == row["codec"])
+    table = (out / "table.md").read_text("utf-8")
+    assert all(f"| {codec} {k} | **{codec}** |" in table for codec, k in wanted)
+    assert "arpc and progic beside JPEG and WebP" in (out / "report.html").read_text("utf-8")
+    alone = tmp_path / "alone"
+    assert bench(folder, alone) == 0
+    lines = (alone / "steps.jsonl").read_text("utf-8").splitlines()
+    assert set(lines) <= set((out / "steps.jsonl").read_text("utf-8").splitlines())
 
 
 def test_a_second_report_decodes_nothing_and_is_the_same(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arpc_codec.bench.peers import PEERS, SCALES, Peer, Vvc, scaled
+from arpc_codec.bench.peers import PEERS, SCALES, Jpeg2000, Peer, scaled
 from arpc_codec.metrics.psnr import psnr
 
 
@@ -22,9 +22,9 @@ def peer(request: pytest.FixtureRequest) -> Peer:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_files_decode_to_the_full_size(peer: Peer, scale: float) -> None:
-    image = _picture(70, 101)
+    image = _picture(142, 201)
     settings = peer.settings()
-    decoded = peer.decode(peer.encode(image, settings[len(settings) * 2 // 3], scale), (101, 70))
+    decoded = peer.decode(peer.encode(image, settings[len(settings) * 3 // 4], scale), (201, 142))
     assert decoded.shape == image.shape
     assert decoded.dtype == np.uint8
     assert psnr(image, decoded) > 20
@@ -48,8 +48,26 @@ def test_files_are_the_same_each_time_and_versions_are_named(peer: Peer) -> None
 
 def test_a_missing_package_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "not installed" in str(PEERS["jxl"].missing())
-    assert "not installed" in str(Vvc.missing())
+    for name in ("jxl", "heic", "vvc"):
+        assert "not installed" in str(PEERS[name].missing())
+
+
+def test_a_pillow_without_a_codec_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    assert "no jpg_2000" in str(Jpeg2000.missing())
+
+
+def test_jpeg_2000_is_a_bare_codestream_of_the_wanted_size() -> None:
+    if reason := Jpeg2000.missing():
+        pytest.skip(reason)
+    peer = Jpeg2000()
+    # Noise can fill any rate.
+    image = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    for times in (40, 12):
+        setting = min(peer.settings(), key=lambda setting: abs(setting - times))
+        data = peer.encode(image, setting)
+        assert data[:4] == b"\xff\x4f\xff\x51"
+        assert len(data) == pytest.approx(image.size / setting, rel=0.05)
 
 
 def test_scaled_sizes() -> None:

@@ -6,15 +6,18 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from arpc_codec.bench.compare import compare
-from arpc_codec.bench.report.curves import all_series, chart, rate_ticks, ticks
+from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.report.curves import all_series, chart, mark_of, rate_ticks, ticks
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import LARGEST, Exhibit, fitting, middle, webp
+from arpc_codec.bench.report.tables import bd_rate_table
 from arpc_codec.bench.report.words import NOTHING, findings, unjudged
 from arpc_codec.bench.run import Measured, PeerFiles, Step
 from arpc_codec.bench.steps import COLUMNS, csv_text
@@ -22,17 +25,19 @@ from arpc_codec.bench.store import FileKey
 from arpc_codec.bench.table import Facts
 
 PIXELS = 48 * 64
-FACTS = Facts("arpc", deciding=["psnr"], trained_on=["lpips_alex"], missing={"avif": "not <here>"})
+FACTS = Facts(deciding=["psnr"], trained_on=["lpips_alex"], missing={"avif": "not <here>"})
 
 
-def made_up_step(picture: str, k: int, ours: dict[str, float], peers: dict[str, dict[str, float]]) -> Step:
+def made_up_step(
+    picture: str, k: int, ours: dict[str, float], peers: dict[str, dict[str, float]], codec: str = "arpc"
+) -> Step:
     """Our file has 100 k bytes, a peer's 10 more; no peer has less than 200."""
     size = 100 * k
     files = {
         name: PeerFiles(200, {"psnr": Measured(k, 0.5, max(size + 10, 200), dict(values))})
         for name, values in peers.items()
     }
-    return Step(picture, PIXELS, k, size, Measured(k, 1.0, size, dict(ours)), files)
+    return Step(picture, PIXELS, codec, k, size, Measured(k, 1.0, size, dict(ours)), files)
 
 
 def made_up_steps() -> list[Step]:
@@ -59,7 +64,7 @@ def made_up_exhibit(steps: list[Step], picture: str) -> Exhibit:
         FileKey(name, measured.setting, measured.scale)
         for step in steps
         if step.picture == picture
-        for name, measured in (("ours", step.ours), *((name, peer.main) for name, peer in step.peers.items()))
+        for name, measured in ((step.codec, step.ours), *((name, peer.main) for name, peer in step.peers.items()))
         if measured
     ]
     pictures = [webp(np.full((48, 64, 3), colour, np.uint8)) for colour in colours]
@@ -79,7 +84,7 @@ def test_losses_are_said_like_wins() -> None:
     assert jpeg.wins == ["At every rate compared: LPIPS-Alex † and PSNR."]
     assert jpeg.losses == [NOTHING]
     assert webp_.losses == at_once.losses
-    assert unjudged(compare(made_up_steps())).startswith("At 0.26 bpp no other codec")
+    assert unjudged(compare(made_up_steps())).startswith("At 0.26 bpp no peer here")
 
 
 def test_unequal_comparisons_are_remarked() -> None:
@@ -100,7 +105,7 @@ def test_a_win_that_comes_and_goes_names_its_rates() -> None:
 def test_curves_have_a_mark_for_each_point_and_published_ones_are_hollow() -> None:
     comparisons = compare(made_up_steps())
     for metric, dataset, stated in (("psnr", "Kodak", 4), ("lpips_alex", "Kodak", 4), ("psnr", "", 0)):
-        series = all_series(comparisons, metric, "arpc", dataset)
+        series = all_series(comparisons, metric, dataset)
         svg = chart(metric, series)
         assert svg.count('class="mark ours"') == svg.count('class="line ours"') * 4 == 4
         assert svg.count('class="mark peer"') == 2 * 4
@@ -112,12 +117,83 @@ def test_curves_have_a_mark_for_each_point_and_published_ones_are_hollow() -> No
 
 def test_better_is_up() -> None:
     def heights(metric: str) -> list[float]:
-        svg = chart(metric, all_series(compare(made_up_steps()), metric, "arpc", ""))
+        svg = chart(metric, all_series(compare(made_up_steps()), metric, ""))
         return [float(y) for y in re.findall(r'ours" d="[^"]*" transform="translate\(\S+ (\S+)\)', svg)]
 
     for metric in ("psnr", "lpips_alex"):
         assert heights(metric) == sorted(heights(metric), reverse=True)
         assert len(heights(metric)) == 4
+
+
+def two_codecs() -> list[Step]:
+    """As `made_up_steps`, with a second codec of ours: its files at k have 150 k bytes, and lose to JPEG by PSNR."""
+    steps = made_up_steps()
+    for step in made_up_steps():
+        peers = {"jpeg": {"psnr": 20 + step.k}}
+        other = made_up_step(step.picture, int(step.k), {"psnr": 19 + step.k}, peers, "progic")
+        size = 150 * int(step.k)
+        assert other.ours
+        ours, jpeg = replace(other.ours, bytes=size), replace(other.peers["jpeg"].best["psnr"], bytes=size, scale=1.0)
+        steps.append(replace(other, bytes=size, ours=ours, peers={"jpeg": PeerFiles(90, {"psnr": jpeg})}))
+    return steps
+
+
+def test_each_of_our_codecs_has_its_own_sentences_and_curves() -> None:
+    comparisons = compare(two_codecs())
+    found = [(one.codec, one.rival.split(" ")[0]) for one in findings(comparisons)]
+    assert found == [("arpc", "All"), ("arpc", "JPEG"), ("arpc", "WebP"), ("progic", "JPEG")]
+    assert findings(comparisons)[-1].losses == ["At every rate compared: PSNR."]
+    assert findings(comparisons)[:3] == findings(compare(made_up_steps()))
+    series = all_series(comparisons, "psnr", "")
+    assert [(one.name, one.kind, len(one.points)) for one in series] == [
+        ("arpc", "ours", 4),
+        ("jpeg", "peer", 4),
+        ("webp", "peer", 4),
+        ("progic", "ours", 4),
+        ("jpeg", "peer", 4),
+    ]
+    assert len({one.mark for one in series}) == 4
+    assert chart("psnr", series).count('class="line ours"') == 2
+    table = bd_rate_table(comparisons, ["psnr"], [])
+    assert re.findall(r'"row">(\w+ beside \w+)', table) == [
+        "arpc beside JPEG",
+        "arpc beside WebP",
+        "progic beside JPEG",
+    ]
+    alone = bd_rate_table(compare(made_up_steps()), ["psnr"], [])
+    assert table.split("<tr>")[:4] == alone.removesuffix("</tbody></table></div>").split("<tr>")
+
+
+def test_clipped_scores_are_no_part_of_a_bd_rate() -> None:
+    def steps(clipped: tuple[int, ...]) -> list[Step]:
+        """The peer needs 10 bytes more for the same score; at the k in `clipped` both score 0."""
+        scores = {k: 0.0 if k in clipped else 10.0 * k for k in (2, 3, 4, 5, 6)}
+        values = {k: {"psnr": 20.0 + k, "vmaf": score} for k, score in scores.items()}
+        return [made_up_step("a", k, each, {"jpeg": each}) for k, each in values.items()]
+
+    assert "20.0 to 60.0" in bd_rate_table(compare(steps(())), ["vmaf"], [])
+    assert "40.0 to 60.0" in bd_rate_table(compare(steps((2, 3))), ["vmaf"], [])
+
+
+def test_marks_differ() -> None:
+    assert len({mark_of(peer) for peer in PEERS}) == len(PEERS)
+
+
+def test_page_of_two_codecs_of_ours_shows_the_other_at_the_same_budget() -> None:
+    steps = two_codecs()
+    html = page(steps, [made_up_exhibit(steps, "kodim01.png")], FACTS)
+    assert "arpc and progic beside JPEG and WebP" in html
+    parsed = _Checked()
+    parsed.feed(html)
+    data = json.loads(parsed.scripts["exhibits"])
+    assert data["ours"] == ["arpc", "progic"]
+    assert [one["id"] for one in data["codecs"]] == ["original", "arpc", "progic", "jpeg", "webp"]
+    shown = data["exhibits"][0]["steps"]
+    assert [step["bytes"] for step in shown] == sorted(step["bytes"] for step in shown)
+    bytes_of = {step["label"]: {name: file["bytes"] for name, file in step["files"].items()} for step in shown}
+    assert bytes_of["2 scales of arpc"] == {"arpc": 200, "progic": 300, "jpeg": 210, "webp": 210}
+    assert bytes_of["2 stages of progic"] == {"arpc": 300, "progic": 300, "jpeg": 300}
+    assert bytes_of["4 stages of progic"] == {"progic": 600, "jpeg": 600}
 
 
 def test_ticks_are_round_and_inside() -> None:
@@ -184,24 +260,24 @@ def test_page_holds_every_picture_once_in_its_place(html: str) -> None:
     assert all(html.count(url) == 1 for url in urls)
     used = [file["picture"] for one in data["exhibits"] for step in one["steps"] for file in step["files"].values()]
     assert sorted([*used, *(one["original"] for one in data["exhibits"])]) == list(range(len(urls)))
-    assert [one["id"] for one in data["codecs"]] == ["original", "ours", "jpeg", "webp"]
+    assert [one["id"] for one in data["codecs"]] == ["original", "arpc", "jpeg", "webp"]
     third = data["exhibits"][1]["steps"][2]
-    assert (third["bytes"], third["label"]) == (300, "3 scales")
+    assert (third["bytes"], third["label"]) == (300, "3 scales of arpc")
     assert (third["files"]["webp"]["bytes"], third["files"]["webp"]["note"]) == (310, "LPIPS-Alex 0.410, PSNR 24.00")
 
 
 def test_page_without_pictures_or_without_our_codec() -> None:
     steps = made_up_steps()
     assert 'id="stage"' not in page(steps, [], FACTS)
-    targets = [Step(s.picture, s.pixels, 0.1 * s.k, s.bytes, None, s.peers) for s in steps]
-    html = page(targets, [], Facts("none", ["psnr"]))
+    targets = [Step(s.picture, s.pixels, "", 0.1 * s.k, s.bytes, None, s.peers) for s in steps]
+    html = page(targets, [], Facts(["psnr"]))
     assert "No codec of ours took part" in html
     assert "JPEG and WebP" in html
 
 
 def test_names_cannot_break_out(html: str) -> None:
     name = "</script><script>alert(1)//.png"
-    hostile = [Step(name, s.pixels, s.k, s.bytes, s.ours, s.peers) for s in made_up_steps()[:4]]
+    hostile = [Step(name, s.pixels, s.codec, s.k, s.bytes, s.ours, s.peers) for s in made_up_steps()[:4]]
     exhibit = made_up_exhibit(made_up_steps(), "kodim01.png")
     found = page(hostile, [Exhibit(name, 64, 48, exhibit.original, exhibit.files)], FACTS)
     assert found.count("<script") == html.count("<script") == 2
@@ -224,7 +300,7 @@ def test_csv_gives_the_same_numbers_back() -> None:
     assert len(rows) == 3 * len(steps)
     for step, row in zip(steps, rows[::3], strict=True):
         assert step.ours
-        assert (row["picture"], row["codec"], row["best_by"], row["niqe"]) == (step.picture, "ours", "", "")
+        assert (row["picture"], row["ours"], row["codec"], row["niqe"]) == (step.picture, "arpc", "arpc", "")
         assert {name: float(row[name]) for name in step.ours.values} == step.ours.values
     for step, row in zip(steps, rows[2::3], strict=True):
         file = step.peers["webp"].best["psnr"]

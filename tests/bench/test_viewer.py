@@ -24,33 +24,38 @@ from arpc_codec.bench.store import FileKey
 from arpc_codec.bench.table import Facts
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-CODECS = ("original", "ours", "jpeg", "webp")
+CODECS = ("original", "arpc", "jpeg", "webp")
+ALL = (*CODECS, "progic")
 Colour = tuple[int, ...]
 
 
 def colour_of(picture: int, codec: str, k: int) -> Colour:
     """One that no other choice has."""
-    return (40 + 150 * picture, 20 + 70 * CODECS.index(codec), 0 if codec == "original" else 60 * k)
+    return (40 + 150 * picture, 20 + 55 * ALL.index(codec), 0 if codec == "original" else 60 * k)
 
 
 def flat(colour: Colour) -> bytes:
     return webp(np.full((64, 96, 3), colour, np.uint8))
 
 
-@pytest.fixture(scope="module")
-def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(path: Path, ours: tuple[str, ...]) -> Path:
+    """A page of two pictures at three k; files of our first codec have 100^k bytes, those of the second three times."""
     steps, exhibits = [], []
     for number in (0, 1):
-        files = {}
-        for k in (1, 2, 3):
-            measured = Measured(k, 1.0, 100**k, {"psnr": 20.0 + k})
-            peers = {name: PeerFiles(100, {"psnr": measured}) for name in CODECS[2:]}
-            steps.append(Step(f"{number}.png", 64 * 96, k, 100**k, measured, peers))
-            files |= {FileKey(name, k, 1.0): flat(colour_of(number, name, k)) for name in CODECS[1:]}
+        for place, codec in enumerate(ours):
+            for k in (1, 2, 3):
+                measured = Measured(k, 1.0, 100**k * 3**place, {"psnr": 20.0 + k})
+                peers = {name: PeerFiles(100, {"psnr": measured}) for name in CODECS[2:]}
+                steps.append(Step(f"{number}.png", 64 * 96, codec, k, measured.bytes, measured, peers))
+        files = {FileKey(name, k, 1.0): flat(colour_of(number, name, k)) for name in ALL[1:] for k in (1, 2, 3)}
         exhibits.append(Exhibit(f"{number}.png", 96, 64, flat(colour_of(number, "original", 0)), files))
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report(steps, exhibits, Facts("arpc", ["psnr"])), "utf-8")
+    path.write_text(report(steps, exhibits, Facts(["psnr"])), "utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("page") / "report.html", ("arpc",))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +125,7 @@ def test_every_choice_shows_its_picture(tab: Any) -> None:
 
 
 def test_wipe_by_drag_click_and_keys(tab: Any) -> None:
-    left, right = colour_of(0, "ours", 2), colour_of(0, "webp", 2)
+    left, right = colour_of(0, "arpc", 2), colour_of(0, "webp", 2)
     assert_like(seen(tab)(0.3), left)
     tab.mouse.move(*point(tab, 0.5))
     tab.mouse.down()
@@ -153,7 +158,7 @@ def test_wipe_by_touch(browser: Any, html: Path) -> None:
     for kind, places in (("touchStart", [x]), ("touchMove", [x - 60]), ("touchMove", [x - 120]), ("touchEnd", [])):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": p, "y": y} for p in places]})
     assert_like(seen(tab)(0.35), colour_of(0, "webp", 2))
-    assert_like(seen(tab)(0.1), colour_of(0, "ours", 2))
+    assert_like(seen(tab)(0.1), colour_of(0, "arpc", 2))
     context.close()
 
 
@@ -187,13 +192,44 @@ def test_scrubber_goes_from_the_first_byte_to_the_last(tab: Any) -> None:
     scrubber = tab.locator("#progress")
     for position, step in ((1000, 3), (900, 2), (668, 2), (600, 1), (335, 1)):
         scrubber.fill(str(position))
-        assert_like(seen(tab, "#progress-stage")(0.5), colour_of(0, "ours", step))
+        assert_like(seen(tab, "#progress-stage")(0.5), colour_of(0, "arpc", step))
     scrubber.fill("0")
     assert "1 byte, no whole step yet" in tab.locator("#progress-text").inner_text()
     assert tab.locator("#progress-image").is_hidden()
     tab.select_option("#picture", "1.png")
     scrubber.fill("1000")
-    assert_like(seen(tab, "#progress-stage")(0.5), colour_of(1, "ours", 3))
+    assert_like(seen(tab, "#progress-stage")(0.5), colour_of(1, "arpc", 3))
+
+
+def test_two_codecs_of_ours(browser: Any, tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    tab = context.new_page()
+    tab.goto(written(tmp_path / "report.html", ("arpc", "progic")).as_uri())
+    tab.select_option("#left", "arpc")
+    tab.select_option("#right", "progic")
+    # Budgets are those of arpc 1, progic 1, arpc 2 and so on; each codec shows its smallest file that is not below.
+    for budget, arpc, progic in ((0, 1, 1), (1, 2, 1), (2, 2, 2), (3, 3, 2), (4, 3, 3)):
+        tab.locator("#budget").fill(str(budget))
+        at = seen(tab)
+        assert_like(at(0.2), colour_of(0, "arpc", arpc))
+        assert_like(at(0.8), colour_of(0, "progic", progic))
+    tab.locator("#budget").fill("5")
+    assert tab.locator("#left-image").is_hidden()
+    assert "no file as large" in tab.locator("#left-text").inner_text()
+    assert "3 stages of progic" in tab.locator("#budget-text").inner_text()
+    for codec in ("progic", "arpc"):
+        tab.select_option("#progress-codec", codec)
+        assert_like(seen(tab, "#progress-stage")(0.5), colour_of(0, codec, 3))
+        assert (
+            f"3 {'stages' if codec == 'progic' else 'scales'} of {codec}" in tab.locator("#progress-text").inner_text()
+        )
+    wide, window = tab.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide <= window
+    context.close()
+
+
+def test_one_codec_of_ours_is_no_choice(tab: Any) -> None:
+    assert tab.locator("#progress-choice").is_hidden()
 
 
 def test_nothing_is_wider_than_the_window(tab: Any) -> None:

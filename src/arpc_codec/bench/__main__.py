@@ -1,8 +1,9 @@
-"""`arpc bench DIR -o report/`: our codec beside the others, as a page, a table and rows."""
+"""`arpc bench DIR -o report/`: our codecs beside the others, as a page, a table and rows."""
 
 from __future__ import annotations
 
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from arpc_codec.bench.compare import compare
-from arpc_codec.bench.ours import Codec, Ours
+from arpc_codec.bench.ours import CODECS, Ours
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import exhibit, fitting
@@ -29,11 +30,21 @@ def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[flo
 
 
 def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
-    names = tuple(part for part in text.split(",") if part)
+    names = tuple(dict.fromkeys(part for part in text.split(",") if part))
     for name in names:
         if name not in known:
             raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=option)
     return names
+
+
+def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
+    names = _names(codec, CODECS, "--codec") if codec != "none" else ()
+    for option, values in (("--model", models), ("--ks", ks)):
+        if len(values) not in (0, len(names)):
+            raise click.UsageError(f"{option} stands once for each codec: {len(values)} for {len(names)} of them")
+    counts = [tuple(int(k) for k in _numbers(text, int, "--ks")) for text in ks]
+    each = zip_longest(names, models, counts)
+    return tuple(Ours(name, model, fill, wanted or ()) for name, model, wanted in each)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,10 +57,12 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
     type=click.Path(file_okay=False, path_type=Path),
     help="Report folder.",
 )
-@click.option("--codec", type=click.Choice(["arpc", "progic", "none"]), default="arpc", show_default=True)
-@click.option("--model", help="Model of our codec (its own).")
+@click.option("--codec", default="arpc", show_default=True, help="Ours: arpc, progic, both as arpc,progic, or none.")
+@click.option("--model", "models", multiple=True, help="Model of our codec (its own); once for each of several.")
 @click.option("--fill", default="mean", show_default=True, help="How our decoder fills unsent scales.")
-@click.option("--ks", default="", help="Scale or stage counts, such as 4,6,8 (all).")
+@click.option(
+    "--ks", multiple=True, help="Scale or stage counts, such as 4,6,8 (all); once for each of several codecs."
+)
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)
 @click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
@@ -73,9 +86,9 @@ def main(
     folder: Path,
     out: Path,
     codec: str,
-    model: str | None,
+    models: tuple[str, ...],
     fill: str,
-    ks: str,
+    ks: tuple[str, ...],
     bpp: str,
     peers: str,
     metrics: Path | None,
@@ -86,24 +99,23 @@ def main(
     limit: int | None,
     shown: int,
 ) -> None:
-    """Compare our codec with others on the pictures of DIR.
+    """Compare our codecs with others on the pictures of DIR.
 
     Writes report.html, table.md, steps.csv and steps.jsonl into OUT. Encoded files, values and what the page
     shows are kept in the cache, so that a run that was stopped goes on where it was.
     """
     console = Console(stderr=True)
     chosen = _names(peers, tuple(PEERS), "--peers")
-    marked = _names(trained_on, tuple(METRICS), "--trained-on") if codec != "none" else ()
+    ours = _codecs(codec, models, fill, ks)
+    marked = _names(trained_on, tuple(METRICS), "--trained-on") if ours else ()
     reasons = {name: PEERS[name].missing() for name in chosen}
     missing = {name: reason for name, reason in reasons.items() if reason} | missing_metrics(metrics)
     for name, reason in missing.items():
         console.print(f"missing: {name}: {reason}", style="yellow")
-    ours: Codec | None = Ours(codec, model, fill) if codec != "none" else None
     plan = Plan(
         cache=cache or out / "cache",
-        codec=ours,
+        codecs=ours,
         peers=tuple(PEERS[name]() for name in chosen if name not in missing),
-        ks=tuple(int(k) for k in _numbers(ks, int, "--ks")) or None,
         targets=() if ours else _numbers(bpp, float, "--bpp"),
         weights=metrics,
         floors=floors,
@@ -118,7 +130,7 @@ def main(
         for measured in measure_folder(plan, paths, jobs):
             steps += measured
             progress.advance(task)
-        steps.sort(key=lambda step: (step.picture, step.k))
+        steps.sort(key=lambda step: (step.picture, step.codec, step.k))
         exhibits = [
             exhibit(plan, path, [step for step in steps if step.picture == path.name])
             for path in progress.track(paths[:shown], description="page")
@@ -127,7 +139,6 @@ def main(
     if len(fit) < len(exhibits):
         console.print(f"the page shows the first {len(fit)} pictures: more do not fit", style="yellow")
     facts = Facts(
-        codec=codec,
         deciding=plan.deciding(),
         floors=floors,
         trained_on=marked,

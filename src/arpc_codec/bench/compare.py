@@ -1,4 +1,4 @@
-"""Our files beside the peers' at each k: means over pictures, and who is better.
+"""Files of each of our codecs beside the peers' at each k: means over pictures, and who is better.
 
 The rule: on every picture, each peer takes at full, half and quarter size its smallest file that is not
 smaller than ours, and of these the one with the best LPIPS. A k whose mean file is smaller than the
@@ -31,14 +31,28 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One k: our line (None when only target sizes were asked for) and one for each peer that has files."""
+    """One k of one codec of ours: its line and one for each peer that has files.
 
+    At a target size `codec` is "", k is in bits a pixel and there is no line of ours.
+    """
+
+    codec: str
     k: float
     bytes: float
     bpp: float
     ours: Line | None
     peers: tuple[Line, ...]
     judged: bool
+
+    @property
+    def label(self) -> str:
+        """What peers are compared with here: "arpc 7", or "0.05 bpp"."""
+        return f"{self.codec} {self.k:g}" if self.codec else f"{self.k:g} bpp"
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Our line, where there is one, and the peers'."""
+        return (self.ours, *self.peers) if self.ours else self.peers
 
     def better(self, metric: str) -> bool | None:
         """Whether ours beats every peer on a metric; None when not judged or not measured."""
@@ -88,12 +102,12 @@ def _peer_line(peer: str, steps: Sequence[Step]) -> Line | None:
 
 
 def compare(steps: Iterable[Step]) -> list[Comparison]:
-    """One comparison for each k, from the smallest to the largest."""
-    by_k: dict[float, list[Step]] = defaultdict(list)
+    """One comparison for each codec of ours, by name, and each of its k, from the smallest to the largest."""
+    by_k: dict[tuple[str, float], list[Step]] = defaultdict(list)
     for step in steps:
-        by_k[step.k].append(step)
+        by_k[step.codec, step.k].append(step)
     comparisons: list[Comparison] = []
-    for k, group in sorted(by_k.items()):
+    for (codec, k), group in sorted(by_k.items()):
         ours = [(step, step.ours) for step in group if step.ours is not None]
         peers = list(group[0].peers)
         size = sum(step.bytes for step in group) / len(group)
@@ -101,10 +115,11 @@ def compare(steps: Iterable[Step]) -> list[Comparison]:
         lines = [_peer_line(peer, group) for peer in peers]
         comparisons.append(
             Comparison(
+                codec=codec,
                 k=k,
                 bytes=size,
                 bpp=sum(8 * step.bytes / step.pixels for step in group) / len(group),
-                ours=_line("ours", ours, {}) if ours else None,
+                ours=_line(codec, ours, {}) if ours else None,
                 peers=tuple(line for line in lines if line is not None),
                 judged=bool(smallest) and size >= min(smallest),
             )
@@ -112,7 +127,16 @@ def compare(steps: Iterable[Step]) -> list[Comparison]:
     return comparisons
 
 
+def by_codec(comparisons: Iterable[Comparison]) -> dict[str, list[Comparison]]:
+    """The comparisons of each codec of ours, without those of target sizes."""
+    found: dict[str, list[Comparison]] = defaultdict(list)
+    for comparison in comparisons:
+        if comparison.codec:
+            found[comparison.codec].append(comparison)
+    return dict(found)
+
+
 def measured_names(comparisons: Iterable[Comparison]) -> list[str]:
     """Metrics that some line has."""
-    lines = [line for c in comparisons for line in (*c.peers, *([c.ours] if c.ours else []))]
+    lines = [line for c in comparisons for line in c.lines]
     return [name for name in METRICS if any(line.values.get(name) is not None for line in lines)]

@@ -17,6 +17,9 @@ from arpc_codec.loading import model_for
 
 Image_u8 = NDArray[np.uint8]
 
+CODECS = ("arpc", "progic")
+"""Those whose files can be cut after each k."""
+
 # Folders whose code cannot change a file or a decoded picture.
 _NO_INFLUENCE = ("bench", "cli", "metrics", "train", "__pycache__")
 
@@ -30,7 +33,7 @@ class Codec(Protocol):
         """Changes whenever files or decoded pictures may change."""
 
     def ks(self, image: Image_u8) -> Sequence[int]:
-        """Every k that makes a different file of this picture."""
+        """The k whose files of this picture take part."""
 
     def encode(self, image: Image_u8, k: int) -> bytes:
         """File of RGB uint8 HxWx3 with the first k steps."""
@@ -54,16 +57,16 @@ def package_digest() -> str:
 class Ours:
     """A codec of scales or stages; k is how many are sent."""
 
-    def __init__(self, name: str, model: str | None = None, fill: str = "mean") -> None:
-        """name: arpc or progic. Raises ModelError when the model is missing."""
-        self.name, self.model, self.fill = name, model_for(name, model), fill
+    def __init__(self, name: str, model: str | None = None, fill: str = "mean", ks: Sequence[int] = ()) -> None:
+        """name: one of `CODECS`; ks: those that take part, none for all. Raises ModelError for a missing model."""
+        self.name, self.model, self.fill, self._ks = name, model_for(name, model), fill, ks
         self._last: tuple[bytes, bytes] | None = None
 
     def version(self) -> str:
         return f"{package_digest()} {self.model} {self.fill}"
 
     def ks(self, image: Image_u8) -> Sequence[int]:
-        return range(1, arpc_codec.info(self._whole(image)).scales_declared + 1)
+        return self._ks or range(1, arpc_codec.info(self._whole(image)).scales_declared + 1)
 
     def encode(self, image: Image_u8, k: int) -> bytes:
         # Byte for byte what encoding k of them gives (a test holds this), without coding the picture k times.

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,11 @@ SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. Without a codec, `targets` (bits a pixel) take the place of our files."""
+    """What to measure. Without codecs of ours, `targets` (bits a pixel) take the place of our files."""
 
     cache: Path
-    codec: Codec | None
+    codecs: tuple[Codec, ...]
     peers: tuple[Peer, ...]
-    ks: tuple[int, ...] | None = None
     targets: tuple[float, ...] = ()
     weights: Path | None = None
     # Whether a size takes part whose smallest file is larger than ours although another size reaches ours.
@@ -77,10 +76,14 @@ class PeerFiles:
 
 @dataclass(frozen=True)
 class Step:
-    """One picture at one k (or one target size): ours and the peers'."""
+    """One picture at one k of one codec of ours, or at one target size: ours and the peers'.
+
+    `codec` is "" at a target size, whose `k` is in bits a pixel.
+    """
 
     picture: str
     pixels: int
+    codec: str
     k: float
     bytes: int
     ours: Measured | None
@@ -170,21 +173,18 @@ def read_rgb(path: Path) -> Image_u8:
 
 
 def measure_picture(plan: Plan, path: Path) -> list[Step]:
-    """Every k of one picture, beside every peer."""
+    """Every k of one picture by each of our codecs, beside every peer."""
     image = read_rgb(path)
     bench = Bench(plan, image)
     pixels = image.shape[0] * image.shape[1]
-    ours: dict[float, Measured] = {}
-    sizes: dict[float, int] = {bpp: max(1, round(bpp * pixels / 8)) for bpp in plan.targets}
-    if plan.codec is not None:
-        codec = plan.codec
-        ours = {k: bench.ours(codec, k) for k in plan.ks or codec.ks(image)}
-        sizes = {k: measured.bytes for k, measured in ours.items()}
-    peers = {peer.name: bench.peer(peer, list(sizes.values())) for peer in plan.peers}
-    return [
-        Step(path.name, pixels, k, size, ours.get(k), {name: files[size] for name, files in peers.items()})
-        for k, size in sizes.items()
-    ]
+    steps = [Step(path.name, pixels, "", bpp, max(1, round(bpp * pixels / 8)), None, {}) for bpp in plan.targets]
+    for codec in plan.codecs:
+        for k in codec.ks(image):
+            measured = bench.ours(codec, k)
+            steps.append(Step(path.name, pixels, codec.name, k, measured.bytes, measured, {}))
+    sizes = [step.bytes for step in steps]
+    peers = {peer.name: bench.peer(peer, sizes) for peer in plan.peers}
+    return [replace(step, peers={name: files[step.bytes] for name, files in peers.items()}) for step in steps]
 
 
 def _start_worker(threads: int) -> None:

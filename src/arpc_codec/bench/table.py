@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from arpc_codec.bench.compare import Comparison, Line, measured_names
+from arpc_codec.bench.compare import Comparison, Line, by_codec, measured_names
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.metrics.panel import METRICS
 
@@ -13,6 +13,7 @@ TITLES = {
     "lpips_alex": "LPIPS-Alex",
     "lpips_squeeze": "LPIPS-Squeeze",
     "ssimulacra2-py": "SSIMULACRA2-py",
+    "vmaf": "VMAF",
     "ms_ssim": "MS-SSIM",
     "niqe": "NIQE",
     "psnr": "PSNR",
@@ -23,9 +24,8 @@ _SIZES = {1.0: "1", 0.5: "1/2", 0.25: "1/4"}
 
 @dataclass(frozen=True)
 class Facts:
-    """What steps do not tell: our codec's name ("none" without one) and how the run was set."""
+    """What steps do not tell: how the run was set."""
 
-    codec: str
     deciding: Sequence[str]
     floors: bool = True
     trained_on: Sequence[str] = ()
@@ -44,7 +44,12 @@ def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts) -> 
     if listed:
         parts.append("Listed, not judged (no peer has files this small; its smallest fitting ones are shown):")
         parts.append(_table(listed, names, facts))
-    verdicts = [_verdict(name, comparisons) for name in names if any(c.better(name) is not None for c in judged)]
+    verdicts = [
+        _verdict(codec, name, own)
+        for codec, own in by_codec(comparisons).items()
+        for name in names
+        if any(c.better(name) is not None for c in own)
+    ]
     if verdicts:
         parts.append("\n".join(verdicts))
     if facts.trained_on:
@@ -54,6 +59,11 @@ def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts) -> 
     if facts.versions:
         parts.append("Versions:\n" + "\n".join(f"- {name}: {version}" for name, version in facts.versions.items()))
     return "\n\n".join(parts) + "\n"
+
+
+def title_of(codec: str) -> str:
+    """How a peer is called, or one of our codecs."""
+    return PEERS[codec].title if codec in PEERS else codec
 
 
 def titled(metric: str, trained_on: Sequence[str]) -> str:
@@ -73,16 +83,16 @@ def rule(deciding: Sequence[str], floors: bool) -> str:
 
 
 def _table(group: Sequence[Comparison], names: Sequence[str], facts: Facts) -> str:
-    head = ["k" if group[0].ours else "target bpp", "codec", "bytes", "bpp", "sizes"]
+    head = ["beside", "codec", "bytes", "bpp", "sizes"]
     for name in names:
         arrow = "↑" if METRICS[name].higher_is_better else "↓"
         head.append(f"{titled(name, facts.trained_on)} {arrow}")
     rows = [head, ["---", "---", *(["---:"] * (len(head) - 2))]]
     for comparison in group:
-        if comparison.ours:
-            rows.append([f"{comparison.k:g}", f"**{facts.codec}**", *_cells(comparison.ours, names, comparison)])
-        for peer in comparison.peers:
-            rows.append([f"{comparison.k:g}", PEERS[peer.codec].title, *_cells(peer, names, None)])
+        for line in comparison.lines:
+            ours = comparison if line is comparison.ours else None
+            title = f"**{title_of(line.codec)}**" if ours else title_of(line.codec)
+            rows.append([comparison.label, title, *_cells(line, names, ours)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -97,10 +107,10 @@ def _cells(line: Line, names: Sequence[str], ours: Comparison | None) -> list[st
     return cells
 
 
-def _verdict(name: str, comparisons: Sequence[Comparison]) -> str:
+def _verdict(codec: str, name: str, comparisons: Sequence[Comparison]) -> str:
     wins = [f"{c.k:g}" for c in comparisons if c.better(name)]
     losses = [f"{c.k:g}" for c in comparisons if c.better(name) is False]
     return (
-        f"- {TITLES[name]}: better than every peer at k = {', '.join(wins) or 'none'}; "
+        f"- {codec}, {TITLES[name]}: better than every peer at k = {', '.join(wins) or 'none'}; "
         f"not at k = {', '.join(losses) or 'none'}."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from arpc_codec.errors import ModelError
 from arpc_codec.metrics import NotMeasurable
+from arpc_codec.metrics.vmaf import missing as lacks_vmaf
 from arpc_codec.metrics.weights import weights_file
 
 if TYPE_CHECKING:
@@ -34,9 +36,13 @@ class Metric:
     measure: Measure
     package: str = ""
     weights: str = ""
+    # Why something else that it needs is not here, or None.
+    absent: Callable[[], str | None] = lambda: None
     # Raise it when the numbers of this measure change, so that kept results are not reused.
     version: int = 1
     digits: int = 3
+    # Scores are clipped here, so that equal ones down there order nothing.
+    floor: float = -math.inf
 
     def missing(self, weights: Path | None = None) -> str | None:
         """Why this measure cannot run here, or None when it can."""
@@ -47,7 +53,7 @@ class Metric:
                 weights_file(self.weights, weights)
             except ModelError as error:
                 return str(error)
-        return None
+        return self.absent()
 
 
 def _psnr(reference: Image_u8, decoded: Image_u8, weights: Path | None) -> float:
@@ -66,6 +72,12 @@ def _ssimulacra2(reference: Image_u8, decoded: Image_u8, weights: Path | None) -
     from arpc_codec.metrics.ssimulacra2 import ssimulacra2_py
 
     return ssimulacra2_py(reference, decoded)
+
+
+def _vmaf(reference: Image_u8, decoded: Image_u8, weights: Path | None) -> float:
+    from arpc_codec.metrics.vmaf import vmaf
+
+    return vmaf(reference, decoded)
 
 
 def _niqe(reference: Image_u8, decoded: Image_u8, weights: Path | None) -> float:
@@ -114,6 +126,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("lpips_alex", False, _lpips("alex"), weights="lpips_alex_v0.1.safetensors"),
         Metric("lpips_squeeze", False, _lpips("squeeze"), weights="lpips_squeeze_v0.1.safetensors"),
         Metric("ssimulacra2-py", True, _ssimulacra2, package="ssimulacra2", digits=1),
+        Metric("vmaf", True, _vmaf, absent=lacks_vmaf, digits=1, floor=0.0),
         Metric("ms_ssim", True, _ms_ssim, package="pytorch_msssim"),
         Metric("niqe", False, _niqe, weights="niqe_pris_params.safetensors", digits=2),
         Metric("psnr", True, _psnr, digits=2),

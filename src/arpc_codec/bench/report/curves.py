@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import cycle
 
-from arpc_codec.bench.compare import Comparison
+from arpc_codec.bench.compare import Comparison, by_codec
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import points as published_points
-from arpc_codec.bench.report.pictures import OURS
-from arpc_codec.bench.table import TITLES
+from arpc_codec.bench.table import TITLES, title_of
 from arpc_codec.metrics.panel import METRICS
 
 WIDTH, HEIGHT = 360, 270
@@ -19,12 +19,15 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 40
 
 # Marks around the origin, so that codecs differ by more than a colour.
 _CIRCLE = "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0z"
+_OURS = (_CIRCLE, "M0-5L1.3-1.8 4.8-1.5 2.1.7 2.9 4 0 2.2-2.9 4-2.1.7-4.8-1.5-1.3-1.8z")
 _MARKS = (
     "M-3-3h6v6h-6z",
     "M0-4.2l4 7h-8z",
     "M0-4.4l4.2 4.4-4.2 4.4-4.2-4.4z",
     "M0 4.2l4-7h-8z",
     "M-1.2-4h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8v-2.4h2.8z",
+    "M-4.2-1.6h8.4v3.2h-8.4z",
+    "M-3.6-2.2l1.4-1.4 2.2 2.2 2.2-2.2 1.4 1.4-2.2 2.2 2.2 2.2-1.4 1.4-2.2-2.2-2.2 2.2-1.4-1.4 2.2-2.2z",
 )
 
 
@@ -39,28 +42,31 @@ class Series:
     mark: str
 
 
-def all_series(comparisons: Sequence[Comparison], metric: str, codec: str, dataset: str) -> list[Series]:
-    """Means over the pictures by one metric, and the published points of `dataset` ("" for none)."""
+def all_series(comparisons: Sequence[Comparison], metric: str, dataset: str) -> list[Series]:
+    """Means over the pictures by one metric, and the published points of `dataset` ("" for none).
+
+    A peer has a curve beside each of our codecs: its files have other sizes there, and means of both on one line
+    would say nothing about rates between them.
+    """
     digits = METRICS[metric].digits
-    lines = [(OURS, codec, c.ours) for c in comparisons if c.ours]
-    lines += [(line.codec, PEERS[line.codec].title, line) for c in comparisons for line in c.peers]
-    found: dict[str, dict[tuple[float, float], str]] = {}
-    titles: dict[str, str] = {}
-    for name, title, line in lines:
-        value = line.values.get(metric)
-        if value is not None:
-            titles[name] = title
-            # A peer's smallest file stands beside several of ours: one point.
-            found.setdefault(name, {})[line.bpp, value] = f"{title}: {value:.{digits}f} at {line.bpp:.4f} bpp"
+    found: dict[tuple[str, str], dict[tuple[float, float], str]] = {}
+    for comparison in comparisons:
+        for line in comparison.lines:
+            value = line.values.get(metric)
+            if value is not None:
+                tip = f"{title_of(line.codec)}: {value:.{digits}f} at {line.bpp:.4f} bpp"
+                # A peer's smallest file stands beside several of ours: one point.
+                found.setdefault((comparison.codec, line.codec), {})[line.bpp, value] = tip
+    marks = dict(zip(by_codec(comparisons), cycle(_OURS), strict=False))
     measured = [
         Series(
             name,
-            titles[name],
-            "ours" if name == OURS else "peer",
+            title_of(name),
+            "ours" if name in marks else "peer",
             tuple((*point, tip) for point, tip in sorted(points.items())),
-            _CIRCLE if name == OURS else mark_of(name),
+            marks[name] if name in marks else mark_of(name),
         )
-        for name, points in found.items()
+        for (_, name), points in found.items()
     ]
     stated: dict[str, list[tuple[float, float, str]]] = {}
     for bpp, value, entry in published_points(metric, dataset):

@@ -9,15 +9,15 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from arpc_codec.bench.compare import compare, measured_names
+from arpc_codec.bench.compare import by_codec, compare, measured_names
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import points as published_points
 from arpc_codec.bench.report.curves import all_series, chart, legend
-from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, OURS, QUALITY, Exhibit, Gallery
+from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, QUALITY, Exhibit, Gallery
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
 from arpc_codec.bench.report.words import Finding, findings, listed, span, unjudged
 from arpc_codec.bench.run import Measured, Step
-from arpc_codec.bench.table import TITLES, TRAINED_ON, Facts, rule, titled
+from arpc_codec.bench.table import TITLES, TRAINED_ON, Facts, rule, title_of, titled
 from arpc_codec.metrics.panel import METRICS
 
 _STEPS = {"arpc": "scales", "progic": "stages"}
@@ -29,35 +29,34 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> st
     comparisons = compare(steps)
     names = measured_names(comparisons)
     peers = [peer for peer in PEERS if any(peer in step.peers for step in steps)]
-    ours = any(c.ours for c in comparisons)
+    ours = list(by_codec(comparisons))
     dataset = "Kodak" if all(name.startswith("kodim") for name in pictures) else ""
-    series = {name: all_series(comparisons, name, facts.codec, dataset) for name in names}
+    series = {name: all_series(comparisons, name, dataset) for name in names}
     charts = (_figure(name, chart(name, lines), facts.trained_on) for name, lines in series.items())
     shapes = {(one.name, one.kind): one for lines in series.values() for one in lines}
     rivals = listed([PEERS[peer].title.split(" (")[0] for peer in peers])
-    title = f"{facts.codec} beside {rivals}" if ours and peers else rivals or facts.codec
+    title = " beside ".join(part for part in (listed(ours), rivals) if part)
     count = f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"
-    codecs = [(ORIGINAL, "Original"), *([(OURS, facts.codec)] if ours else [])]
-    codecs += [(peer, PEERS[peer].title) for peer in peers]
+    codecs = [(ORIGINAL, "Original"), *((name, title_of(name)) for name in (*ours, *peers))]
     shown = exhibits if len(codecs) > 1 else []
     return Template(_read("page.html")).substitute(
         title=escape(title),
         kicker=f"Measured on {count}",
-        lead=f"{span([c.bpp for c in comparisons])} bits a pixel, on the bytes of real files.",
+        lead=f"{span(sorted(c.bpp for c in comparisons))} bits a pixel, on the bytes of real files.",
         style=_read("style.css"),
         script=_read("viewer.js"),
-        findings=_findings(findings(comparisons, facts.trained_on), unjudged(comparisons), facts),
+        findings=_findings(findings(comparisons, facts.trained_on), unjudged(comparisons), ours, facts),
         viewer=_viewer(shown, ours),
-        legend=legend(list(shapes.values())),
+        legend=legend(sorted(shapes.values(), key=lambda one: one.kind != "ours")),
         charts="\n".join(charts),
         sources=_sources(names, dataset),
         bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
         rule=escape(rule(facts.deciding, facts.floors)),
-        means=comparison_table(comparisons, names, facts.codec, facts.trained_on, f"Means over {count}"),
+        means=comparison_table(comparisons, names, facts.trained_on, f"Means over {count}"),
         each="\n".join(_details(steps, name, names, facts) for name in pictures),
         published=published_table(),
         footer=_footer(facts),
-        exhibits=_json(_exhibits(shown, steps, codecs, facts.codec)),
+        exhibits=_json(_exhibits(shown, steps, codecs, ours)),
     )
 
 
@@ -70,14 +69,14 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _findings(found: Sequence[Finding], remark: str, facts: Facts) -> str:
+def _findings(found: Sequence[Finding], remark: str, ours: Sequence[str], facts: Facts) -> str:
     if not found:
-        reason = "No codec of ours took part in this run." if facts.codec == "none" else "No rate could be compared."
+        reason = "No rate could be compared." if ours else "No codec of ours took part in this run."
         return f"<p>{reason} {escape(remark)}</p>"
     parts = []
     for one in found:
         columns = "".join(
-            f'<div><p class="label">{escape(facts.codec)} {verb}</p>'
+            f'<div><p class="label">{escape(one.codec)} {verb}</p>'
             f"{''.join(f'<p>{escape(sentence)}</p>' for sentence in sentences)}</div>"
             for verb, sentences in zip(one.verbs, (one.wins, one.losses), strict=True)
         )
@@ -87,7 +86,7 @@ def _findings(found: Sequence[Finding], remark: str, facts: Facts) -> str:
     return "\n".join([*parts, *(f'<p class="note">{escape(note)}</p>' for note in notes if note)])
 
 
-def _viewer(exhibits: Sequence[Exhibit], ours: bool) -> str:
+def _viewer(exhibits: Sequence[Exhibit], ours: Sequence[str]) -> str:
     if not exhibits:
         return ""
     viewer = Template(_read("viewer.html")).substitute(quality=QUALITY, largest=LARGEST)
@@ -121,7 +120,7 @@ def _bd_rate(table: str) -> str:
 
 def _details(steps: Sequence[Step], picture: str, names: Sequence[str], facts: Facts) -> str:
     own = compare([step for step in steps if step.picture == picture])
-    table = comparison_table(own, names, facts.codec, facts.trained_on, picture)
+    table = comparison_table(own, names, facts.trained_on, picture)
     return f"<details><summary>{escape(picture)}</summary>{table}</details>"
 
 
@@ -131,8 +130,15 @@ def _footer(facts: Facts) -> str:
     return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
+def _label(step: Step) -> str:
+    """What the files of a step hold, or should."""
+    if not step.codec:
+        return f"{step.k:g} bits a pixel"
+    return f"{step.k:g} {_STEPS[step.codec]} of {step.codec}"
+
+
 def _exhibits(
-    exhibits: Sequence[Exhibit], steps: Sequence[Step], codecs: Sequence[tuple[str, str]], codec: str
+    exhibits: Sequence[Exhibit], steps: Sequence[Step], codecs: Sequence[tuple[str, str]], ours: Sequence[str]
 ) -> dict[str, Any]:
     """What the viewer's script reads; pictures stand once each in a list of their own."""
     gallery = Gallery()
@@ -142,15 +148,16 @@ def _exhibits(
         note = ", ".join(f"{title} {value:.{metric.digits}f}" for metric, title, value in values)
         return {"picture": gallery.place(exhibit.file(name, measured)), "bytes": measured.bytes, "note": note}
 
-    def step_of(exhibit: Exhibit, step: Step) -> dict[str, Any]:
-        measured = {OURS: step.ours, **{name: peer.main for name, peer in step.peers.items()}}
-        label = f"{step.k:g} {_STEPS.get(codec, 'bits a pixel')}"
+    def step_of(exhibit: Exhibit, step: Step, falling: Sequence[Step]) -> dict[str, Any]:
+        # Our other codecs as peers: the last that is put in is the smallest file that is not smaller.
+        measured = {other.codec: other.ours for other in falling if other.bytes >= step.bytes}
+        measured |= {name: peer.main for name, peer in step.peers.items()}
         found = {name: file(exhibit, name, each) for name, each in measured.items() if each is not None}
-        return {"bytes": step.bytes, "label": label, "files": found}
+        return {"codec": step.codec, "bytes": step.bytes, "label": _label(step), "files": found}
 
     rows = []
     for exhibit in exhibits:
-        own = [step for step in steps if step.picture == exhibit.picture]
+        own = sorted((step for step in steps if step.picture == exhibit.picture), key=lambda step: step.bytes)
         rows.append(
             {
                 "name": exhibit.picture,
@@ -158,8 +165,8 @@ def _exhibits(
                 "height": exhibit.height,
                 "pixels": own[0].pixels,
                 "original": gallery.place(exhibit.original),
-                "steps": [step_of(exhibit, step) for step in own],
+                "steps": [step_of(exhibit, step, own[::-1]) for step in own],
             }
         )
     titles = [{"id": name, "title": title} for name, title in codecs]
-    return {"codecs": titles, "exhibits": rows, "pictures": gallery.urls}
+    return {"codecs": titles, "ours": list(ours), "exhibits": rows, "pictures": gallery.urls}

@@ -23,7 +23,6 @@ QUALITY = 88
 LIMIT = 19_000_000
 """Most characters that the pictures of one page take."""
 
-OURS = "ours"
 ORIGINAL = "original"
 
 
@@ -31,7 +30,7 @@ ORIGINAL = "original"
 class Exhibit:
     """One picture and each decoded file of it that is compared, as WebP files of width x height.
 
-    `files` by codec (ours, or a peer's name), setting and scale.
+    `files` by codec (the name of one of ours or of a peer), setting and scale.
     """
 
     picture: str
@@ -72,19 +71,20 @@ def exhibit(plan: Plan, path: Path, steps: Sequence[Step]) -> Exhibit:
     bench = Bench(plan, image)
     suffix = f".{LARGEST}-{QUALITY}.webp"
     original = bench.store.file(FileKey(ORIGINAL, 0, 1.0), lambda: webp(image), suffix)
+    codecs = {codec.name: codec for codec in plan.codecs}
     files: dict[FileKey, bytes] = {}
 
-    def keep(name: str, coder: Codec | Peer, measured: Measured | None) -> None:
+    def keep(coder: Codec | Peer, measured: Measured | None) -> None:
         if measured is not None:
             key, data = bench.file(coder, measured.setting, measured.scale)
             shown = bench.store.file(key, lambda: webp(bench.decode(coder, data)), suffix)
-            files[FileKey(name, measured.setting, measured.scale)] = shown
+            files[FileKey(coder.name, measured.setting, measured.scale)] = shown
 
     for step in steps:
-        if plan.codec:
-            keep(OURS, plan.codec, step.ours)
+        if step.codec:
+            keep(codecs[step.codec], step.ours)
         for peer in plan.peers:
-            keep(peer.name, peer, step.peers[peer.name].main)
+            keep(peer, step.peers[peer.name].main)
     height, width = middle(image).shape[:2]
     return Exhibit(path.name, width, height, original, files)
 

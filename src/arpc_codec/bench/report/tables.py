@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from arpc_codec.bench.bdrate import bd_rate
-from arpc_codec.bench.compare import Comparison, Line
-from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.published import QUANTITIES, published
-from arpc_codec.bench.table import titled
+from arpc_codec.bench.table import title_of, titled
 from arpc_codec.metrics.panel import METRICS
 
 
@@ -23,16 +22,16 @@ def _table(head: Sequence[str], rows: Sequence[str], caption: str) -> str:
 
 
 def comparison_table(
-    comparisons: Sequence[Comparison], names: Sequence[str], codec: str, trained_on: Sequence[str], caption: str
+    comparisons: Sequence[Comparison], names: Sequence[str], trained_on: Sequence[str], caption: str
 ) -> str:
     """One row for each codec at each k; ours is bold where it beats every peer."""
-    first = "k" if any(c.ours for c in comparisons) else "target bpp"
-    head = [first, "codec", "bytes", "bpp"]
+    head = ["beside", "codec", "bytes", "bpp"]
     for name in names:
         way = "higher" if METRICS[name].higher_is_better else "lower"
         head.append(f'{escape(titled(name, trained_on))} <span class="way">{way} is better</span>')
 
-    def row(title: str, line: Line, comparison: Comparison, ours: bool) -> str:
+    def row(line: Line, comparison: Comparison) -> str:
+        ours = line is comparison.ours
         cells = [f"{line.bytes:,.0f}", f"{line.bpp:.4f}"]
         for name in names:
             value = line.values.get(name)
@@ -40,26 +39,24 @@ def comparison_table(
             cells.append(f"<b>{text}</b>" if ours and comparison.better(name) else text)
         data = "".join(f"<td>{cell}</td>" for cell in cells)
         kind = ' class="ours"' if ours else ""
-        return f'<tr{kind}><td>{comparison.k:g}</td><th scope="row">{escape(title)}</th>{data}</tr>'
+        title = escape(title_of(line.codec))
+        return f'<tr{kind}><td>{escape(comparison.label)}</td><th scope="row">{title}</th>{data}</tr>'
 
-    rows = []
-    for c in comparisons:
-        rows += [row(codec, c.ours, c, True)] if c.ours else []
-        rows += [row(PEERS[line.codec].title, line, c, False) for line in c.peers]
-    return _table(head, rows, caption)
+    return _table(head, [row(line, c) for c in comparisons for line in c.lines], caption)
 
 
 def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], trained_on: Sequence[str]) -> str:
-    """Our bytes beside each peer's at equal quality, with the range of quality that both reach; "" without ours."""
-    ours = [c.ours for c in comparisons if c.ours]
-    by_peer: dict[str, list[Line]] = {}
-    for line in (line for c in comparisons for line in c.peers):
-        by_peer.setdefault(line.codec, []).append(line)
-    if not ours or not by_peer:
-        return ""
+    """Bytes of each of our codecs beside each peer's at equal quality, with the range of quality that both reach.
 
-    def cell(lines: Sequence[Line], name: str) -> str:
-        curves = [[(x.bpp, v) for x in each if (v := x.values.get(name)) is not None] for each in (lines, ours)]
+    A peer's curve is that of its files beside this very codec; clipped scores are left out.
+    "" without codecs of ours or without peers.
+    """
+
+    def cell(peer: Sequence[Line], ours: Sequence[Line], name: str) -> str:
+        curves = [
+            [(x.bpp, v) for x in each if (v := x.values.get(name)) is not None and v > METRICS[name].floor]
+            for each in (peer, ours)
+        ]
         found = bd_rate(curves[0], curves[1], METRICS[name].higher_is_better)
         low, high = (f"{end:.{METRICS[name].digits}f}" for end in ((found.low, found.high) if found else (0, 0)))
         # An overlap that the digits cannot show would be a mean over nothing.
@@ -67,11 +64,16 @@ def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], train
             return '<td class="none">no overlap</td>'
         return f'<td>{found.percent:+.1f} %<span class="way">{low} to {high}</span></td>'
 
-    rows = [
-        f'<tr><th scope="row">{escape(PEERS[peer].title)}</th>{"".join(cell(lines, name) for name in names)}</tr>'
-        for peer, lines in by_peer.items()
-    ]
-    head = ["beside", *(escape(titled(name, trained_on)) for name in names)]
+    rows = []
+    for codec, own in by_codec(comparisons).items():
+        ours = [c.ours for c in own if c.ours]
+        for peer in dict.fromkeys(line.codec for c in own for line in c.peers):
+            lines = [line for c in own for line in c.peers if line.codec == peer]
+            cells = "".join(cell(lines, ours, name) for name in names)
+            rows.append(f'<tr><th scope="row">{escape(f"{codec} beside {title_of(peer)}")}</th>{cells}</tr>')
+    if not rows:
+        return ""
+    head = ["codec", *(escape(titled(name, trained_on)) for name in names)]
     return _table(head, rows, "Bytes that ours needs for the same quality, and the qualities that both reach")
 
 

@@ -125,16 +125,16 @@
   });
 
   // Positions of the scrubber are powers: the first steps are far smaller than the last.
-  const steps = () => exhibit().steps.filter((step) => step.files.ours);
-  const bytesAt = (position) => Math.round(steps().at(-1).files.ours.bytes ** (position / 1000));
+  const steps = () => exhibit().steps.filter((step) => step.codec === at("progress-codec").value);
+  const bytesAt = (position) => Math.round(steps().at(-1).bytes ** (position / 1000));
 
   function prepareProgress() {
-    const all = Math.log(steps().at(-1).files.ours.bytes);
+    const all = Math.log(steps().at(-1).bytes);
     at("progress-stage").style.aspectRatio = `${exhibit().width} / ${exhibit().height}`;
     at("progress-steps").replaceChildren(
       ...steps().map((step) => {
         const mark = document.createElement("i");
-        mark.style.left = `${(100 * Math.log(step.files.ours.bytes)) / all}%`;
+        mark.style.left = `${(100 * Math.log(step.bytes)) / all}%`;
         return mark;
       }),
     );
@@ -143,10 +143,10 @@
 
   function scrub() {
     const bytes = bytesAt(Number(at("progress").value));
-    const step = steps().filter((one) => one.files.ours.bytes <= bytes).at(-1);
+    const step = steps().filter((one) => one.bytes <= bytes).at(-1);
     const spoken = `${size(bytes)}, ${step ? step.label : "no whole step yet"}`;
     at("progress-image").hidden = !step;
-    if (step) at("progress-image").src = data.pictures[step.files.ours.picture];
+    if (step) at("progress-image").src = data.pictures[step.files[step.codec].picture];
     at("progress-image").alt = `${exhibit().name} after ${spoken}`;
     at("progress-text").value = spoken;
     at("progress").setAttribute("aria-valuetext", spoken);
@@ -160,7 +160,12 @@
   for (const id of ["left", "right"]) at(id).addEventListener("change", show);
   at("budget").addEventListener("input", show);
   for (const button of at("controls").elements.zoom) button.addEventListener("change", () => zoom(Number(button.value)));
-  if (at("progress")) at("progress").addEventListener("input", scrub);
+  if (at("progress")) {
+    at("progress-codec").append(...data.ours.map((name) => new Option(codec(name).title, name)));
+    at("progress-choice").hidden = data.ours.length < 2;
+    at("progress-codec").addEventListener("change", prepareProgress);
+    at("progress").addEventListener("input", scrub);
+  }
   at("controls").addEventListener("submit", (event) => event.preventDefault());
   choose();
 })();

@@ -1,4 +1,4 @@
-"""Where our codec wins and where it loses, in plain words made from the comparison."""
+"""Where each of our codecs wins and where it loses, in plain words made from the comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from arpc_codec.bench.compare import Comparison, Line
+from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.table import titled
 from arpc_codec.metrics.panel import METRICS
@@ -19,8 +19,9 @@ _MUCH_LARGER = 1.25
 
 @dataclass(frozen=True)
 class Finding:
-    """Our codec beside one peer, or beside all of them: sentences, never none for wins nor for losses."""
+    """One codec of ours beside one peer, or beside all: sentences, never none for wins nor for losses."""
 
+    codec: str
     rival: str
     wins: list[str]
     losses: list[str]
@@ -44,31 +45,39 @@ def span(rates: Sequence[float]) -> str:
 
 
 def findings(comparisons: Sequence[Comparison], trained_on: Sequence[str] = ()) -> list[Finding]:
-    """First beside all peers at once, then beside each. Only judged k count; equal values count as a loss.
+    """For each of our codecs: first beside all peers at once, then beside each.
 
-    Metrics that our networks were trained on are marked. Empty when our codec took no part.
+    Only judged k count; equal values count as a loss. Metrics that our networks were trained on are marked.
+    Empty when no codec of ours took part.
     """
-    judged = [c for c in comparisons if c.judged and c.ours]
+    return [one for codec, own in by_codec(comparisons).items() for one in _of_codec(codec, own, trained_on)]
+
+
+def _of_codec(codec: str, comparisons: Sequence[Comparison], trained_on: Sequence[str]) -> list[Finding]:
+    judged = [c for c in comparisons if c.judged]
     peers = list(dict.fromkeys(line.codec for c in judged for line in c.peers))
     found = []
     if len(peers) > 1:
-        at_once = _finding("All of them at once", judged, Comparison.better, trained_on, [])
+        at_once = _finding(codec, "All of them at once", judged, Comparison.better, trained_on, [])
         found.append(replace(at_once, verbs=("beats all", "is behind at least one")))
     for peer in peers:
 
         def judge(comparison: Comparison, metric: str, peer: str = peer) -> bool | None:
             return _beside(comparison, _line(comparison, peer), metric)
 
-        found.append(_finding(PEERS[peer].title, judged, judge, trained_on, _remarks(judged, peer)))
+        found.append(_finding(codec, PEERS[peer].title, judged, judge, trained_on, _remarks(judged, peer)))
     return found
 
 
 def unjudged(comparisons: Sequence[Comparison]) -> str:
-    """Sentence about the rates at which nothing is claimed, or nothing."""
-    rates = [c.bpp for c in comparisons if c.ours and not c.judged]
-    if not rates:
-        return ""
-    return f"At {span(rates)} bpp no other codec here makes files as small as ours: nothing is claimed there."
+    """A sentence for each of our codecs about the rates at which nothing is claimed, if there are any."""
+    sentences = []
+    for codec, own in by_codec(comparisons).items():
+        if rates := [c.bpp for c in own if not c.judged]:
+            sentences.append(
+                f"At {span(rates)} bpp no peer here makes files as small as {codec}: nothing is claimed there."
+            )
+    return " ".join(sentences)
 
 
 def _line(comparison: Comparison, peer: str) -> Line | None:
@@ -84,7 +93,7 @@ def _beside(comparison: Comparison, line: Line | None, metric: str) -> bool | No
 
 
 def _finding(
-    rival: str, judged: Sequence[Comparison], judge: Judge, trained_on: Sequence[str], remarks: list[str]
+    codec: str, rival: str, judged: Sequence[Comparison], judge: Judge, trained_on: Sequence[str], remarks: list[str]
 ) -> Finding:
     wins: dict[str, list[str]] = defaultdict(list)
     losses: dict[str, list[str]] = defaultdict(list)
@@ -95,7 +104,7 @@ def _finding(
                 sentences[_where([(bpp, outcome is wanted) for bpp, outcome in outcomes])].append(
                     titled(metric, trained_on)
                 )
-    return Finding(rival, _sentences(wins), _sentences(losses), remarks)
+    return Finding(codec, rival, _sentences(wins), _sentences(losses), remarks)
 
 
 def _where(outcomes: Sequence[tuple[float, bool]]) -> str:
