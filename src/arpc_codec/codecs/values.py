@@ -26,10 +26,11 @@ def choose(samples_hwc: np.ndarray) -> Values:
     One channel alone would lose what its steps have in common with those of the others.
     """
     planes = list(np.moveaxis(samples_hwc, 2, 0))
-    tables, ranks = zip(*(np.unique(plane, return_inverse=True) for plane in planes), strict=True)
+    tables = tuple(np.flatnonzero(np.bincount(plane.ravel())) for plane in planes)
+    ranks = (_ranks(plane, used) for plane, used in zip(planes, tables, strict=True))
     saved = sum(_step_bits(plane) - _step_bits(rank) for plane, rank in zip(planes, ranks, strict=True))
     if saved > 8 * sum(len(_table(used)) for used in tables):
-        return Values(tuple(tables), max(1, (max(map(len, tables)) - 1).bit_length()))
+        return Values(tables, max(1, (max(map(len, tables)) - 1).bit_length()))
     return Values((None,) * len(planes), max(1, int(samples_hwc.max()).bit_length()))
 
 
@@ -45,8 +46,15 @@ def pack(samples_hwc: np.ndarray, values: Values) -> np.ndarray:
     packed = samples_hwc.astype(np.int32)
     for c, used in enumerate(values.used):
         if used is not None:
-            packed[..., c] = np.searchsorted(used, samples_hwc[..., c])
+            packed[..., c] = _ranks(samples_hwc[..., c], used)
     return packed
+
+
+def _ranks(plane_hw: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """int32: the place of each sample among the used values."""
+    ranks = np.zeros(int(used[-1]) + 1, np.int32)
+    ranks[used] = np.arange(len(used))
+    return ranks[plane_hw]
 
 
 def unpack(packed_hwc: np.ndarray, values: Values, dtype: type[np.unsignedinteger]) -> np.ndarray:
