@@ -13,7 +13,7 @@ from PIL import Image
 from arpc_codec.bench.loss import Link, Way, main, survive, ways
 from arpc_codec.codecs.progic import ProgicCodec
 
-OPTIONS = ("--model", "micro-progic", "--mtu", "120", "--fewer", "2", "--fewer", "1")
+OPTIONS = ("--mtu", "120", "--fewer", "2", "--fewer", "1")
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def folder(
     tmp_path: Path,
     micro_home: Path,
     micro_progic: ProgicCodec,
+    micro_coded: ProgicCodec,
     picture: Callable[..., np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
@@ -40,9 +41,23 @@ def test_all_ways_take_the_same_bytes(micro_progic: ProgicCodec, picture: Callab
         assert "redundancy" in way.name
 
 
-def test_a_row_for_each_loss_and_way_and_a_sheet(folder: Path) -> None:
+@pytest.mark.parametrize("model", ["micro-progic", "micro-coded"])
+def test_a_row_for_each_loss_and_way_and_a_sheet(model: str, folder: Path) -> None:
     sheet = folder / "sheet.out.png"
-    command = [str(folder), *OPTIONS, "--loss", "0", "--loss", "0.3", "--sheet", str(sheet), "--limit", "2"]
+    command = [
+        str(folder),
+        "--model",
+        model,
+        *OPTIONS,
+        "--loss",
+        "0",
+        "--loss",
+        "0.3",
+        "--sheet",
+        str(sheet),
+        "--limit",
+        "2",
+    ]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith(("| 0 %", "| 30 %"))]

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from ..codecs.progic import ProgicCodec
 from ..container import read as read_container
-from ..container import truncate
+from ..container import truncate, write
 from ..errors import FormatError
 from ..imageio import read
 from ..imageio.sheet import Cell, cell, contact_sheet
@@ -113,7 +113,9 @@ def main(
     cells: list[Cell] = []
     for number, path in enumerate(track(files, console=Console(stderr=True), description="losing packets")):
         pixels = read(path).pixels
-        sent = list(ways(codec.encode(pixels).data, mtu, fewer))
+        # Packets carry indices as they are: what a prior has coded cannot be taken apart.
+        file = write(codec.packed(read_container(codec.encode(pixels).data)))
+        sent = list(ways(file, mtu, fewer))
         for index, way in enumerate(sent):
             names.setdefault(index, way.name)
             for loss in losses:
