@@ -94,7 +94,7 @@ class ArpcCodec:
         return analyse(self.tokenizer.encoder, whole_cells(pixels_hw3[None]), self.device, WINDOWS)
 
     def _encode_tile(self, h: Tensor, tile: Tile, sent: int) -> list[CodedScale]:
-        part = h[..., tile.top : tile.top + tile.height, tile.left : tile.left + tile.width].to(self.device)
+        part = h[(..., *tile.window)].to(self.device)
         schedule = scale_schedule(tile.height, tile.width)
         bits = self.tokenizer.quantizer(part, schedule).bits
         return encode_scales(self._walk(schedule), [b[0] for b in bits[:sent]])
