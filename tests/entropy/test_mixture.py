@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,38 +12,38 @@ from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
 from arpc_codec.entropy.symbols import COUNT
 from arpc_codec.exact.tables import sigmoid_table
 
-MODEL = MixtureModel(sigmoid_table())
+MODEL = MixtureModel(sigmoid_table().numpy())
 
 
 def mixtures(rng: np.random.Generator, n: int, bits: int, k: int = 3) -> Mixture:
     top = 1 << bits
-    mean = torch.from_numpy(np.round(rng.uniform(-0.1 * top, 1.1 * top, (k, n)) * 256) / 256)
+    mean = np.round(rng.uniform(-0.1 * top, 1.1 * top, (k, n)) * 256) / 256
     scale = np.exp(rng.uniform(math.log(0.1), math.log(top / 4), (k, n)))
-    rate = torch.from_numpy(np.clip(np.round(65536 / scale), 1, 64 * 65536) / 65536)
-    weight = torch.from_numpy(rng.integers(0, 4097, (k, n)).astype(float))
-    weight[0] += (weight.sum(0) == 0).double()
+    rate = np.clip(np.round(65536 / scale), 1, 64 * 65536) / 65536
+    weight = rng.integers(0, 4097, (k, n)).astype(float)
+    weight[0] += weight.sum(0) == 0
     return Mixture(mean, rate, weight, mean.mean(0).round(), bits)
 
 
-def whole_counts(chances: torch.Tensor) -> np.ndarray:
+def whole_counts(chances: np.ndarray) -> np.ndarray:
     """The counts of 2^20 that probabilities are."""
-    counts = chances.numpy() * COUNT
+    counts = chances * COUNT
     assert (counts == counts.astype(int)).all()
     assert counts.min() >= 1
     assert (counts.sum(1) == COUNT).all()
     return counts
 
 
-def cost(mixture: Mixture, x: torch.Tensor) -> tuple[float, list[tuple[np.ndarray, np.ndarray]]]:
+def cost(mixture: Mixture, x: np.ndarray) -> tuple[float, list[tuple[np.ndarray, np.ndarray]]]:
     """Ideal bits of all choices, and the choices."""
     choices = []
 
-    def choose(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
+    def choose(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         assert symbols is not None
-        choices.append((whole_counts(chances), symbols.numpy()))
+        choices.append((whole_counts(chances), symbols))
         return symbols
 
-    assert torch.equal(code(MODEL, mixture, choose, x), x)
+    assert np.array_equal(code(MODEL, mixture, choose, x), x)
     return sum(-np.log2(np.take_along_axis(c, s[:, None], 1) / COUNT).sum() for c, s in choices), choices
 
 
@@ -53,17 +52,17 @@ def cost(mixture: Mixture, x: torch.Tensor) -> tuple[float, list[tuple[np.ndarra
 def test_every_sample_comes_back(seed: int, bits: int) -> None:
     rng = np.random.default_rng(seed)
     mixture = mixtures(rng, 50, bits)
-    x = torch.from_numpy(rng.integers(0, 1 << bits, 50).astype(float))
+    x = rng.integers(0, 1 << bits, 50).astype(float)
     _, choices = cost(mixture, x)
     queue = iter(choices)
 
-    def answer(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
+    def answer(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         assert symbols is None
         expected, answers = next(queue)
         assert np.array_equal(whole_counts(chances), expected)
-        return torch.from_numpy(answers)
+        return answers
 
-    assert torch.equal(code(MODEL, mixture, answer, None), x)
+    assert np.array_equal(code(MODEL, mixture, answer, None), x)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 8, 16]))
@@ -72,10 +71,10 @@ def test_any_answers_end(seed: int, bits: int) -> None:
     """A damaged stream may choose empty cells and cells beyond the alphabet: it ends all the same."""
     rng = np.random.default_rng(seed)
 
-    def answer(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
-        return torch.from_numpy(rng.integers(0, whole_counts(chances).shape[1], len(chances)))
+    def answer(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        return rng.integers(0, whole_counts(chances).shape[1], len(chances), np.int32)
 
-    assert torch.isfinite(code(MODEL, mixtures(rng, 50, bits), answer, None)).all()
+    assert np.isfinite(code(MODEL, mixtures(rng, 50, bits), answer, None)).all()
 
 
 def test_cost_is_that_of_the_distribution() -> None:
@@ -85,10 +84,10 @@ def test_cost_is_that_of_the_distribution() -> None:
         n, top = 4000, 1 << bits
         centre = rng.uniform(0.3, 0.7, n) * top
         x = np.clip(np.round(centre + rng.logistic(0, scale, n)), 0, top - 1)
-        mean = torch.from_numpy(np.round(centre * 256) / 256)[None]
-        rate = torch.full((1, n), round(65536 / scale) / 65536, dtype=torch.float64)
-        weight = torch.full((1, n), 4096.0, dtype=torch.float64)
-        spent, choices = cost(Mixture(mean, rate, weight, mean[0].round(), bits), torch.from_numpy(x))
+        mean = (np.round(centre * 256) / 256)[None]
+        rate = np.full((1, n), round(65536 / scale) / 65536)
+        weight = np.full((1, n), 4096.0)
+        spent, choices = cost(Mixture(mean, rate, weight, mean[0].round(), bits), x)
 
         def sigmoid(z: np.ndarray) -> np.ndarray:
             return 1 / (1 + np.exp(-z))
@@ -103,7 +102,7 @@ def test_cost_is_that_of_the_distribution() -> None:
 
 
 def test_the_impossible_costs_little_more_than_raw() -> None:
-    x = torch.tensor([65535.0])
-    one = torch.ones(1, 1, dtype=torch.float64)
-    spent, _ = cost(Mixture(0 * one, 64 * one, 4096 * one, torch.zeros(1, dtype=torch.float64), 16), x)
+    x = np.array([65535.0])
+    one = np.ones((1, 1))
+    spent, _ = cost(Mixture(0 * one, 64 * one, 4096 * one, np.zeros(1), 16), x)
     assert spent < 16 + 22

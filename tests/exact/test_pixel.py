@@ -42,7 +42,7 @@ def walk(state: dict, config: PixelConfig, x: torch.Tensor) -> list[list[Mixture
         row: list[Mixture] = []
         for place, context in enumerate(front.plan):
             row.append(front.mixture(place))
-            front.settle(place, truth[step, :, front.now, context.channel].flatten())
+            front.settle(place, truth[step, :, front.now, context.channel].flatten().numpy())
         result.append(row)
     return result
 
@@ -60,7 +60,7 @@ def test_equal_to_the_full_masked_forward(channels: int, picture: Callable[..., 
         means = torch.zeros(steps(height, width), batch, height, 3, dtype=torch.float64)
         for step, row in enumerate(found):
             first = max(0, -(-(step - width + 1) // 2))
-            got = row[place].mean.T.reshape(batch, -1, 3)
+            got = torch.from_numpy(row[place].mean.T.reshape(batch, -1, 3))
             means[step, :, first : first + got.shape[1]] = got
         error = (unskew(means, width) - expected[channel][1]).abs()
         assert float(error.mean()) < 0.05
@@ -75,7 +75,7 @@ def test_batch_changes_nothing(picture: Callable[..., np.ndarray]) -> None:
         for p, q in zip(a, b, strict=True):
             half = p.mean.shape[1] // 2
             for name in ("mean", "rate", "weight", "centre"):
-                assert torch.equal(getattr(p, name)[..., half:], getattr(q, name))
+                assert np.array_equal(getattr(p, name)[..., half:], getattr(q, name))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -83,12 +83,12 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     prior, state = model(channels)
     x = tiles(picture, channels)
     batch, height, width, _ = x.shape
-    mixtures = MixtureModel(state["tables.sigmoid"])
+    mixtures = MixtureModel(state["tables.sigmoid"].numpy())
     encoder = SymbolEncoder()
 
-    def write(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
+    def write(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         assert symbols is not None
-        encoder.encode(symbols.numpy(), chances.numpy())
+        encoder.encode(symbols, chances)
         return symbols
 
     truth = skew(x)
@@ -99,16 +99,16 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
         for step in range(steps(height, width)):
             front.begin(step)
             for place, context in enumerate(front.plan):
-                samples = truth[step, :, front.now, context.channel].flatten() if known else None
+                samples = truth[step, :, front.now, context.channel].flatten().numpy() if known else None
                 samples = code(mixtures, front.mixture(place), decide, samples)
                 front.settle(place, samples)
-                out[step, :, front.now, context.channel] = samples.view(batch, -1)
+                out[step, :, front.now, context.channel] = torch.from_numpy(samples).view(batch, -1)
         return unskew(out, width)
 
     run(write, True)
     decoder = SymbolDecoder(encoder.seal())
 
-    def read(rows: torch.Tensor, chances: torch.Tensor, symbols: torch.Tensor | None) -> torch.Tensor:
-        return torch.from_numpy(decoder.decode(chances.numpy()))
+    def read(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        return decoder.decode(chances)
 
     assert torch.equal(run(read, False), x)

@@ -94,7 +94,7 @@ def test_a_stream_is_what_the_specification_says(channels: int, order: list[int]
         rows = np.array([row for row in range(HEIGHT) if 0 <= step - 2 * row < WIDTH])
         for place, channel in enumerate(order):
             values = reader.samples(front.mixture(place), len(rows))
-            front.settle(place, torch.tensor(values, dtype=torch.float64))
+            front.settle(place, np.array(values, np.float64))
             found[rows, step - 2 * rows, channel] = values
     assert np.array_equal(found, tile)
     assert reader.escapes

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy.mixture import MixtureModel, code
-from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder
+from ..entropy.mixture import MixtureModel, Rows, code
+from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, Symbols
 from ..errors import FormatError
 from ..exact.pixel import Wavefront, adapted
 from ..prior.adapter import Adapter
@@ -17,7 +17,7 @@ from ..prior.pixel import PixelConfig
 from ..prior.wavefront import skew, steps, unskew
 
 # (tile, probabilities [n, m], symbols or None to read them) -> symbols
-ChooseTile = Callable[[int, Probabilities, "np.ndarray | None"], np.ndarray]
+ChooseTile = Callable[[int, Probabilities, "Symbols | None"], Symbols]
 
 
 class PixelCoder:
@@ -25,7 +25,7 @@ class PixelCoder:
 
     def __init__(self, config: PixelConfig, state: dict[str, Tensor], device: torch.device) -> None:
         self.config, self.state, self.device = config, state, device
-        self.mixtures = MixtureModel(state["tables.sigmoid"].to(device))
+        self.mixtures = MixtureModel(state["tables.sigmoid"].cpu().numpy())
 
     def adapted(self, adapter: Adapter) -> PixelCoder:
         """The coder of a picture that brings an adapter."""
@@ -35,7 +35,7 @@ class PixelCoder:
         """One stream for each tile of samples below 2^bits."""
         encoders = [SymbolEncoder() for _ in tiles_bhwc]
 
-        def one(tile: int, chances: Probabilities, values: np.ndarray | None) -> np.ndarray:
+        def one(tile: int, chances: Probabilities, values: Symbols | None) -> Symbols:
             assert values is not None
             encoders[tile].encode(values, chances)
             return values
@@ -47,7 +47,7 @@ class PixelCoder:
         """(samples int32 [B, H, W, C], tiles whose stream is impossible: what they hold means nothing)."""
         decoders, broken = [SymbolDecoder(stream) for stream in streams], set[int]()
 
-        def one(tile: int, chances: Probabilities, values: np.ndarray | None) -> np.ndarray:
+        def one(tile: int, chances: Probabilities, values: Symbols | None) -> Symbols:
             try:
                 return decoders[tile].decode(chances)
             except FormatError:
@@ -63,27 +63,23 @@ class PixelCoder:
         batch, height, width = shape
         front = Wavefront(self.state, self.config, (batch, height, width), bits, self.device)
 
-        def choose(rows: Tensor, chances: Tensor, values: Tensor | None) -> Tensor:
+        def choose(rows: Rows, chances: Probabilities, values: Symbols | None) -> Symbols:
             bounds = np.arange(1, batch + 1) * (front.now.stop - front.now.start)
-            ends = np.searchsorted(rows.cpu().numpy(), bounds).tolist()
-            chances_nm = chances.cpu().numpy()
-            values_n = None if values is None else values.cpu().numpy()
-            out, first = np.empty(len(chances_nm), np.int32), 0
-            for tile, end in enumerate(ends):
+            out, first = np.empty(len(chances), np.int32), 0
+            for tile, end in enumerate(np.searchsorted(rows, bounds).tolist()):
                 if end > first:
-                    part = None if values_n is None else values_n[first:end]
-                    out[first:end] = one(tile, chances_nm[first:end], part)
+                    part = None if values is None else values[first:end]
+                    out[first:end] = one(tile, chances[first:end], part)
                 first = end
-            return torch.from_numpy(out).to(rows.device)
+            return out
 
-        truth = None if x_bhwc is None else skew(x_bhwc.to(self.device))
-        size = (steps(height, width), batch, height, self.config.channels)
-        out = torch.zeros(size, dtype=torch.float64, device=self.device)
+        truth = None if x_bhwc is None else skew(x_bhwc)
+        out = torch.zeros(steps(height, width), batch, height, self.config.channels, dtype=torch.float64)
         for step, found in enumerate(out):
             front.begin(step)
             for place, context in enumerate(front.plan):
-                known = None if truth is None else truth[step, :, front.now, context.channel].flatten()
+                known = None if truth is None else truth[step, :, front.now, context.channel].flatten().numpy()
                 samples = code(self.mixtures, front.mixture(place), choose, known)
                 front.settle(place, samples)
-                found[:, front.now, context.channel] = samples.view(batch, -1)
+                found[:, front.now, context.channel] = torch.from_numpy(samples).view(batch, -1)
         return unskew(out, width)

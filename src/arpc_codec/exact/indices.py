@@ -161,7 +161,7 @@ class ExactIndexPrior:
         weights = self.exp.index_select(0, distance.flatten()).view(units.shape)
         mass = torch.zeros(units.shape[1] + 1, len(units), dtype=torch.float64)
         torch.cumsum(weights.T, 0, out=mass[1:])
-        return chances(mass)
+        return torch.from_numpy(chances(mass.numpy()))
 
     def _sums(self, before: Sequence[Tensor]) -> Tensor | None:
         """[P, C] float32, as the quantizer adds them; None for no stages."""

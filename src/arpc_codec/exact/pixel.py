@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture
+from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture, Values
 from ..prior.adapter import FACTOR_BITS, SHIFT_BITS, Adapter, layer, layers
 from ..prior.adaptive import AdaptivePrediction
 from ..prior.pixel import CLIP, TAPS, Block, PixelConfig, PixelPrior, channel_features, pixel_features
@@ -209,24 +209,26 @@ class Wavefront:
     def mixture(self, place: int) -> Mixture:
         """Distributions of the step's samples of one channel, tiles and rows flattened."""
         channel = self.plan[place].channel
-        self.mean = mean = snap(self.prediction.predict(place), MEAN_BITS, 2.0**17)
+        self.mean = snap(self.prediction.predict(place), MEAN_BITS, 2.0**17)
         before = [z.clamp(-CLIP, CLIP) for z in self.z]
-        own = channel_features(mean, self.prediction.bases[channel], self.scales[channel], before)
+        own = channel_features(self.mean, self.prediction.bases[channel], self.scales[channel], before)
         hidden = self.silu(self.inner[place].units(torch.cat([self.h, snap(own)], -1)))
         weight, shift, rate = self.outer[place](hidden).flatten(0, 1).T.contiguous().chunk(3)
         scale = self.scales[channel].flatten()
         distance = (weight.amax(0) - weight).mul_(2.0**EXP_BITS)
         index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
         weights = self.exp.index_select(0, index.flatten()).view_as(weight)
-        centre = mean.flatten()
+        centre = self.mean.flatten()
         means = snap(centre + shift * scale, MEAN_BITS, 2.0**18)
         rates = snap(look_up(self.rate, rate, EXP_BITS).div_(scale), RATE_BITS, 64.0).clamp_min(2.0**-RATE_BITS)
-        return Mixture(means, rates, weights, centre.round(), self.bits)
+        parts = means, rates, weights, centre.round()
+        mean_kn, rate_kn, weight_kn, centre_n = (part.cpu().numpy() for part in parts)
+        return Mixture(mean_kn, rate_kn, weight_kn, centre_n, self.bits)
 
-    def settle(self, place: int, samples_n: Tensor) -> None:
+    def settle(self, place: int, samples_n: Values) -> None:
         """The step's true samples of one channel, in the order of `mixture`."""
         channel = self.plan[place].channel
-        here = samples_n.view(self.shape[0], -1)
+        here = torch.from_numpy(samples_n).to(self.mean.device).view(self.shape[0], -1)
         self.prediction.settle(place, here)
         error = here - self.mean
         self.errors.put(channel, error)
