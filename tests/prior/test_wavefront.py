@@ -41,8 +41,8 @@ def test_solve() -> None:
     root = torch.randn(50, 7, 9, generator=generator, dtype=torch.float64)
     matrix = root.mT @ root + torch.eye(9, dtype=torch.float64)
     b = torch.randn(50, 9, generator=generator, dtype=torch.float64)
-    found = solve(torch.cat([matrix.permute(1, 2, 0), b.T[:, None]], 1))
-    torch.testing.assert_close(found.T, torch.linalg.solve(matrix, b))
+    found = solve(torch.cat([matrix.permute(1, 2, 0), b.T[:, None]], 1).numpy())
+    torch.testing.assert_close(torch.from_numpy(found.T), torch.linalg.solve(matrix, b))
 
 
 def test_prediction_sees_only_the_past_and_not_the_batch(picture: Callable[..., np.ndarray]) -> None:
@@ -81,9 +81,9 @@ def test_carried_sums_are_a_recursion_over_the_picture() -> None:
     carried = Carried(1, 1, height)
     for step in range(len(own)):
         rows = rows_of(step, height, width)
-        sums = carried.faded(fade, rows).clone()
-        found[step, :, rows, 0] = sums[0]
-        carried.put(sums + own[step, :, rows, 0])
+        sums = carried.faded(fade, rows)
+        found[step, :, rows, 0] = torch.from_numpy(sums[0])
+        carried.put(sums + own[step, :, rows, 0].numpy())
     state = torch.zeros(height + 1, width + 2, dtype=torch.float64)  # a row above, a column to either side
     for row in range(height):
         for column in range(width):

@@ -174,14 +174,14 @@ class Wavefront:
         device: torch.device,
     ) -> None:
         """shape: (tiles, height, width)."""
-        self.config, self.bits = config, bits
+        self.config, self.bits, self.device = config, bits, device
         batch, height, _ = self.shape = shape
-        self.prediction = AdaptivePrediction(config.channels, shape, bits, device)
+        self.prediction = AdaptivePrediction(config.channels, shape, bits)
         self.plan = self.prediction.plan
         order = [context.channel for context in self.plan]
         self.places = [order.index(channel) for channel in range(len(order))]
-        self.errors = Samples(*shape, config.channels, 0.0, device)
-        self.statistics = ErrorStatistics(config.channels, shape, device)
+        self.errors = Samples(*shape, config.channels, 0.0)
+        self.statistics = ErrorStatistics(config.channels, shape)
         self.embed = ExactLinear(state, "embed", device)
         self.blocks = [ExactBlock(state, f"blocks.{i}", device) for i in range(config.depth)]
         for block in self.blocks:
@@ -189,8 +189,8 @@ class Wavefront:
         self.inner = [ExactLinear(state, f"inner.{i}", device, GELU_BITS) for i in range(config.channels)]
         self.outer = [ExactLinear(state, f"outer.{i}", device) for i in range(config.channels)]
         self.silu = Silu(state["tables.silu"].to(device))
-        self.exp = (state["tables.exp"].to(device).double() * 2.0 ** (WEIGHT_BITS - 16)).round()
-        self.rate = state["tables.rate"].to(device).double() * 2.0**-16
+        self.exp = (state["tables.exp"].double() * 2.0 ** (WEIGHT_BITS - 16)).round()
+        self.rate = state["tables.rate"].double() * 2.0**-16
 
     def begin(self, step: int) -> None:
         """Compute what does not depend on the step's own pixels."""
@@ -198,10 +198,10 @@ class Wavefront:
         self.prediction.begin(step, rows)
         self.errors.go(step, rows)
         self.scales = snap(local_scales(self.errors), limit=2.0**17)
-        known = self.statistics.features(step, rows)
+        known = torch.from_numpy(self.statistics.features(step, rows))
         features = snap(pixel_features(self.prediction.samples, self.errors, self.scales, known))
         self.z: list[Tensor] = []
-        h = self.embed(features)
+        h = self.embed(features.to(self.device))
         for block in self.blocks:
             h = block(h, step, rows)
         self.h = layer_norm(h, NORM_EPS)
@@ -209,11 +209,12 @@ class Wavefront:
     def mixture(self, place: int) -> Mixture:
         """Distributions of the step's samples of one channel, tiles and rows flattened."""
         channel = self.plan[place].channel
-        self.mean = snap(self.prediction.predict(place), MEAN_BITS, 2.0**17)
+        self.mean = snap(torch.from_numpy(self.prediction.predict(place)), MEAN_BITS, 2.0**17)
         before = [z.clamp(-CLIP, CLIP) for z in self.z]
-        own = channel_features(self.mean, self.prediction.bases[channel], self.scales[channel], before)
-        hidden = self.silu(self.inner[place].units(torch.cat([self.h, snap(own)], -1)))
-        weight, shift, rate = self.outer[place](hidden).flatten(0, 1).T.contiguous().chunk(3)
+        base = torch.from_numpy(self.prediction.bases[channel])
+        own = snap(channel_features(self.mean, base, self.scales[channel], before))
+        hidden = self.silu(self.inner[place].units(torch.cat([self.h, own.to(self.device)], -1)))
+        weight, shift, rate = self.outer[place](hidden).flatten(0, 1).T.contiguous().cpu().chunk(3)
         scale = self.scales[channel].flatten()
         distance = (weight.amax(0) - weight).mul_(2.0**EXP_BITS)
         index = distance.round_().clamp_(max=(EXP_RANGE << EXP_BITS) - 1).to(torch.int32)
@@ -221,17 +222,15 @@ class Wavefront:
         centre = self.mean.flatten()
         means = snap(centre + shift * scale, MEAN_BITS, 2.0**18)
         rates = snap(look_up(self.rate, rate, EXP_BITS).div_(scale), RATE_BITS, 64.0).clamp_min(2.0**-RATE_BITS)
-        parts = means, rates, weights, centre.round()
-        mean_kn, rate_kn, weight_kn, centre_n = (part.cpu().numpy() for part in parts)
-        return Mixture(mean_kn, rate_kn, weight_kn, centre_n, self.bits)
+        return Mixture(means.numpy(), rates.numpy(), weights.numpy(), centre.round().numpy(), self.bits)
 
     def settle(self, place: int, samples_n: Values) -> None:
         """The step's true samples of one channel, in the order of `mixture`."""
         channel = self.plan[place].channel
-        here = torch.from_numpy(samples_n).to(self.mean.device).view(self.shape[0], -1)
+        here = samples_n.reshape(self.shape[0], -1)
         self.prediction.settle(place, here)
-        error = here - self.mean
+        error = here - self.mean.numpy()
         self.errors.put(channel, error)
-        self.z.append(error / self.scales[channel])
+        self.z.append(torch.from_numpy(error) / self.scales[channel])
         if place == self.config.channels - 1:
-            self.statistics.learn(torch.stack([self.z[place] for place in self.places]))
+            self.statistics.learn(torch.stack([self.z[place] for place in self.places]).numpy())

@@ -2,7 +2,7 @@
 
 A fixed network cannot tell a scan from a screenshot by the few pixels it sees; these means tell it the shape of the
 errors, how they hang together in space and across channels, and how large they are around here. They are carried along
-the wavefront as the sums of `adaptive.py` are, by +, * and / of float64 tensors, element by element.
+the wavefront as the sums of `adaptive.py` are, by +, * and / of float64 arrays, element by element.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
-from .wavefront import Carried, Field, Grid, Samples, rows_of, skew, unskew
+from .wavefront import Carried, Field, Grid, Samples, Values, rows_of, skew, unskew
 
 # Errors nearby that the local scale is the mean of, W and N counted twice, and the least scale, in samples.
 NEARBY_ERRORS = (W, N, NW, NE, WW, NN)
@@ -80,45 +81,46 @@ def count(channels: int) -> int:
     return 4 * channels + channels * (channels - 1) // 2 + 1
 
 
-def products(z: Tensor, west: Tensor, north: Tensor) -> Tensor:
+def products(z: Values, west: Values, north: Values) -> Values:
     """[n, ...]: what is averaged, from the scaled errors [C, ...] of a pixel and of those left of and above it."""
-    own = torch.stack([z.abs(), z * z, z * west, z * north], 1).flatten(0, 1)
+    own = np.stack([np.abs(z), z * z, z * west, z * north], 1).reshape(-1, *z.shape[1:])
     pairs = [(z[i] * z[j])[None] for i, j in combinations(range(len(z)), 2)]
-    return torch.cat([torch.ones_like(z[:1]), own, *pairs])
+    return np.concatenate([np.ones_like(z[:1]), own, *pairs])
 
 
 class ErrorStatistics:
     """The statistics before each step. Call `features` and `learn` in turns. Vectors run over [B, R]."""
 
-    def __init__(self, channels: int, shape: tuple[int, int, int], device: torch.device | str = "cpu") -> None:
+    def __init__(self, channels: int, shape: tuple[int, int, int]) -> None:
         """shape: (tiles, height, width)."""
         batch, height, _ = shape
-        self.carried = Carried(count(channels), batch, height, device)
-        self.scaled = Samples(*shape, channels, 0.0, device)
+        self.carried = Carried(count(channels), batch, height)
+        self.scaled = Samples(*shape, channels, 0.0)
 
-    def features(self, step: int, rows: slice) -> Tensor:
+    def features(self, step: int, rows: slice) -> Values:
         """[n, B, R]: means, the first one in 0..1: how much is known."""
         self.scaled.go(step, rows)
         self.sums = self.carried.faded(FADE, rows)
         return self.sums / (self.sums[:1] + CONFIDENT)
 
-    def learn(self, z_cbr: Tensor) -> None:
+    def learn(self, z_cbr: Values) -> None:
         """Take in the step's errors, in units of their local scale."""
-        z = z_cbr.clamp(-LARGEST, LARGEST)
-        nearby = self.scaled.window((W, N))
-        self.carried.put(self.sums.add_(products(z, nearby[:, 0], nearby[:, 1])))
+        z = z_cbr.clip(-LARGEST, LARGEST)
+        nearby = self.scaled.around((W, N))
+        self.sums += products(z, nearby[:, 0], nearby[:, 1])
+        self.carried.put(self.sums)
         for channel, part in enumerate(z):
             self.scaled.put(channel, part)
 
 
 def tile_statistics(errors_bhwc: Tensor) -> Tensor:
     """[B, H, W, n]: the statistics of every pixel of tiles, from the errors of their prediction."""
-    z = skew((errors_bhwc / local_scales(Grid(errors_bhwc, 0.0)).movedim(0, -1)).double())
+    z = skew((errors_bhwc / local_scales(Grid(errors_bhwc, 0.0)).movedim(0, -1)).double()).numpy()
     batch, height, width, channels = errors_bhwc.shape
-    statistics = ErrorStatistics(channels, (batch, height, width), errors_bhwc.device)
-    out = z.new_zeros(*z.shape[:3], count(channels))
+    statistics = ErrorStatistics(channels, (batch, height, width))
+    out = np.zeros((*z.shape[:3], count(channels)))
     for step in range(len(z)):
         rows = rows_of(step, height, width)
-        out[step, :, rows] = statistics.features(step, rows).permute(1, 2, 0)
-        statistics.learn(z[step, :, rows].permute(2, 0, 1))
-    return unskew(out, width)
+        out[step, :, rows] = statistics.features(step, rows).transpose(1, 2, 0)
+        statistics.learn(z[step, :, rows].transpose(2, 0, 1))
+    return unskew(torch.from_numpy(out), width)

@@ -8,14 +8,18 @@ layout [step, row] every neighbour of a step's pixels is one slice: (row + dr, c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 # (dr, dc)
 Offset = tuple[int, int]
+# What goes from step to step is held in numpy: thousands of small operations, each of which costs torch far more.
+Values: TypeAlias = npt.NDArray[np.floating[Any]]
 
 DELTA = 2
 
@@ -85,29 +89,30 @@ class Samples:
     # Steps and rows of border that offsets up to three pixels away reach.
     STEPS, ROWS = 12, 3
 
-    def __init__(
-        self, batch: int, height: int, width: int, channels: int, outside: float, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, batch: int, height: int, width: int, channels: int, outside: float) -> None:
         """All samples are `outside` at first."""
         self.height, self.pitch = height, height + self.ROWS
-        size = (self.STEPS + steps(height, width)) * self.pitch
-        self.skewed = torch.full((channels, batch, size), outside, dtype=torch.float64, device=device)
-        self.tables: dict[tuple[Offset, ...], Tensor] = {}
+        self.skewed = np.full((channels, batch, (self.STEPS + steps(height, width)) * self.pitch), outside)
+        self.tables: dict[tuple[Offset, ...], npt.NDArray[np.intp]] = {}
 
     def go(self, step: int, rows: slice) -> None:
         """To the pixels of a step in some rows."""
         self.place, self.count = (self.STEPS + step) * self.pitch + rows.start + self.ROWS, rows.stop - rows.start
 
-    def window(self, offsets: Sequence[Offset]) -> Tensor:
+    def around(self, offsets: Sequence[Offset]) -> Values:
         """[C, offsets, B, R]."""
         key = tuple(offsets)
         if key not in self.tables:
-            shifts = torch.tensor([rank(o) * self.pitch + o[0] for o in key], device=self.skewed.device)
-            self.tables[key] = shifts[:, None] + torch.arange(self.height, device=self.skewed.device)
-        index = (self.tables[key][:, : self.count] + self.place).flatten()
-        return self.skewed.index_select(2, index).unflatten(2, (len(key), self.count)).transpose(1, 2)
+            shifts = np.array([rank(o) * self.pitch + o[0] for o in key])
+            self.tables[key] = shifts[:, None] + np.arange(self.height)
+        index = self.tables[key][:, : self.count] + self.place
+        return self.skewed.take(index, 2).swapaxes(1, 2)
 
-    def put(self, channel: int, values_br: Tensor) -> None:
+    def window(self, offsets: Sequence[Offset]) -> Tensor:
+        """[C, offsets, B, R]."""
+        return torch.from_numpy(self.around(offsets))
+
+    def put(self, channel: int, values_br: Values) -> None:
         """The step's own values of one channel."""
         self.skewed[channel, :, self.place : self.place + self.count] = values_br
 
@@ -115,21 +120,20 @@ class Samples:
 class Carried:
     """Vectors that travel with the wavefront: the last three steps' [n, B, rows and one above], 0 outside the tile."""
 
-    def __init__(
-        self, size: int, batch: int, height: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
-    ) -> None:
-        zeros = torch.zeros(size, batch, height + 1, dtype=dtype, device=device)
-        self.steps = [zeros, zeros.clone(), zeros.clone()]
+    def __init__(self, size: int, batch: int, height: int, dtype: npt.DTypeLike = np.float64) -> None:
+        self.steps = list(np.zeros((3, size, batch, height + 1), dtype))
 
-    def faded(self, fade: tuple[float, float, float], rows: slice) -> Tensor:
+    def faded(self, fade: tuple[float, float, float], rows: slice) -> Values:
         """[n, B, R]: what the left, the upper and the upper right neighbour carry, each times its part of `fade`."""
         west, north, north_east = fade
         self.own = slice(rows.start + 1, rows.stop + 1)
         _, before, last = self.steps
-        out = last[..., self.own] * west
-        return out.add_(last[..., rows] * north_east).add_(before[..., rows] * north)
+        out: Values = last[..., self.own] * west
+        out += last[..., rows] * north_east
+        out += before[..., rows] * north
+        return out
 
-    def put(self, values: Tensor) -> None:
+    def put(self, values: Values) -> None:
         """What the step's own pixels [n, B, R] carry."""
         oldest, before, last = self.steps
         # Rows that ended since this storage was used, three steps ago, must not be seen again.
