@@ -87,10 +87,14 @@ class ExactIndexPrior:
                 self._write(len(before), steps, seen, known, choose, truth_p)
             return truth_p
         known, found = outside.repeat(shape[0] * shape[1] + 1, 1), torch.empty(shape[0] * shape[1], dtype=torch.int64)
-        for step in passes(*shape):
-            at = step.positions
-            found[at] = self._pass(len(before), step, seen, known, choose, None)
-            known[at] = self._inputs(self._with(len(before), None if sums is None else sums[at], found[at]))
+        for steps in grouped(passes(*shape), CHUNK):
+            # What the stages before say is computed for several small passes together.
+            whole = merged(steps).around
+            ahead = [None] if len(steps) == 1 else self._ahead(seen, whole).split([len(s.positions) for s in steps])
+            for step, share in zip(steps, ahead, strict=True):
+                at = step.positions
+                found[at] = self._pass(len(before), step, seen, share, known, choose, None)
+                known[at] = self._inputs(self._with(len(before), None if sums is None else sums[at], found[at]))
         return found
 
     def _write(
@@ -104,12 +108,12 @@ class ExactIndexPrior:
     ) -> None:
         """Code passes whose indices are known: several small ones are computed together."""
         if len(steps) == 1:
-            self._pass(stage, steps[0], seen, known, choose, truth_p[steps[0].positions])
+            self._pass(stage, steps[0], seen, None, known, choose, truth_p[steps[0].positions])
             return
         together = merged(steps)
         truth = truth_p[together.positions]
         first, second = truth // self.config.parts[1], truth % self.config.parts[1]
-        hidden = self._hidden(stage, together, slice(None), seen, known)
+        hidden = self._hidden(stage, together, slice(None), self._ahead(seen, together.around), known)
         high, low = self._high(stage, hidden), self._low(stage, self.narrow(hidden), first)
         start = 0
         for step in steps:
@@ -119,13 +123,21 @@ class ExactIndexPrior:
             start = part.stop
 
     def _pass(
-        self, stage: int, step: Pass, seen: Tensor | None, known: Tensor, choose: Choose, truth_n: Tensor | None
+        self,
+        stage: int,
+        step: Pass,
+        seen: Tensor | None,
+        ahead: Tensor | None,
+        known: Tensor,
+        choose: Choose,
+        truth_n: Tensor | None,
     ) -> Tensor:
-        """Indices [n] of the positions of one pass."""
+        """Indices [n] of the positions of one pass. ahead: what `_ahead` gives for them, None to compute it here."""
         second, halves = self.config.parts[1], []
         chunks = [slice(i, i + CHUNK) for i in range(0, len(step.positions), CHUNK)]
         for part in chunks:
-            hidden = self._hidden(stage, step, part, seen, known)
+            share = self._ahead(seen, step.around[part]) if ahead is None else ahead[part]
+            hidden = self._hidden(stage, step, part, share, known)
             truth = None if truth_n is None else truth_n[part] // second
             halves.append((choose(self._high(stage, hidden), truth), self.narrow(hidden)))
         index = []
@@ -143,16 +155,20 @@ class ExactIndexPrior:
         units = torch.bmm(x[:, None], self.low[stage].index_select(0, first))[:, 0]
         return self._chances(units.add_(self.low_bias[stage].index_select(0, first)))
 
-    def _hidden(self, stage: int, step: Pass, part: slice, seen: Tensor | None, known: Tensor) -> Tensor:
+    def _ahead(self, seen: Tensor | None, around_nk: Tensor) -> Tensor:
+        """[n, inner width]: share of the sums of the stages before. Before the first stage there is nothing to see."""
+        if seen is None:
+            return self.around.bias.expand(len(around_nk), -1)
+        return self.around.units(gathered(seen, around_nk))
+
+    def _hidden(self, stage: int, step: Pass, part: slice, ahead_nd: Tensor, known: Tensor) -> Tensor:
         """[n, outer width] of some positions of a pass."""
         neighbours = step.neighbours[part]
         inside = (neighbours < len(known) - 1).double()
         units = self.near.units(torch.cat([gathered(known, neighbours), inside], 1)).add_(
             self.places[stage, step.place[part]]
         )
-        # Before the first stage there is nothing to see.
-        units += self.around.bias if seen is None else self.around.units(gathered(seen, step.around[part]))
-        return self.silu(self.outer.units(self.silu(units)))
+        return self.silu(self.outer.units(self.silu(units.add_(ahead_nd))))
 
     def _chances(self, units_nm: Tensor) -> Tensor:
         """Logits in units of the grid of the table -> probabilities, positive multiples of 2^-20 that sum to 1."""
