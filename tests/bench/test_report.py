@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.report.curves import all_series, chart, mark_of, rate_ticks, ticks
+from arpc_codec.bench.report.figure import figure
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import LARGEST, Exhibit, fitting, middle, webp
 from arpc_codec.bench.report.tables import bd_rate_table
@@ -307,3 +309,24 @@ def test_csv_gives_the_same_numbers_back() -> None:
         assert (row["codec"], row["best_by"]) == ("webp", "psnr")
         numbers = [float(row[name]) for name in ("k", "wanted", "setting", "scale", "bytes", "psnr")]
         assert numbers == [step.k, step.bytes, file.setting, file.scale, file.bytes, file.values["psnr"]]
+
+
+def test_figure_stands_alone_and_has_a_chart_for_each_metric() -> None:
+    steps = made_up_steps()
+    root = ElementTree.fromstring(figure(compare(steps), ["lpips_alex"], "Kodak"))
+    space = "{http://www.w3.org/2000/svg}"
+    charts = root.findall(f"{space}svg")
+    assert len(charts) == 2
+    width, height = float(root.get("width", 0)), float(root.get("height", 0))
+    for one in charts:
+        assert float(one.get("x", 0)) + float(one.get("width", 0)) <= width
+        assert float(one.get("y", 0)) + float(one.get("height", 0)) <= height
+    texts = [text.text or "" for text in root.findall(f"{space}text")]
+    assert sum("is better" in text for text in texts) == 2
+    assert any("†" in text for text in texts)
+    assert {"JPEG", "WebP"} <= {text.split(" (")[0] for text in texts}
+    assert any("published" in text for text in texts)
+    marks = [mark.get("class") for one in charts for mark in one.findall(f"{space}path")]
+    assert marks.count("mark ours") == 2 * 4
+    styled = (root.findtext(f"{space}style") or "").replace("\n", "")
+    assert all(f".{name}{{" in styled or f".{name}." in styled for name in ("mark", "line", "grid", "axis"))

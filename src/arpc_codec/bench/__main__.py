@@ -13,6 +13,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.ours import CODECS, Ours
 from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.published import dataset_of
+from arpc_codec.bench.report.figure import figure
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import exhibit, fitting
 from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
@@ -101,8 +103,8 @@ def main(
 ) -> None:
     """Compare our codecs with others on the pictures of DIR.
 
-    Writes report.html, table.md, steps.csv and steps.jsonl into OUT. Encoded files, values and what the page
-    shows are kept in the cache, so that a run that was stopped goes on where it was.
+    Writes report.html, figure.svg, table.md, steps.csv and steps.jsonl into OUT. Encoded files, values and what the
+    page shows are kept in the cache, so that a run that was stopped goes on where it was.
     """
     console = Console(stderr=True)
     chosen = _names(peers, tuple(PEERS), "--peers")
@@ -145,12 +147,14 @@ def main(
         missing=missing,
         versions={peer.name: peer.version() for peer in plan.peers},
     )
-    table = markdown(compare(steps), len(paths), facts)
+    comparisons = compare(steps)
+    table = markdown(comparisons, len(paths), facts)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("steps.jsonl", jsonl(steps)),
         ("steps.csv", csv_text(steps)),
         ("table.md", table),
+        ("figure.svg", figure(comparisons, marked, dataset_of(path.name for path in paths))),
         ("report.html", page(steps, fit, facts)),
     ):
         (out / name).write_text(text, "utf-8", newline="")

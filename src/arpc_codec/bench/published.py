@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -75,6 +75,11 @@ def parse(text: str) -> tuple[Published, ...]:
 def published() -> tuple[Published, ...]:
     """All entries that come with the package."""
     return parse(files("arpc_codec.bench").joinpath("published.json").read_text("utf-8"))
+
+
+def dataset_of(pictures: Iterable[str]) -> str:
+    """The dataset that file names tell, "" for none."""
+    return "Kodak" if all(name.startswith("kodim") for name in pictures) else ""
 
 
 def points(metric: str, dataset: str) -> list[tuple[float, float, Published]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from arpc_codec.bench.compare import by_codec, compare, measured_names
 from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.published import points as published_points
 from arpc_codec.bench.report.curves import all_series, chart, legend
 from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, QUALITY, Exhibit, Gallery
@@ -30,7 +31,7 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> st
     names = measured_names(comparisons)
     peers = [peer for peer in PEERS if any(peer in step.peers for step in steps)]
     ours = list(by_codec(comparisons))
-    dataset = "Kodak" if all(name.startswith("kodim") for name in pictures) else ""
+    dataset = dataset_of(pictures)
     series = {name: all_series(comparisons, name, dataset) for name in names}
     charts = (_figure(name, chart(name, lines), facts.trained_on) for name, lines in series.items())
     shapes = {(one.name, one.kind): one for lines in series.values() for one in lines}
