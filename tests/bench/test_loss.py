@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.loss import Link, Way, main, survive, ways
+from arpc_codec.bench.loss import Link, Way, main, read_outcomes, survive, table, ways
 from arpc_codec.codecs.progic import ProgicCodec
+from arpc_codec.errors import UsageError
 
 OPTIONS = ("--mtu", "120", "--fewer", "2", "--fewer", "1")
 
@@ -57,6 +58,8 @@ def test_a_row_for_each_loss_and_way_and_a_sheet(model: str, folder: Path) -> No
         str(sheet),
         "--limit",
         "2",
+        "--rows",
+        str(folder / "loss.jsonl"),
     ]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
@@ -68,6 +71,7 @@ def test_a_row_for_each_loss_and_way_and_a_sheet(model: str, folder: Path) -> No
     with Image.open(sheet) as opened:
         assert opened.width > 5 * 128
         assert opened.height > 2 * 96
+    assert table(read_outcomes(folder / "loss.jsonl")) == result.stdout.strip()
     again = CliRunner().invoke(main, command)
     assert again.stdout == result.stdout
 
@@ -88,3 +92,9 @@ def test_bad_usage(folder: Path) -> None:
     result = CliRunner().invoke(main, [str(folder), "--model", "micro-progic", "--fewer", "4"])
     assert result.exit_code == 2
     assert "3 stages" in result.output
+
+
+def test_rows_of_something_else_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_text('{"loss": 0}\n')
+    with pytest.raises(UsageError, match="holds no rows"):
+        read_outcomes(tmp_path / "other.jsonl")

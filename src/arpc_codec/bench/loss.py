@@ -5,8 +5,11 @@ All ways of sending take the same bytes: those of all stages without redundancy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import click
@@ -17,7 +20,7 @@ from rich.progress import track
 from ..codecs.progic import ProgicCodec
 from ..container import read as read_container
 from ..container import truncate, write
-from ..errors import FormatError
+from ..errors import FormatError, UsageError
 from ..imageio import read
 from ..imageio.sheet import Cell, cell, contact_sheet
 from ..metrics.panel import METRICS, missing_metrics, panel
@@ -34,17 +37,21 @@ class Way:
     name: str
     packets: list[bytes]
 
+    @property
+    def bytes(self) -> int:
+        """Of all packets."""
+        return sum(map(len, self.packets))
+
 
 def ways(data: bytes, mtu: int, fewer: tuple[int, ...]) -> Iterator[Way]:
     """All stages without redundancy, interleaved and not, then fewer stages with repeats in no more bytes."""
     stages = read_container(data).header.scales
-    whole = split(data, mtu)
-    yield Way(f"{stages} stages, no redundancy", whole)
+    whole = Way(f"{stages} stages, no redundancy", split(data, mtu))
+    yield whole
     yield Way(f"{stages} stages, no redundancy, no interleave", split(data, mtu, interleave=False))
     for kept in fewer:
         shorter = truncate(data, scales=kept)
-        plain = sum(map(len, split(shorter, mtu)))
-        room = sum(map(len, whole)) / plain - 1
+        room = whole.bytes / sum(map(len, split(shorter, mtu))) - 1
         yield Way(f"{kept} stages, redundancy {room:.2f}", split(shorter, mtu, redundancy=max(0.0, room)))
 
 
@@ -70,6 +77,57 @@ class Link:
         return self.codec.decode(read_container(data)).pixels
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Means over pictures and trials of one way of sending at one loss rate. bytes: of all packets."""
+
+    loss: float
+    way: str
+    bytes: float
+    values: dict[str, float]
+
+
+class Tally:
+    """Sums outcomes. Ways go by their number: a name has the share of redundancy, which differs between pictures."""
+
+    def __init__(self, judges: Sequence[str]) -> None:
+        self.judges = judges
+        self.names: dict[int, str] = {}
+        self.rows: dict[tuple[float, int], list[list[float]]] = {}
+
+    def add(self, loss: float, index: int, way: Way, scores: Mapping[str, float | None]) -> None:
+        """What one picture came out like; means of a score that a picture has not are no numbers."""
+        self.names.setdefault(index, way.name)
+        values = (math.nan if (value := scores[name]) is None else value for name in self.judges)
+        self.rows.setdefault((loss, index), []).append([way.bytes, *values])
+
+    def outcomes(self) -> list[Outcome]:
+        """By loss, then way."""
+        result = []
+        for (loss, index), rows in sorted(self.rows.items()):
+            size, *values = np.mean(rows, 0).tolist()
+            result.append(Outcome(loss, self.names[index], size, dict(zip(self.judges, values, strict=True))))
+        return result
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Outcomes as Markdown."""
+    judges = list(outcomes[0].values)
+    lines = ["| loss | sent | bytes | " + " | ".join(judges) + " |", "|---:|---|---:|" + "---:|" * len(judges)]
+    for one in outcomes:
+        texts = (f"{value:.{METRICS[name].digits}f}" for name, value in one.values.items())
+        lines.append(f"| {100 * one.loss:g} % | {one.way} | {one.bytes:.0f} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """What `--rows` wrote. Raises UsageError for another file."""
+    try:
+        return [Outcome(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} holds no rows of bench.loss") from error
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", default="progic", show_default=True)
@@ -82,7 +140,8 @@ class Link:
 @click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Metric weights ($ARPC_METRICS).")
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="PNG: a row per picture.")
 @click.option("--shown", default=0.2, show_default=True, help="Loss on the sheet.")
-@click.option("--rows", default=3, show_default=True, help="Pictures on the sheet: the first ones.")
+@click.option("--show", default=3, show_default=True, help="Pictures on the sheet: the first ones.")
+@click.option("--rows", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines, for `arpc bench --loss`.")
 def main(
     folder: Path,
     model: str,
@@ -95,7 +154,8 @@ def main(
     weights: Path | None,
     sheet: Path | None,
     shown: float,
-    rows: int,
+    show: int,
+    rows: Path | None,
 ) -> None:
     """Print means over the pictures of DIR for every loss rate and way of sending.
 
@@ -103,40 +163,30 @@ def main(
     """
     codec = ProgicCodec.load(model)
     link = Link(codec, seed)
-    judges = [name for name in JUDGES if name not in missing_metrics(weights)]
+    tally = Tally([name for name in JUDGES if name not in missing_metrics(weights)])
     files = pictures(folder)[:limit]
     if not files or max(fewer, default=0) > codec.config.stages:
         raise click.UsageError(f"there are {len(files)} pictures, and {codec.config.stages} stages")
-    # By number of the way: a name has the share of redundancy, which differs a little between pictures.
-    sums: dict[tuple[float, int], np.ndarray] = {}
-    names: dict[int, str] = {}
     cells: list[Cell] = []
     for number, path in enumerate(track(files, console=Console(stderr=True), description="losing packets")):
         pixels = read(path).pixels
         # Packets carry indices as they are: what a prior has coded cannot be taken apart.
         file = write(codec.packed(read_container(codec.encode(pixels).data)))
         sent = list(ways(file, mtu, fewer))
-        for index, way in enumerate(sent):
-            names.setdefault(index, way.name)
-            for loss in losses:
-                for trial in range(trials):
-                    picture = link.received(way, loss, trial, number, pixels)
-                    scores = panel(pixels, picture, names=judges, weights=weights)
-                    values = np.array([sum(map(len, way.packets)), *(scores[name] for name in judges)], dtype=float)
-                    sums[loss, index] = sums.get((loss, index), 0) + values / (trials * len(files))
-        if sheet is not None and number < rows:
+        for loss, (index, way), trial in product(losses, enumerate(sent), range(trials)):
+            picture = link.received(way, loss, trial, number, pixels)
+            tally.add(loss, index, way, panel(pixels, picture, names=tally.judges, weights=weights))
+        if sheet is not None and number < show:
             cells.append(cell(pixels, path.stem, f"{pixels.nbytes} bytes of pixels"))
             for way in sent:
-                size = sum(map(len, way.packets))
-                line = f"{size} bytes, {100 * shown:g} % of {len(way.packets)} packets lost"
+                line = f"{way.bytes} bytes, {100 * shown:g} % of {len(way.packets)} packets lost"
                 cells.append(cell(link.received(way, shown, 0, number, pixels), way.name, line))
     if sheet is not None:
-        contact_sheet(cells, len(cells) // min(rows, len(files))).save(sheet)
-    click.echo("| loss | sent | bytes | " + " | ".join(judges) + " |")
-    click.echo("|---:|---|---:|" + "---:|" * len(judges))
-    for (loss, index), (size, *means) in sorted(sums.items()):
-        texts = (f"{value:.{METRICS[name].digits}f}" for name, value in zip(judges, means, strict=True))
-        click.echo(f"| {100 * loss:g} % | {names[index]} | {size:.0f} | " + " | ".join(texts) + " |")
+        contact_sheet(cells, len(cells) // min(show, len(files))).save(sheet)
+    outcomes = tally.outcomes()
+    if rows is not None:
+        rows.write_text("".join(json.dumps(asdict(one)) + "\n" for one in outcomes), "utf-8")
+    click.echo(table(outcomes))
 
 
 if __name__ == "__main__":
