@@ -75,6 +75,13 @@ def test_within_the_margin_nothing_is_said() -> None:
     assert compare(rows, moved) == ([], [])
 
 
+@pytest.mark.parametrize("name", MARGINS)
+def test_a_picture_of_nans_is_worse(name: str) -> None:
+    (old, *_) = of("progic")
+    worse, better = compare([old], [replace(old, values=old.values | {name: float("nan")})])
+    assert (len(worse), better) == (1, [])
+
+
 def test_the_baseline_is_whole() -> None:
     rows = baseline()
     assert {(row.codec, row.k) for row in rows} == {(codec, k) for codec, ks in STEPS.items() for k in ks}

@@ -87,10 +87,13 @@ def compare(baseline: Sequence[Row], now: Sequence[Row]) -> tuple[list[str], lis
             found.append(f"{old.title}: {new.bytes} bytes, not {old.bytes} (margin {margin})")
         for name in MARGINS:
             before, after = old.values.get(name), new.values.get(name)
-            if before is None or after is None or abs(after - before) <= MARGINS[name]:
+            if before is None or after is None:
                 continue
-            found = better if (after > before) is METRICS[name].higher_is_better else worse
-            found.append(f"{old.title}: {name} {after:.4f}, not {before:.4f} (margin {MARGINS[name]:g})")
+            gain = after - before if METRICS[name].higher_is_better else before - after
+            # Turned round, so that a NaN is worse.
+            if not abs(gain) <= MARGINS[name]:
+                found = better if gain > 0 else worse
+                found.append(f"{old.title}: {name} {after:.4f}, not {before:.4f} (margin {MARGINS[name]:g})")
     return worse, better
 
 
