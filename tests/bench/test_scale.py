@@ -26,6 +26,7 @@ from arpc_codec.bench.growth import (
     verdict,
 )
 from arpc_codec.bench.ours import package_digest
+from arpc_codec.bench.report.curves import OURS
 from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.bench.samples import mirrored
 from arpc_codec.bench.scale import Measurements, main
@@ -133,7 +134,7 @@ def test_a_failed_process_is_said_and_leaves_no_row(tmp_path: Path, monkeypatch:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("words", [["--sizes", "0"], ["--sizes", "64x"], ["--codec", "gif"]])
+@pytest.mark.parametrize("words", [["--sizes", "0"], ["--at", "32,64"], ["--sizes", "64x"], ["--codec", "gif"]])
 def test_bad_choices(words: list[str], tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["-o", str(tmp_path / "a.json"), *words]).exit_code == 2
 
@@ -158,7 +159,12 @@ def test_section_of_the_report() -> None:
     assert "Measured with another version" in html
     assert [row.parts for row in by_parts([*rows, *steps], "arpc")] == [1, 3, 7]
     linear = re.findall(r'class="line peer" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', html)
-    assert len(linear) == 8
+    assert len(linear) == 2
+    # A codec keeps its mark where another has no points.
+    turned = scale_section([*made_up(1.0, "hpac"), *made_up(), *steps])
+    shapes = re.findall(r'class="mark ours" d="([^"]+)"', turned)
+    assert shapes[0] == OURS[2]
+    assert set(shapes[-3:]) == {OURS[0]}
     assert "Against the number" not in scale_section(rows)
     current = [replace(row, digest=package_digest()) for row in rows]
     assert "Measured with another version" not in scale_section(current)

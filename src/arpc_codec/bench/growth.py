@@ -125,22 +125,27 @@ def exponent(points: Sequence[tuple[float, float]]) -> float | None:
     return float(np.polyfit(x, y, 1)[0])
 
 
+def codecs_of(rows: Iterable[Row]) -> list[str]:
+    """Those that have sent everything of some picture."""
+    return list(dict.fromkeys(row.codec for row in rows if not row.k))
+
+
 def whole(rows: Iterable[Row], codec: str) -> list[Row]:
     """Rows of a codec with everything sent, by growing size."""
     return sorted((row for row in rows if row.codec == codec and not row.k), key=lambda row: row.pixels)
 
 
 def by_parts(rows: Iterable[Row], codec: str) -> list[Row]:
-    """Rows of a codec at the size of which it has several numbers of scales or stages, by that number."""
+    """Rows of a codec at the size that was measured last with several numbers of scales or stages, by that number."""
     own = [row for row in rows if row.codec == codec]
-    sizes = {row.size for row in own if row.k}
-    return sorted((row for row in own if row.size in sizes), key=lambda row: row.parts)
+    at = next((row.size for row in reversed(own) if row.k), None)
+    return sorted((row for row in own if row.size == at), key=lambda row: row.parts)
 
 
 def fits(rows: Sequence[Row]) -> list[Fit]:
     """Every quantity of every codec."""
     found = []
-    for codec in dict.fromkeys(row.codec for row in rows):
+    for codec in codecs_of(rows):
         own = whole(rows, codec)
         for quantity in QUANTITIES:
             grown = [(row.pixels, quantity.growing(row)) for row in own if row.pixels >= FITTED]

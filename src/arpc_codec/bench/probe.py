@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-_WARM = 64
+_WARM = 16
 _ENOUGH_SECONDS, _ENOUGH_CALLS = 1.0, 9
 
 
@@ -36,7 +36,7 @@ def _mib(field: str) -> float:
 def main(part: str, picture: Path, file: Path, codec: str, k: int) -> None:
     """Encode PICTURE (.npy, RGB uint8 HxWx3) to FILE, or decode FILE, on one thread.
 
-    What happens once is measured apart: `start_s` and `start_mib` are those of imports, the model and one small
+    What happens once is measured apart: `start_s` and `start_mib` are those of imports, the model and a very small
     picture. `seconds` is the least of some calls, `peak_mib` the most memory from then on. Seconds are those of the
     processor, which on one thread are those of the clock, unless the machine is busy.
     """

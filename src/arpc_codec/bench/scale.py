@@ -88,6 +88,10 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, text: str) -> l
     return [_size(part) for part in text.split(",") if part]
 
 
+def _one(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, int]:
+    return _size(text)
+
+
 def _pixels(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
@@ -104,8 +108,8 @@ def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> l
 @click.option("-o", "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--codec", "codecs", default=",".join(DEFAULT_MODELS), show_default=True, callback=_names)
 @click.option("--sizes", default=SIZES, show_default=True, callback=_sizes, help="Sides of squares, or WxH.")
-@click.option("--at", default="512", show_default=True, callback=_sizes, help="Size with every number of scales.")
-def main(out: Path, codecs: list[str], sizes: list[tuple[int, int]], at: list[tuple[int, int]]) -> None:
+@click.option("--at", default="512", show_default=True, callback=_one, help="Size with every number of scales.")
+def main(out: Path, codecs: list[str], sizes: list[tuple[int, int]], at: tuple[int, int]) -> None:
     """Measure encoding and decoding of a sample photo, mirrored to each size, and keep the rows in FILE.
 
     `arpc bench DIR -o OUT --scale FILE` draws them. A run that was stopped goes on where it was; what fails (as
@@ -114,7 +118,7 @@ def main(out: Path, codecs: list[str], sizes: list[tuple[int, int]], at: list[tu
     kept = Measurements(out)
     rows: list[Row] = []
     failed = False
-    order = sorted({*sizes, *at}, key=_pixels)
+    order = sorted({*sizes, at}, key=_pixels)
     jobs = deque((codec, size, 0) for size in order for codec in codecs)
     while jobs:
         codec, size, k = jobs.popleft()
@@ -125,7 +129,7 @@ def main(out: Path, codecs: list[str], sizes: list[tuple[int, int]], at: list[tu
             click.echo(f"failed: {error}", err=True)
             continue
         rows.append(row)
-        if size in at and not k:
+        if size == at and not k:
             # Only now it is known how many there are.
             jobs.extendleft((codec, size, part) for part in range(row.parts - 1, 0, -1))
         spent = ", ".join(f"{one.title.lower()} {one.value(row):.3g} {one.unit}" for one in QUANTITIES)

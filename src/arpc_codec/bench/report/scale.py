@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from itertools import cycle
 from math import isqrt
 
-from arpc_codec.bench.growth import FITTED, QUANTITIES, Quantity, Row, by_parts, fits, newest, verdict, whole
+from arpc_codec.bench.growth import FITTED, QUANTITIES, Quantity, Row, by_parts, codecs_of, fits, newest, verdict, whole
 from arpc_codec.bench.ours import package_digest
 from arpc_codec.bench.report.curves import OURS, Series, legend, log_axis, plot
 from arpc_codec.bench.report.tables import amount, growth_table
+from arpc_codec.loading import DEFAULT_MODELS
 
 Across = Callable[[Row], float]
+_MARKS = dict(zip(DEFAULT_MODELS, OURS, strict=True))
 _NO_MARK = "M0 0"
 
 
@@ -22,7 +23,7 @@ def scale_section(rows: Sequence[Row]) -> str:
         return ""
     shown = newest(rows)
     found = fits(shown)
-    codecs = list(dict.fromkeys(row.codec for row in shown))
+    codecs = codecs_of(shown)
     wholes = {codec: whole(shown, codec) for codec in codecs}
     counted = {codec: own for codec in codecs if (own := by_parts(shown, codec))}
     side = isqrt(FITTED)
@@ -56,8 +57,14 @@ def _series(quantity: Quantity, by_codec: dict[str, list[Row]], across: Across) 
         value = quantity.value(row)
         return across(row), value, f"{row.codec}, {row.size}, {row.parts} sent: {amount(value)} {quantity.unit}"
 
-    marks = zip(by_codec.items(), cycle(OURS), strict=False)
-    return [Series(codec, codec, "ours", tuple(map(point, rows)), mark) for (codec, rows), mark in marks]
+    return [Series(codec, codec, "ours", tuple(map(point, rows)), _MARKS[codec]) for codec, rows in by_codec.items()]
+
+
+def _linear(xs: Sequence[float], ys: Sequence[float]) -> Series:
+    """Growth of power 1 from the lower left corner, as far as both axes reach."""
+    grown = min(max(xs) / min(xs), max(ys) / min(ys))
+    ends = (min(xs), min(ys), ""), (grown * min(xs), grown * min(ys), "")
+    return Series("linear", "linear", "peer", ends, _NO_MARK)
 
 
 def _charts(by_codec: dict[str, list[Row]], across: Across, unit: str) -> str:
@@ -66,11 +73,10 @@ def _charts(by_codec: dict[str, list[Row]], across: Across, unit: str) -> str:
         series = _series(quantity, by_codec, across)
         points = [point for one in series for point in one.points]
         xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
-        grown = min(max(xs) / min(xs), max(ys) / min(ys))
-        ends = (min(xs), min(ys), ""), (grown * min(xs), grown * min(ys), "")
-        linear = Series("linear", "linear", "peer", ends, _NO_MARK)
+        # Memory has a floor, and what scales cost is no straight line: nothing to compare with.
+        guide = [_linear(xs, ys)] if across is _megapixels and not quantity.memory else []
         label = f"{quantity.title} over {unit}, both logarithmic; the table below holds numbers"
-        svg = plot([*series, linear], log_axis(xs), log_axis(ys), unit, label)
+        svg = plot(series + guide, log_axis(xs), log_axis(ys), unit, label)
         title = f"{quantity.title} <span>{quantity.unit}, lower is better</span>"
         figures.append(f"<figure><figcaption>{title}</figcaption>{svg}</figure>")
-    return f'<div class="charts">{"".join(figures)}</div>'
+    return f'<div class="charts pairs">{"".join(figures)}</div>'

@@ -82,11 +82,9 @@ def growth_table(fits: Sequence[Fit]) -> str:
     """Each codec's fixed cost, what its smallest and its largest picture need, and the fitted exponent."""
 
     def row(fit: Fit) -> str:
-        quantity, (small, *_, large) = fit.quantity, (fit.rows[0], *fit.rows)
-        cells = [f"{amount(fit.fixed)} {quantity.unit}"]
-        cells += [
-            f'{amount(quantity.value(at))} {quantity.unit}<span class="way">{at.size}</span>' for at in (small, large)
-        ]
+        quantity, small, large = fit.quantity, fit.rows[0], fit.rows[-1]
+        costs = [(fit.fixed, "")] + [(quantity.value(at), at.size) for at in (small, large)]
+        cells = [f'{amount(cost)}&nbsp;{quantity.unit}<span class="way">{size}</span>' for cost, size in costs]
         slope = "–" if fit.exponent is None else f"{fit.exponent:.2f}"
         cells += [f"<b>{slope}, worse than linear</b>" if fit.worse_than_linear else slope, f"{fit.sizes}"]
         data = "".join(f"<td>{cell}</td>" for cell in cells)
