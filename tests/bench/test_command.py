@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from arpc_codec.bench.growth import Cost, Row, read_rows, rows_text
+from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.cli.main import main
 
 if TYPE_CHECKING:
@@ -52,6 +54,22 @@ def test_files_of_a_report(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert [one["name"] for one in data["exhibits"]] == ["a.png"]
     assert [step["label"] for step in data["exhibits"][0]["steps"]] == ["2 scales of arpc", "4 scales of arpc"]
     assert page.count("<summary>") == 2 + 1
+
+
+def test_cost_and_scale_in_a_report(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cost = Cost(2.0, 300.0, 1.5, 340.0, 1)
+    rows = tmp_path / "scale.json"
+    rows.write_text(rows_text(Row("digest", "progic", n, n, 0, 5, n, cost, cost) for n in (512, 1024)), "utf-8")
+    out = tmp_path / "report"
+    assert bench(folder, out, "--limit", "1", "--scale", str(rows)) == 0
+    html = (out / "report.html").read_text("utf-8")
+    assert scale_section(read_rows(rows)) in html
+    rows.write_text("{}")
+    capsys.readouterr()
+    assert bench(folder, out, "--scale", str(rows)) == 1
+    assert "no rows of bench.scale" in capsys.readouterr().err
+    assert bench(folder, out, "--limit", "1") == 0
+    assert "Cost and scale" not in (out / "report.html").read_text("utf-8")
 
 
 def test_two_codecs_of_ours_in_one_report(folder: Path, tmp_path: Path, micro_progic: ProgicCodec) -> None:

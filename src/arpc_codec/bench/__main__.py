@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from arpc_codec.bench.compare import compare
+from arpc_codec.bench.growth import read_rows
 from arpc_codec.bench.ours import CODECS, Ours
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
@@ -84,6 +85,12 @@ def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...])
     show_default=True,
     help="The first pictures are shown on the page, as many as fit.",
 )
+@click.option(
+    "--scale",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Rows of bench.scale, to be drawn too.",
+)
 def main(
     folder: Path,
     out: Path,
@@ -100,6 +107,7 @@ def main(
     jobs: int,
     limit: int | None,
     shown: int,
+    scale: Path | None,
 ) -> None:
     """Compare our codecs with others on the pictures of DIR.
 
@@ -107,6 +115,7 @@ def main(
     page shows are kept in the cache, so that a run that was stopped goes on where it was.
     """
     console = Console(stderr=True)
+    grown = read_rows(scale) if scale else []
     chosen = _names(peers, tuple(PEERS), "--peers")
     ours = _codecs(codec, models, fill, ks)
     marked = _names(trained_on, tuple(METRICS), "--trained-on") if ours else ()
@@ -155,7 +164,7 @@ def main(
         ("steps.csv", csv_text(steps)),
         ("table.md", table),
         ("figure.svg", figure(comparisons, marked, dataset_of(path.name for path in paths))),
-        ("report.html", page(steps, fit, facts)),
+        ("report.html", page(steps, fit, facts, grown)),
     ):
         (out / name).write_text(text, "utf-8", newline="")
     click.echo(table, nl=False)

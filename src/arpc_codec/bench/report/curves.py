@@ -1,4 +1,4 @@
-"""Rate-distortion curves as SVG: quality over the logarithm of the rate, better always upwards."""
+"""Curves as SVG, those of quality over the logarithm of the rate with better always upwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 40
 
 # Marks around the origin, so that codecs differ by more than a colour.
 _CIRCLE = "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0z"
-_OURS = (_CIRCLE, "M0-5L1.3-1.8 4.8-1.5 2.1.7 2.9 4 0 2.2-2.9 4-2.1.7-4.8-1.5-1.3-1.8z")
+OURS = (
+    _CIRCLE,
+    "M0-5L1.3-1.8 4.8-1.5 2.1.7 2.9 4 0 2.2-2.9 4-2.1.7-4.8-1.5-1.3-1.8z",
+    "M-4.4 0l4.4-4.4 4.4 4.4-4.4 4.4z",
+)
 _MARKS = (
     "M-3-3h6v6h-6z",
     "M0-4.2l4 7h-8z",
@@ -33,7 +37,7 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class Series:
-    """One codec's points (bits a pixel, value, tooltip) by growing rate; `kind`: ours, peer or published."""
+    """One codec's points (x, y, tooltip) by growing x; `kind`: ours, peer or published."""
 
     name: str
     title: str
@@ -57,7 +61,7 @@ def all_series(comparisons: Sequence[Comparison], metric: str, dataset: str) -> 
                 tip = f"{title_of(line.codec)}: {value:.{digits}f} at {line.bpp:.4f} bpp"
                 # A peer's smallest file stands beside several of ours: one point.
                 found.setdefault((comparison.codec, line.codec), {})[line.bpp, value] = tip
-    marks = dict(zip(by_codec(comparisons), cycle(_OURS), strict=False))
+    marks = dict(zip(by_codec(comparisons), cycle(OURS), strict=False))
     measured = [
         Series(
             name,
@@ -98,44 +102,70 @@ def rate_ticks(low: float, high: float) -> list[float]:
     return [value for value in wanted if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)]
 
 
+@dataclass(frozen=True)
+class Axis:
+    """One direction of a chart: `low` lies left or at the bottom, and is the larger number where less is better."""
+
+    low: float
+    high: float
+    ticks: Sequence[float]
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """0 at low, 1 at high."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+
+def log_axis(values: Sequence[float]) -> Axis:
+    """A logarithmic axis that holds all values, which are above 0."""
+    low, high = min(values) / 1.15, max(values) * 1.15
+    marks = rate_ticks(low, high)
+    return Axis(low, high, marks if len(marks) > 1 else ticks(low, high), log=True)
+
+
 def chart(metric: str, series: Sequence[Series]) -> str:
     """SVG of one metric; "" when there is no point."""
     points = [point for s in series for point in s.points]
     if not points:
         return ""
     rates, values = [p[0] for p in points], [p[1] for p in points]
-    left, right = min(rates) / 1.15, max(rates) * 1.15
     spread = (max(values) - min(values)) or 1.0
-    bottom, top = min(values) - 0.06 * spread, max(values) + 0.06 * spread
-    if not METRICS[metric].higher_is_better:
-        bottom, top = top, bottom
+    ends = min(values) - 0.06 * spread, max(values) + 0.06 * spread
+    better = "higher" if METRICS[metric].higher_is_better else "lower"
+    y = Axis(*(ends if better == "higher" else ends[::-1]), ticks(*ends))
+    label = f"{TITLES[metric]} over bits a pixel, {better} is better; the tables below hold the numbers"
+    return plot(series, log_axis(rates), y, "bits a pixel", label)
 
-    def x(bpp: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * math.log(bpp / left) / math.log(right / left)
+
+def plot(series: Sequence[Series], across: Axis, up: Axis, unit: str, label: str) -> str:
+    """SVG of some series, one at least; `unit` is that of x, `label` says what is drawn to those who cannot see it."""
+
+    def x(value: float) -> float:
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * across.place(value)
 
     def y(value: float) -> float:
-        return _TOP + (HEIGHT - _TOP - _BOTTOM) * (top - value) / (top - bottom)
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * up.place(value)
 
-    better = "higher" if METRICS[metric].higher_is_better else "lower"
-    label = f"{TITLES[metric]} over bits a pixel, {better} is better; the tables below hold the numbers"
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">']
-    for value in ticks(min(bottom, top), max(bottom, top)):
+    for value in up.ticks:
         at = f"{y(value):.1f}"
         parts.append(f'<path class="grid" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{at}" dy=".35em" text-anchor="end">{value:g}</text>')
-    for value in rate_ticks(left, right):
+    for value in across.ticks:
         at = f"{x(value):.1f}"
         parts.append(f'<path class="axis" d="M{at} {HEIGHT - _BOTTOM}v4"/>')
         parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:g}</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}"/>')
-    parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">bits a pixel</text>')
+    parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(unit)}</text>')
     # Ours last, so that it lies on top.
     for one in sorted(series, key=lambda s: s.kind == "ours"):
         if one.kind != "published":
-            path = "L".join(f"{x(bpp):.1f} {y(value):.1f}" for bpp, value, _ in one.points)
+            path = "L".join(f"{x(position):.1f} {y(value):.1f}" for position, value, _ in one.points)
             parts.append(f'<path class="line {one.kind}" d="M{path}"/>')
-        for bpp, value, tip in one.points:
-            place = f"translate({x(bpp):.1f} {y(value):.1f})"
+        for position, value, tip in one.points:
+            place = f"translate({x(position):.1f} {y(value):.1f})"
             parts.append(
                 f'<path class="mark {one.kind}" d="{one.mark}" transform="{place}"><title>{escape(tip)}</title></path>'
             )

@@ -10,11 +10,13 @@ from string import Template
 from typing import Any
 
 from arpc_codec.bench.compare import by_codec, compare, measured_names
+from arpc_codec.bench.growth import Row
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.published import points as published_points
 from arpc_codec.bench.report.curves import all_series, chart, legend
 from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, QUALITY, Exhibit, Gallery
+from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
 from arpc_codec.bench.report.words import Finding, findings, listed, span, unjudged
 from arpc_codec.bench.run import Measured, Step
@@ -24,8 +26,8 @@ from arpc_codec.metrics.panel import METRICS
 _STEPS = {"arpc": "scales", "progic": "stages"}
 
 
-def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> str:
-    """HTML of the whole report; `exhibits` are the pictures that the viewer shows."""
+def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts, scale: Sequence[Row] = ()) -> str:
+    """HTML of the whole report; `exhibits` are the pictures that the viewer shows, `scale` rows of `bench.scale`."""
     pictures = sorted({step.picture for step in steps})
     comparisons = compare(steps)
     names = measured_names(comparisons)
@@ -52,6 +54,7 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts) -> st
         charts="\n".join(charts),
         sources=_sources(names, dataset),
         bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
+        scale=scale_section(scale),
         rule=escape(rule(facts.deciding, facts.floors)),
         means=comparison_table(comparisons, names, facts.trained_on, f"Means over {count}"),
         each="\n".join(_details(steps, name, names, facts) for name in pictures),

@@ -1,4 +1,4 @@
-"""Tables of a report: means or one picture, BD-rates, published numbers."""
+"""Tables of a report: means or one picture, BD-rates, growth with the picture, published numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 
 from arpc_codec.bench.bdrate import bd_rate
 from arpc_codec.bench.compare import Comparison, Line, by_codec
+from arpc_codec.bench.growth import Fit
 from arpc_codec.bench.published import QUANTITIES, published
 from arpc_codec.bench.table import title_of, titled
 from arpc_codec.metrics.panel import METRICS
@@ -75,6 +76,27 @@ def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], train
         return ""
     head = ["codec", *(escape(titled(name, trained_on)) for name in names)]
     return _table(head, rows, "Bytes that ours needs for the same quality, and the qualities that both reach")
+
+
+def growth_table(fits: Sequence[Fit]) -> str:
+    """Each codec's fixed cost, what its smallest and its largest picture need, and the fitted exponent."""
+
+    def row(fit: Fit) -> str:
+        quantity, small, large = fit.quantity, fit.rows[0], fit.rows[-1]
+        costs = [(fit.fixed, "")] + [(quantity.value(at), at.size) for at in (small, large)]
+        cells = [f'{amount(cost)}&nbsp;{quantity.unit}<span class="way">{size}</span>' for cost, size in costs]
+        slope = "–" if fit.exponent is None else f"{fit.exponent:.2f}"
+        cells += [f"<b>{slope}, worse than linear</b>" if fit.worse_than_linear else slope, f"{fit.sizes}"]
+        data = "".join(f"<td>{cell}</td>" for cell in cells)
+        return f'<tr><th scope="row">{escape(fit.codec)}</th><td class="text">{quantity.title}</td>{data}</tr>'
+
+    head = ("codec", "what", "fixed", "smallest picture", "largest picture", "exponent", "sizes fitted")
+    return _table(head, [row(fit) for fit in fits], "Cost, and the power of the pixels that it grows with")
+
+
+def amount(value: float) -> str:
+    """A number to about three digits, never with an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def published_table() -> str:
