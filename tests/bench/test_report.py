@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from arpc_codec.bench.compare import compare
+from arpc_codec.bench.loss import Outcome
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.report.curves import all_series, chart, mark_of, rate_ticks, ticks
 from arpc_codec.bench.report.figure import figure
+from arpc_codec.bench.report.loss import loss_section
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import LARGEST, Exhibit, fitting, middle, webp
 from arpc_codec.bench.report.tables import bd_rate_table
@@ -330,3 +332,25 @@ def test_figure_stands_alone_and_has_a_chart_for_each_metric() -> None:
     assert marks.count("mark ours") == 2 * 4
     styled = (root.findtext(f"{space}style") or "").replace("\n", "")
     assert all(f".{name}{{" in styled or f".{name}." in styled for name in ("mark", "line", "grid", "axis"))
+
+
+def test_lost_packets_have_a_curve_for_each_way_and_every_number() -> None:
+    ways = ("5 stages, no redundancy", "4 stages, redundancy 0.26")
+    outcomes = [
+        Outcome(loss, way, 1000 + number, {"lpips_alex": 0.4 + loss + number / 10, "psnr": 20 - loss})
+        for loss in (0.0, 0.1, 0.5)
+        for number, way in enumerate(ways)
+    ]
+    section = loss_section(outcomes)
+    charts = re.findall("<svg class=.chart.*?</svg>", section)
+    assert len(charts) == 2
+    assert [chart.count('class="mark ours"') for chart in charts] == [3, 3]
+    assert [chart.count('class="mark peer"') for chart in charts] == [3, 3]
+    # No loss lies left of half of the packets lost, and a better picture above a worse one.
+    places = re.findall(r'class="mark ours".*?translate\(([\d.]+) ([\d.]+)\)', charts[0])
+    (x0, y0), _, (x2, y2) = ((float(x), float(y)) for x, y in places)
+    assert x0 < x2
+    assert y0 < y2
+    for text in (*ways, "1,001", "0.500", "19.50", "50 % lost"):
+        assert text in section
+    assert loss_section([]) == ""

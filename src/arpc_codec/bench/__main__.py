@@ -12,6 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.growth import read_rows
+from arpc_codec.bench.loss import read_outcomes
 from arpc_codec.bench.ours import CODECS, Ours
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
@@ -91,6 +92,12 @@ def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...])
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Rows of bench.scale, to be drawn too.",
 )
+@click.option(
+    "--loss",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Rows of bench.loss, to be drawn too.",
+)
 def main(
     folder: Path,
     out: Path,
@@ -108,6 +115,7 @@ def main(
     limit: int | None,
     shown: int,
     scale: Path | None,
+    loss: Path | None,
 ) -> None:
     """Compare our codecs with others on the pictures of DIR.
 
@@ -116,6 +124,7 @@ def main(
     """
     console = Console(stderr=True)
     grown = read_rows(scale) if scale else []
+    lost = read_outcomes(loss) if loss else []
     chosen = _names(peers, tuple(PEERS), "--peers")
     ours = _codecs(codec, models, fill, ks)
     marked = _names(trained_on, tuple(METRICS), "--trained-on") if ours else ()
@@ -164,7 +173,7 @@ def main(
         ("steps.csv", csv_text(steps)),
         ("table.md", table),
         ("figure.svg", figure(comparisons, marked, dataset_of(path.name for path in paths))),
-        ("report.html", page(steps, fit, facts, grown)),
+        ("report.html", page(steps, fit, facts, grown, lost)),
     ):
         (out / name).write_text(text, "utf-8", newline="")
     click.echo(table, nl=False)

@@ -24,7 +24,7 @@ OURS = (
     "M0-5L1.3-1.8 4.8-1.5 2.1.7 2.9 4 0 2.2-2.9 4-2.1.7-4.8-1.5-1.3-1.8z",
     "M-4.4 0l4.4-4.4 4.4 4.4-4.4 4.4z",
 )
-_MARKS = (
+MARKS = (
     "M-3-3h6v6h-6z",
     "M0-4.2l4 7h-8z",
     "M0-4.4l4.2 4.4-4.2 4.4-4.2-4.4z",
@@ -83,7 +83,7 @@ def all_series(comparisons: Sequence[Comparison], metric: str, dataset: str) -> 
 
 def mark_of(peer: str) -> str:
     """Path of a peer's mark."""
-    return _MARKS[list(PEERS).index(peer) % len(_MARKS)]
+    return MARKS[list(PEERS).index(peer) % len(MARKS)]
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -127,16 +127,24 @@ def log_axis(values: Sequence[float]) -> Axis:
 
 def chart(metric: str, series: Sequence[Series]) -> str:
     """SVG of one metric; "" when there is no point."""
-    points = [point for s in series for point in s.points]
-    if not points:
-        return ""
-    rates, values = [p[0] for p in points], [p[1] for p in points]
+    rates = [point[0] for one in series for point in one.points]
+    return _of_metric(metric, series, log_axis(rates), "bits a pixel") if rates else ""
+
+
+def linear_chart(metric: str, series: Sequence[Series], unit: str) -> str:
+    """SVG of one metric over something that starts at 0; `series` have points."""
+    most = max(point[0] for one in series for point in one.points) or 1.0
+    return _of_metric(metric, series, Axis(0.0, 1.02 * most, ticks(0.0, most)), unit)
+
+
+def _of_metric(metric: str, series: Sequence[Series], across: Axis, unit: str) -> str:
+    values = [point[1] for one in series for point in one.points]
     spread = (max(values) - min(values)) or 1.0
     ends = min(values) - 0.06 * spread, max(values) + 0.06 * spread
     better = "higher" if METRICS[metric].higher_is_better else "lower"
-    y = Axis(*(ends if better == "higher" else ends[::-1]), ticks(*ends))
-    label = f"{TITLES[metric]} over bits a pixel, {better} is better; the tables below hold the numbers"
-    return plot(series, log_axis(rates), y, "bits a pixel", label)
+    up = Axis(*(ends if better == "higher" else ends[::-1]), ticks(*ends))
+    label = f"{TITLES[metric]} over {unit}, {better} is better; the tables below hold the numbers"
+    return plot(series, across, up, unit, label)
 
 
 def plot(series: Sequence[Series], across: Axis, up: Axis, unit: str, label: str) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 from arpc_codec.bench.compare import by_codec, compare, measured_names
 from arpc_codec.bench.growth import Row
+from arpc_codec.bench.loss import Outcome
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.published import points as published_points
 from arpc_codec.bench.report.curves import all_series, chart, legend
+from arpc_codec.bench.report.loss import loss_section
 from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, QUALITY, Exhibit, Gallery
 from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
@@ -26,8 +28,17 @@ from arpc_codec.metrics.panel import METRICS
 _STEPS = {"arpc": "scales", "progic": "stages"}
 
 
-def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts, scale: Sequence[Row] = ()) -> str:
-    """HTML of the whole report; `exhibits` are the pictures that the viewer shows, `scale` rows of `bench.scale`."""
+def page(
+    steps: Sequence[Step],
+    exhibits: Sequence[Exhibit],
+    facts: Facts,
+    scale: Sequence[Row] = (),
+    loss: Sequence[Outcome] = (),
+) -> str:
+    """HTML of the whole report; `exhibits` are the pictures that the viewer shows.
+
+    scale, loss: what `bench.scale` and `bench.loss` measured.
+    """
     pictures = sorted({step.picture for step in steps})
     comparisons = compare(steps)
     names = measured_names(comparisons)
@@ -55,6 +66,7 @@ def page(steps: Sequence[Step], exhibits: Sequence[Exhibit], facts: Facts, scale
         sources=_sources(names, dataset),
         bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
         scale=scale_section(scale),
+        loss=loss_section(loss),
         rule=escape(rule(facts.deciding, facts.floors)),
         means=comparison_table(comparisons, names, facts.trained_on, f"Means over {count}"),
         each="\n".join(_details(steps, name, names, facts) for name in pictures),

@@ -1,4 +1,4 @@
-"""Tables of a report: means or one picture, BD-rates, growth with the picture, published numbers."""
+"""Tables of a report: means or one picture, BD-rates, growth with the picture, lost packets, published numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from html import escape
 from arpc_codec.bench.bdrate import bd_rate
 from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.growth import Fit
+from arpc_codec.bench.loss import Outcome
 from arpc_codec.bench.published import QUANTITIES, published
-from arpc_codec.bench.table import title_of, titled
+from arpc_codec.bench.table import TITLES, title_of, titled
 from arpc_codec.metrics.panel import METRICS
 
 
@@ -92,6 +93,19 @@ def growth_table(fits: Sequence[Fit]) -> str:
 
     head = ("codec", "what", "fixed", "smallest picture", "largest picture", "exponent", "sizes fitted")
     return _table(head, [row(fit) for fit in fits], "Cost, and the power of the pixels that it grows with")
+
+
+def loss_table(outcomes: Sequence[Outcome], name: str) -> str:
+    """One metric: a row for each way of sending, a column for each loss rate."""
+    losses = list(dict.fromkeys(one.loss for one in outcomes))
+    rows = []
+    for way in dict.fromkeys(one.way for one in outcomes):
+        own = [one for one in outcomes if one.way == way]
+        cells = [f"{own[0].bytes:,.0f}", *(f"{one.values[name]:.{METRICS[name].digits}f}" for one in own)]
+        data = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><th scope="row">{escape(way)}</th>{data}</tr>')
+    head = ("sent", "bytes", *(f"{100 * loss:g} % lost" for loss in losses))
+    return _table(head, rows, f"{TITLES[name]} after loss")
 
 
 def amount(value: float) -> str:

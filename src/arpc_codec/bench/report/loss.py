@@ -1,0 +1,46 @@
+"""Section of the report: what pictures are like after packets were lost, by way of sending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+from arpc_codec.bench.loss import Outcome
+from arpc_codec.bench.report.curves import MARKS, OURS, Series, legend, linear_chart
+from arpc_codec.bench.report.tables import loss_table
+from arpc_codec.bench.table import TITLES
+from arpc_codec.metrics.panel import METRICS
+
+
+def loss_section(outcomes: Sequence[Outcome]) -> str:
+    """HTML of what `bench.loss` measured; "" without outcomes or without a metric."""
+    judges = list(outcomes[0].values) if outcomes else []
+    if not judges:
+        return ""
+    figures = []
+    for name in judges:
+        better = "higher" if METRICS[name].higher_is_better else "lower"
+        svg = linear_chart(name, _series(outcomes, name), "% of packets lost")
+        figures.append(f"<figure><figcaption>{TITLES[name]} <span>{better} is better</span></figcaption>{svg}</figure>")
+    return (
+        '<section aria-labelledby="h-loss"><h2 id="h-loss">When packets are lost</h2>'
+        "<p>ProGIC over a link that loses packets, each for itself. Every way of sending takes the same bytes; those "
+        "that send fewer stages spend the rest on redundancy. What is missing is concealed, so no picture has holes."
+        f'</p>{legend(_series(outcomes, judges[0]))}<div class="charts pairs">{"".join(figures)}</div>'
+        f"{''.join(loss_table(outcomes, name) for name in judges)}</section>"
+    )
+
+
+def _series(outcomes: Sequence[Outcome], name: str) -> list[Series]:
+    """One for each way of sending, those with redundancy as ours."""
+    by_way: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        by_way.setdefault(one.way, []).append(one)
+    numbers = {"ours": count(), "peer": count()}
+    result = []
+    for way, own in by_way.items():
+        kind = "peer" if "no redundancy" in way else "ours"
+        marks = OURS if kind == "ours" else MARKS
+        tips = ((100 * o.loss, o.values[name], f"{way}: {o.values[name]:.3g} at {100 * o.loss:g} % lost") for o in own)
+        result.append(Series(way, way, kind, tuple(tips), marks[next(numbers[kind]) % len(marks)]))
+    return result
