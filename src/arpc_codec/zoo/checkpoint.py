@@ -6,7 +6,7 @@ import pickle
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .folder import Tensors
+
+Member = TypeVar("Member")
 
 # Keys named of each kind of problem, so that the message stays one line.
 _NAMED = 4
@@ -85,6 +87,14 @@ def fitted(
     surplus = state.keys() - names.values()
     refuse(what, missing=set(names.values()) - state.keys(), surplus=surplus, misshapen=misshapen)
     return fits
+
+
+def in_order(members: Mapping[int, Mapping[int, Member]]) -> list[list[Member]]:
+    """The members of numbered groups, both in order; nothing unless all are numbered 0, 1, 2 ..."""
+    numbers = (set(members), *(set(group) for group in members.values()))
+    if any(found != set(range(len(found))) for found in numbers):
+        return []
+    return [[members[i][j] for j in range(len(members[i]))] for i in range(len(members))]
 
 
 def refuse(what: str, **problems: Iterable[str]) -> None:

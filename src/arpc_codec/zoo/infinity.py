@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import ModelError
 from ..prior.config import PriorConfig
 from ..prior.transformer import VAR
-from .checkpoint import fitted, refuse
+from .checkpoint import fitted, in_order, refuse
 from .folder import Tensors
 
 # Where a file may keep its weights; a slim one is flat.
@@ -98,15 +98,10 @@ def _blocks(state: Mapping[str, Tensor]) -> list[str]:
             members.setdefault(int(match[2]), {})[int(match[3])] = match[1]
         elif match := _FLAT.fullmatch(key):
             members.setdefault(0, {})[int(match[2])] = match[1]
-    # Of equal chunks, each must hold as many as the first, numbered from 0.
-    size = len(members.get(0, ()))
-    if (
-        not size
-        or members.keys() != set(range(len(members)))
-        or any(m.keys() != set(range(size)) for m in members.values())
-    ):
+    chunks = in_order(members)
+    if not chunks or len({len(chunk) for chunk in chunks}) > 1:
         raise ModelError("transformer checkpoint: its blocks do not form equal chunks numbered from 0")
-    return [members[chunk][index] for chunk in range(len(members)) for index in range(size)]
+    return [block for chunk in chunks for block in chunk]
 
 
 def _config(state: Mapping[str, Tensor], blocks: Sequence[str]) -> PriorConfig:

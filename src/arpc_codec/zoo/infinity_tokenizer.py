@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import ModelError
 from ..scales.resample import WEIGHT_BITS
 from ..tokenizer import Tokenizer, TokenizerConfig
-from .checkpoint import fitted, refuse
+from .checkpoint import fitted, in_order, refuse
 from .folder import Tensors
 
 # Where a file may keep its weights.
@@ -102,14 +102,10 @@ def _levels(state: Mapping[str, Tensor], block: re.Pattern[str]) -> list[list[in
     for key, tensor in state.items():
         if match := block.fullmatch(key):
             levels.setdefault(int(match[1]), {})[int(match[2])] = _rows(tensor)
-    if not levels or not all(_numbered(found) for found in (levels, *levels.values())):
+    ordered = in_order(levels)
+    if not ordered:
         raise ModelError("tokenizer checkpoint: its levels and blocks are not numbered from 0")
-    return [[levels[i][j] for j in range(len(levels[i]))] for i in range(len(levels))]
-
-
-def _numbered(members: Collection[int]) -> bool:
-    """Whether the numbers are 0, 1, 2 ..."""
-    return set(members) == set(range(len(members)))
+    return ordered
 
 
 def _rows(weight: Tensor) -> int:
