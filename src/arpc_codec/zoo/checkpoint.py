@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def read_weights(path: Path, nestings: Iterable[Sequence[str]]) -> Tensors:
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path}: not a safetensors file, or damaged ({_reason(error)})") from error
+            raise ModelError(f"{path}: not a safetensors file, or damaged") from error
     found: Any = _unpickled(path)
     for nesting in nestings:
         inner = found
@@ -51,19 +52,16 @@ def read_weights(path: Path, nestings: Iterable[Sequence[str]]) -> Tensors:
 
 def _unpickled(path: Path) -> Any:
     try:
-        # Only the zip layout of torch files can be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Only the zip layout of torch files can be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError as error:
-        raise ModelError(f"{path}: {_reason(error)}") from error
+        raise ModelError(f"{path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise ModelError(f"{path}: holds code or objects beside weights, or is damaged; not loaded") from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ModelError(f"{path}: not a torch file, or damaged ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]
+        raise ModelError(f"{path}: not a torch file, or damaged") from error
 
 
 def fitted(
