@@ -103,6 +103,17 @@ def random_checkpoint(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> C
 
 
 @pytest.fixture
+def full_size() -> tuple[Checkpoint, Checkpoint]:
+    """The released d32 tokenizer and 2B transformer, all zeros in no memory; their sizes are those of KEYS.md."""
+    released = (
+        tokenizer_shapes(32, 128, (1, 2, 4, 4, 4), 2),
+        transformer_shapes(32, 2048, 32, 16, 8, 2048, 512, 8192, 15),
+    )
+    tokenizer, transformer = ({key: torch.zeros(()).expand(s) for key, s in shapes.items()} for shapes in released)
+    return tokenizer, transformer
+
+
+@pytest.fixture
 def published() -> Callable[..., tuple[Checkpoint, Checkpoint]]:
     """Function (sizes) -> (tokenizer, transformer)."""
 

@@ -20,6 +20,8 @@ from arpc_codec.prior.attention import Text
 from arpc_codec.prior.transformer import VAR
 from arpc_codec.scales import scale_schedule
 from arpc_codec.zoo.bundle import Bundle, load_bundle
+from arpc_codec.zoo.infinity import transformer_state
+from arpc_codec.zoo.infinity_tokenizer import tokenizer_state
 
 Checkpoint = dict[str, Tensor]
 Published = Callable[..., tuple[Checkpoint, Checkpoint]]
@@ -129,6 +131,18 @@ def test_every_size_is_recovered(published: Published, home: Path, sizes: dict[s
     for key in ("encoder.conv_out.conv.weight", "decoder.up.0.block.0.conv1.conv.weight"):
         assert any(torch.equal(tokenizer[key], ours) for ours in bundle.tokenizer.state_dict().values()), key
     assert logits(bundle).shape[-1] == 2 * asked["d"]
+
+
+def test_the_released_sizes_fit(full_size: tuple[Checkpoint, Checkpoint]) -> None:
+    tokenizer, transformer = full_size
+    pixels, images = tokenizer_state(tokenizer)
+    tokens, weights = transformer_state(transformer)
+    # KEYS.md counts the two masks, too.
+    assert (len(tokenizer) + 2, len(transformer)) == (270, 694)
+    assert sum(tensor.numel() for key, tensor in images.items() if key != "quantizer.gain_knots") == 110_118_051
+    assert sum(tensor.numel() for tensor in weights.values()) == 2_204_564_032
+    assert (pixels.channels, pixels.encoder_widths) == (32, (128, 256, 512, 512, 512))
+    assert (tokens.embed_dim, tokens.depth, tokens.num_heads, tokens.mlp_hidden) == (2048, 32, 16, 8192)
 
 
 def test_every_layout_gives_the_same_model(published: Published, home: Path) -> None:
