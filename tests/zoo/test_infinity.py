@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arpc_codec.cli.main import main
+from arpc_codec.container import Codec, Container, Header, write
 from arpc_codec.errors import ModelError
 from arpc_codec.prior.attention import Text
 from arpc_codec.prior.transformer import VAR
@@ -156,12 +157,17 @@ def test_every_layout_gives_the_same_model(published: Published, home: Path) -> 
     old = flat | {"lvl_1L": torch.zeros(1, 5), "attn_bias_for_masking": torch.zeros(1)}
     training = {"epoch": 3, "arch": "x", "trainer": {"config": {"a": 1}, "gpt_fsdp": transformer, "gpt_fsdp_opt": {}}}
     maskless = {key: tensor for key, tensor in tokenizer.items() if not key.endswith(".mask")}
+    strided = {key: tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor for key, tensor in tokenizer.items()}
     layouts: list[tuple[Any, Any, str]] = [
         ({"vae": tokenizer, "ema": {}}, transformer, ".pth"),
         (tokenizer, {"trainer": {"gpt_wo_ddp": flat}}, ".pth"),
         (unwrapped(tokenizer), old, ".safetensors"),
         ({"vae": maskless}, training, ".pth"),
+        (strided, transformer, ".pth"),
     ]
+    tied = transformer["block_chunks.0.module.0.sa.q_bias"]
+    transformer["block_chunks.1.module.0.sa.q_bias"] = flat["blocks.1.sa.q_bias"] = tied
+    old["blocks.1.sa.q_bias"] = tied.clone()
     marks = set()
     for vae, gpt, suffix in layouts:
         result = imported(home, vae, gpt, suffix=suffix)
@@ -220,12 +226,15 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
 def test_coding_says_what_is_missing(published: Published, home: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    assert imported(home, *published()).exit_code == 0
+    assert imported(home, *published(), "--id", "777").exit_code == 0
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
-    result = run("encode", tmp_path / "x.png", "-o", "-", "-m", "m", "--device", "cpu")
-    assert result.exit_code == 5
-    assert len(result.stderr.splitlines()) == 1
-    assert "float prior" in result.stderr
+    (tmp_path / "x.arpc").write_bytes(write(Container(Header(Codec.ARPC, 777, 32, 32, 1), (b"a",))))
+    for command in (("encode", tmp_path / "x.png", "-m", "m"), ("decode", tmp_path / "x.arpc")):
+        result = run(*command, "-o", tmp_path / "out", "--device", "cpu")
+        assert result.exit_code == 5
+        assert len(result.stderr.splitlines()) == 1
+        assert "model 'm' has a float prior" in result.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_only_own_models_are_removed(home: Path) -> None:

@@ -59,8 +59,19 @@ def save_imported(
 ) -> str:
     """Write a model folder with a float transformer, all weights as they are; as `write_folder`."""
     sizes = {"tokenizer": asdict(tokenizer[0]), "transformer": asdict(transformer[0])}
-    files = {TOKENIZER: tokenizer[1], TRANSFORMER: transformer[1]}
+    files = {TOKENIZER: _separate(tokenizer[1]), TRANSFORMER: _separate(transformer[1])}
     return write_folder(folder, model_id, name, licence, "arpc", sizes, files)
+
+
+def _separate(weights: Tensors) -> Tensors:
+    """Contiguous weights that do not share their memory, as safetensors wants them."""
+    separate: Tensors = {}
+    taken: set[int] = set()
+    for name, tensor in weights.items():
+        tensor = tensor.contiguous()
+        separate[name] = tensor.clone() if tensor.data_ptr() in taken else tensor
+        taken.add(tensor.data_ptr())
+    return separate
 
 
 def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -> Bundle:
