@@ -230,11 +230,11 @@ def test_coding_says_what_is_missing(published: Published, home: Path, tmp_path:
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
     (tmp_path / "x.arpc").write_bytes(write(Container(Header(Codec.ARPC, 777, 32, 32, 1), (b"a",))))
     for command in (("encode", tmp_path / "x.png", "-m", "m"), ("decode", tmp_path / "x.arpc")):
-        result = run(*command, "-o", tmp_path / "out", "--device", "cpu")
+        result = run(*command, "-o", tmp_path / "out.png", "--device", "cpu")
         assert result.exit_code == 5
         assert len(result.stderr.splitlines()) == 1
         assert "model 'm' has a float prior" in result.stderr
-        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "out.png").exists()
 
 
 def test_only_own_models_are_removed(home: Path) -> None:
