@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from arpc_codec.codecs.arpc import ArpcCodec
     from arpc_codec.codecs.hpac import HpacCodec
     from arpc_codec.codecs.progic import ProgicCodec
+    from arpc_codec.zoo.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +166,24 @@ def micro_coded(micro_home: Path, picture: Callable[..., np.ndarray]) -> ProgicC
             prior.low_bias[stage] += uses.log()
     save_progic(folder, 103, "micro-coded", "test", config, network.state_dict(), (prior.config, export_indices(prior)))
     return ProgicCodec(load_progic(folder))
+
+
+@pytest.fixture(scope="session")
+def infinity_tiny(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The reference weights of ../shared, imported with the public command and loaded as any model."""
+    from click.testing import CliRunner
+
+    from arpc_codec.cli.main import main
+    from arpc_codec.zoo.bundle import load_bundle
+
+    home, reference = tmp_path_factory.mktemp("imported"), shared_dir / "reference" / "infinity-tiny"
+    files = ["--tokenizer", reference / "vae.safetensors", "--transformer", reference / "transformer.safetensors"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARPC_HOME", str(home))
+        words = ["models", "import", "infinity", *files, "--preset", "infinity", "-o", home / "infinity-tiny"]
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == 0, result.stderr
+        return load_bundle("infinity-tiny", check=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from arpc_codec.errors import ModelError
 from arpc_codec.prior.attention import Text
 from arpc_codec.prior.rope import axis_positions, token_rotations
 from arpc_codec.prior.transformer import VAR
 from arpc_codec.scales import Schedule
-from arpc_codec.zoo.infinity import transformer_state
+from arpc_codec.zoo.bundle import Bundle
 
 GROUPS = ("sq256", "r150", "sq512", "r125h")
 GREEDY_GROUPS = ("sq256", "r150", "r125h")
@@ -26,14 +24,12 @@ GREEDY_GROUPS = ("sq256", "r150", "r125h")
 class Case:
     """Everything of the reference folder, read once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, imported: Bundle) -> None:
         self.folder = folder
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
         self.vectors = load_file(folder / "vectors.safetensors")
-        self.checkpoint = load_file(folder / "transformer.safetensors")
-        config, state = transformer_state(self.checkpoint)
-        self.model = VAR(config).eval()
-        self.model.load_state_dict(state)
+        assert isinstance(imported.prior, VAR)
+        self.model, self.tokenizer = imported.prior, imported.tokenizer
         self.text = Text(self.vectors["text.kv_compact"][None])
 
     def schedule(self, group: str) -> Schedule:
@@ -48,8 +44,8 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(shared_dir: Path) -> Case:
-    return Case(shared_dir / "reference" / "infinity-tiny")
+def case(shared_dir: Path, infinity_tiny: Bundle) -> Case:
+    return Case(shared_dir / "reference" / "infinity-tiny", infinity_tiny)
 
 
 @pytest.fixture(autouse=True)
@@ -105,24 +101,27 @@ def test_greedy_completion_bits_are_exact(case: Case, group: str, guidance: floa
     schedule, prefix = case.schedule(group), case.config["groups"][group]["greedy_ground_truth_scales"]
     name = "greedy" if guidance == 1 else "greedy_cfg3"
     state = case.model.start(schedule, None, case.text, case.grid(group), guided=guidance != 1)
-    d = case.model.config.d
+    quantizer, d = case.tokenizer.quantizer, case.model.config.d
     z = torch.zeros(1, d, *schedule[-1])
-    x: Tensor | None = None
-    for s, (h, w) in enumerate(schedule):
-        if x is not None:
-            z_small = F.interpolate(z, (h, w), mode="bilinear", align_corners=False)
-            x = z_small.flatten(2).transpose(1, 2)
+    every: list[Tensor] = []
+    for s, (size, active) in enumerate(zip(schedule, quantizer.active(len(schedule)), strict=True)):
+        x = quantizer.resample(z, size).flatten(2).transpose(1, 2) if s else None
         logits, _ = case.model.step(x, state, guidance=guidance)
-        bits = logits.unflatten(-1, (d, 2)).argmax(-1).reshape(1, h, w, d).to(torch.uint8)
+        bits = logits.unflatten(-1, (d, 2)).argmax(-1).reshape(1, *size, d).to(torch.uint8)
         if s < prefix:
             bits = case.vectors[f"{group}.bits.{s:02}"]
         else:
+            every.append(logits)
             assert torch.equal(bits, case.vectors[f"{group}.{name}.bits.{s:02}"])
-        code = (bits.permute(0, 3, 1, 2).float() * 2 - 1) / d**0.5
-        z = z + F.interpolate(code, schedule[-1], mode="bilinear", align_corners=False)
-        x = z
+        code = quantizer.code(bits, quantizer.magnitude(size, schedule[-1]).to(z), active)
+        z = z + quantizer.resample(code, schedule[-1])
     if guidance == 1:
+        assert error(torch.cat(every, dim=1), case.vectors[f"{group}.greedy.logits"]) < 1e-4
         assert error(z, case.vectors[f"{group}.greedy.z"]) < 2e-6
+    image = f"{group}.{name}.image"
+    if image in case.vectors:
+        found = case.tokenizer.decoder(z, case.tokenizer.state(0, False)).clamp(-1, 1)
+        assert error(found, case.vectors[image]) < 1e-3
 
 
 def test_intermediate_tensors(case: Case) -> None:
@@ -187,47 +186,3 @@ def test_prompts_of_different_length_do_not_touch_each_other(case: Case) -> None
     state = case.model.start(case.schedule("sq256"), None, text, case.grid("sq256"), guided=True)
     guided = [case.model.step(x, state, guidance=1.0)[0] for x in (None, *inputs)]
     assert error(torch.cat(guided, dim=1), torch.cat(logits, dim=1)) < 1e-4
-
-
-def test_every_key_of_a_checkpoint_is_consumed(case: Case) -> None:
-    state = dict(case.checkpoint)
-    state["lvl_1L"] = torch.zeros(1, 1)
-    assert transformer_state(state)[1].keys() == case.model.state_dict().keys()
-    del state["block_chunks.1.module.0.ffn.fc2.bias"]
-    state["surprise"] = torch.zeros(1)
-    state["head.bias"] = torch.zeros(7)
-    with pytest.raises(ModelError) as caught:
-        transformer_state(state)
-    for part in ("missing: blocks.2.ffn.2.bias", "surplus: surprise", "misshapen: head.bias (7,)"):
-        assert part in str(caught.value)
-
-
-def test_flat_block_names_and_other_scale_layout(case: Case) -> None:
-    flat = {}
-    for key, tensor in case.checkpoint.items():
-        if key.startswith("block_chunks."):
-            _, chunk, _, index, rest = key.split(".", 4)
-            key = f"blocks.{int(chunk) * 2 + int(index)}.{rest}"
-        flat[key] = tensor.transpose(1, 2) if key.endswith("scale_mul_1H11") else tensor
-    config, state = transformer_state(flat)
-    assert config == case.model.config
-    assert all(torch.equal(state[key], value) for key, value in case.model.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("block_chunks.0.module.0.sa.zero_k_bias", torch.ones(128), "zero_k_bias is not zero"),
-        ("block_chunks.3.module.0.sa.q_bias", torch.ones(128), "equal chunks"),
-        ("cfg_uncond", torch.ones(5), "misshapen: cfg_uncond"),
-        ("cfg_uncond", None, "missing: text.uncond"),
-    ],
-)
-def test_damaged_checkpoints(case: Case, key: str, value: Tensor | None, message: str) -> None:
-    state = dict(case.checkpoint)
-    if value is None:
-        del state[key]
-    else:
-        state[key] = value
-    with pytest.raises(ModelError, match=message):
-        transformer_state(state)

@@ -33,14 +33,14 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     schedule = scale_schedule(h.shape[-2], h.shape[-1])
     quantizer = codec.tokenizer.quantizer
     bits = [b[0] for b in quantizer(h, schedule).bits]
-    coded = encode_scales(Walk(codec.bundle.prior, quantizer, schedule), bits)
-    trunk_walk = Walk(codec.bundle.prior, quantizer, schedule)
+    coded = encode_scales(Walk(codec.prior, quantizer, schedule), bits)
+    trunk_walk = Walk(codec.prior, quantizer, schedule)
     rows = []
     for scale, raw in zip(coded, raw_bits(schedule, quantizer.channels), strict=True):
         ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
         trunk, _ = trunk_walk.predict()
         active = trunk_walk.active[scale.scale]
-        counts = codec.bundle.prior.counts(trunk[..., :active]).flatten().cpu().numpy()
+        counts = codec.prior.counts(trunk[..., :active]).flatten().cpu().numpy()
         alone = bits_cost(scale.bits_hwd[..., :active].flatten().to(torch.int32).cpu().numpy(), counts)
         trunk_walk.advance(trunk_walk.code(scale.bits_hwd))
         rows.append((raw, 8 * len(scale.segment(codec.bundle.fingerprint)), ideal, alone))

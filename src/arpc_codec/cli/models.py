@@ -1,13 +1,17 @@
-"""`arpc models`: what can be used offline, now."""
+"""`arpc models`: what can be used offline, now; more by import, fewer by remove."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from arpc_codec.cli import common
 from arpc_codec.zoo import registry
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -57,4 +61,56 @@ def check_models(names: tuple[str, ...]) -> int:
 def model_path(name: str) -> int:
     """Folder of a model, by name or id; exit 5 when it is missing."""
     click.echo(str(registry.find(int(name) if name.isdecimal() else name).path))
+    return 0
+
+
+@models.command("remove")
+@click.argument("name", metavar="NAME")
+def remove_model(name: str) -> int:
+    """Delete a model under ARPC_HOME, by name or id; bundled ones stay."""
+    entry = registry.remove(name)
+    click.echo(f"removed {entry.name}: {entry.path}")
+    return 0
+
+
+@models.command("import")
+@click.argument("family", type=click.Choice(["infinity"]))
+@click.option(
+    "--tokenizer", type=_FILE, required=True, metavar="FILE", help="Published tokenizer, .pth or .safetensors."
+)
+@click.option("--transformer", type=_FILE, required=True, metavar="FILE", help="Published transformer, the same.")
+@click.option("--text", type=_FOLDER, metavar="DIR", help="Folder of the text encoder; the model links to it.")
+@click.option(
+    "--preset",
+    type=click.Choice(["infinity", "arpc"]),
+    default="infinity",
+    show_default=True,
+    help="What no file holds: temperature, group masks, positions.",
+)
+@click.option("--id", "model_id", type=click.IntRange(1, 2**32 - 1), help="Registry id (made of the fingerprint).")
+@click.option("--name", help="Name for --model (that of DIR).")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Model folder to write; found in $ARPC_HOME.",
+)
+def import_model(
+    family: str,
+    tokenizer: Path,
+    transformer: Path,
+    text: Path | None,
+    preset: str,
+    model_id: int | None,
+    name: str | None,
+    out: Path,
+) -> int:
+    """Make a model folder of published weights; prints its id, name and fingerprint. Code in a file is never run."""
+    from arpc_codec.zoo.importing import import_infinity
+
+    entry = import_infinity(tokenizer, transformer, out, text=text, preset=preset, model_id=model_id, name=name)
+    click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
     return 0

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..container.varint import CutError, decode_varint, encode_varint
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, ModelError, UsageError
+from ..exact.prior import ExactPrior
 from ..prior.context import PHASES
 from ..scales import Schedule, latent_size, scale_schedule
 from ..tokenizer import channels_last
@@ -41,13 +42,15 @@ class ArpcCodec:
     """Encoder and decoder of one model; safe to reuse for any number of pictures."""
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
-        self.bundle, self.device = bundle, torch.device(device)
+        if not isinstance(bundle.prior, ExactPrior):
+            raise ModelError(f"model '{bundle.entry.name}' has a float prior, which this version cannot code with yet")
+        self.bundle, self.prior, self.device = bundle, bundle.prior, torch.device(device)
         self.tokenizer = bundle.tokenizer
         channels_last(self.tokenizer)
 
     @classmethod
     def load(cls, model: str | int = "tiny", device: str = "cpu") -> ArpcCodec:
-        """Load a model by name or registry id. Raises ModelError when it is missing."""
+        """Load a model by name or registry id. Raises ModelError when it is missing or has no exact prior."""
         return cls(load_bundle(model, device), device)
 
     # -- encode ------------------------------------------------------------------------------------------------------
@@ -234,7 +237,7 @@ class ArpcCodec:
         return Decoded(pixels[0], used, total, header.scales, damaged)
 
     def _walk(self, schedule: Schedule) -> Walk:
-        return Walk(self.bundle.prior, self.tokenizer.quantizer, schedule)
+        return Walk(self.prior, self.tokenizer.quantizer, schedule)
 
 
 def _split(segment: bytes, count: int) -> list[bytes]:

@@ -15,7 +15,6 @@ from ..exact.fixed import snap
 from ..exact.prior import ExactPrior
 from ..prior.context import PHASES, phase_mask
 from ..scales import Schedule
-from ..scales.resample import bilinear
 from ..tokenizer import MultiScaleBSQ
 
 # Scales with at least this many coded tokens end with one check byte.
@@ -54,12 +53,12 @@ class Walk:
         """Trunk logits [h, w, d] and features of the next scale; call once per scale, then `advance`."""
         x = None
         if self.scale:
-            x = snap(bilinear(snap(self.z), self.schedule[self.scale]))[0].flatten(1).T
+            x = snap(self.quantizer.resample(snap(self.z), self.schedule[self.scale]))[0].flatten(1).T
         return self.prior.step(x, self.schedule, self.scale, self._caches)
 
     def advance(self, code_bchw: Tensor) -> None:
         """Add the code of the scale that was predicted and go to the next."""
-        self.z += bilinear(code_bchw, self.schedule[-1])
+        self.z += self.quantizer.resample(code_bchw, self.schedule[-1])
         self.scale += 1
 
     def code(self, bits_hwd: Tensor) -> Tensor:

@@ -29,11 +29,15 @@ class PriorConfig:
     """Scales with more tokens than this look at coarser scales but are seen by none; 0 = no limit, as published."""
     max_levels: int = 15
     """Rows of each scale embedding, so the longest schedule."""
+    temperature: float = 1.0
+    """Divides the logits of `VAR.step`, which code and generate; training (`VAR.forward`) sees them as they are."""
 
     def __post_init__(self) -> None:
         for name in ("d", "embed_dim", "depth", "num_heads", "max_levels"):
             if getattr(self, name) < 1:
                 raise ModelError(f"prior config: {name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.temperature < float("inf"):
+            raise ModelError(f"prior config: temperature must be positive, not {self.temperature}")
         if self.scale_embed not in ("index", "index+end"):
             raise ModelError(f"prior config: unknown scale_embed {self.scale_embed!r}")
         if self.rope_grid not in ("published", "final"):

@@ -219,7 +219,7 @@ class VAR(nn.Module):
     def step(
         self, x_bnd: Tensor | None, state: State, *, guidance: float = 1.0, mix_depth: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [B, n, 2d] and head inputs [B, n, C] of the state's next scale; advances the state.
+        """Logits [B, n, 2d] over the temperature and head inputs [B, n, C] of the next scale; advances the state.
 
         `x_bnd`: input of that scale, None for the first. In a guided run `guidance` mixes the logits or, with
         `mix_depth` = m, the hidden states after block m (from 0); 1 means the conditional half alone.
@@ -243,7 +243,7 @@ class VAR(nn.Module):
                 half, uncond_half = x.chunk(2)
                 x = guide(half, uncond_half, guidance).repeat(2, 1, 1)
         hidden = self._head_norm(x, state.condition.pooled_bc)
-        logits = self.head(hidden)
+        logits = self.head(hidden) / self.config.temperature
         if state.guided:
             hidden = hidden.chunk(2)[0]
             cond, uncond = logits.chunk(2)

@@ -6,7 +6,7 @@ integer weights are exact in float64 (and good enough in float32 for training), 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -15,9 +15,9 @@ WEIGHT_BITS = 12
 
 
 @lru_cache(maxsize=512)
-def bilinear_matrix(n_in: int, n_out: int) -> Tensor:
-    """[n_out, n_in] float64 matrix of integers; each row sums to 2^12. Half-pixel centres, edges clamped."""
-    one = 1 << WEIGHT_BITS
+def bilinear_matrix(n_in: int, n_out: int, bits: int = WEIGHT_BITS) -> Tensor:
+    """[n_out, n_in] float64 matrix of integers; each row sums to 2^bits. Half-pixel centres, edges clamped."""
+    one = 1 << bits
     matrix = torch.zeros(n_out, n_in, dtype=torch.float64)
     for i in range(n_out):
         position = max(0, (2 * i + 1) * n_in - n_out)  # source coordinate times 2*n_out
@@ -39,9 +39,9 @@ def area_matrix(n_in: int, n_out: int) -> Tensor:
     return matrix
 
 
-def bilinear(x_bchw: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize [B, C, h, w] to [B, C, *size] with the 2^-12 weights, in x's dtype."""
-    return _separable(x_bchw, bilinear_matrix, size, 2.0**-WEIGHT_BITS)
+def bilinear(x_bchw: Tensor, size: tuple[int, int], bits: int = WEIGHT_BITS) -> Tensor:
+    """Resize [B, C, h, w] to [B, C, *size] with weights that are multiples of 2^-bits, in x's dtype."""
+    return _separable(x_bchw, partial(bilinear_matrix, bits=bits), size, 2.0**-bits)
 
 
 def area(x_bchw: Tensor, size: tuple[int, int]) -> Tensor:

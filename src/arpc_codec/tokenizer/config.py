@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from ..errors import ModelError
+from ..scales.resample import WEIGHT_BITS
+
+# Groups of a GroupNorm, the first that divides the channels.
+NORM_GROUPS = (32, 24)
+# Resolutions of the pyramid, 1/1 to 1/16; it may have more levels at 1/16.
+PYRAMID_LEVELS = 5
 
 
 @dataclass(frozen=True)
 class TokenizerConfig:
     """Shape of the f16 tokenizer. Widths and depths list one entry per resolution, finest first.
 
-    encoder_*: resolutions 1/8, 1/16.  decoder_*: resolutions 1/2, 1/4, 1/8, 1/16.
-    fill: value of a masked channel in units of the code magnitude (0, or -1 as published).
+    network: `shuffle`, encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4, 1/8 and 1/16; or `pyramid`, as
+    published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first convolution.
+    fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
+    grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """
 
     channels: int = 16
@@ -22,9 +32,34 @@ class TokenizerConfig:
     decoder_depths: tuple[int, ...] = (1, 1, 2, 3)
     fill: float = 0.0
     learned_gains: bool = True
+    masked: bool = True
+    grid_bits: int = WEIGHT_BITS
+    network: Literal["shuffle", "pyramid"] = "shuffle"
+    encoder_stem: int = 0
+
+    def __post_init__(self) -> None:
+        if self.network == "shuffle":
+            return
+        if self.network != "pyramid":
+            raise ModelError(f"tokenizer config: unknown network {self.network!r}")
+        for widths, depths in ((self.encoder_widths, self.encoder_depths), (self.decoder_widths, self.decoder_depths)):
+            if len(widths) != len(depths) or len(widths) < PYRAMID_LEVELS or min(depths) < 1:
+                raise ModelError(f"tokenizer config: widths {widths} and depths {depths} do not make a pyramid")
+        for width in (self.encoder_stem, *self.encoder_widths, *self.decoder_widths):
+            norm_groups(width)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TokenizerConfig:
         """Config from parsed JSON. Raises TypeError for an unknown name."""
         sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**sizes)
+
+
+def norm_groups(width: int) -> int:
+    """Groups of a GroupNorm over `width` channels. Raises ModelError when no number of groups divides them."""
+    for groups in NORM_GROUPS:
+        if width > 0 and width % groups == 0:
+            return groups
+    raise ModelError(
+        f"tokenizer config: {width} channels cannot be normalised in {' or '.join(map(str, NORM_GROUPS))} groups"
+    )

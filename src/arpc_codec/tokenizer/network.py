@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..scales import STRIDE
 from .blocks import blocks, zeroed
 from .config import TokenizerConfig
+from .pyramid import PyramidDecoder, PyramidEncoder
 from .quantizer import MultiScaleBSQ
 
 # Pixels of the picture per pixel of the linear path.
@@ -95,9 +96,16 @@ class Tokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
-        self.quantizer = MultiScaleBSQ(config.channels, fill=config.fill, learned_gains=config.learned_gains)
-        self.decoder = Decoder(config)
+        pyramid = config.network == "pyramid"
+        self.encoder: Encoder | PyramidEncoder = PyramidEncoder(config) if pyramid else Encoder(config)
+        self.quantizer = MultiScaleBSQ(
+            config.channels,
+            fill=config.fill,
+            learned_gains=config.learned_gains,
+            masked=config.masked,
+            grid_bits=config.grid_bits,
+        )
+        self.decoder: Decoder | PyramidDecoder = PyramidDecoder(config) if pyramid else Decoder(config)
 
     @staticmethod
     def state(missing: int, filled: bool, batch: int = 1) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..scales import Schedule, active_channels
-from ..scales.resample import area, bilinear
+from ..scales.resample import WEIGHT_BITS, area, bilinear
 
 # Gains are a piecewise linear function of the relative side, with knots at side/final side = 1, 1/2, 1/4 ... 1/64.
 GAIN_KNOTS = 7
@@ -29,13 +29,24 @@ class Quantized(NamedTuple):
 
 
 class MultiScaleBSQ(nn.Module):
-    """Sign bits of the residual at every scale; each code is +-gain/sqrt(C), masked channels are `fill` times that."""
+    """Sign bits of the residual at every scale; each code is +-gain/sqrt(C), masked channels are `fill` times that.
+
+    Magnitudes and the weights of resampling are multiples of 2^-grid_bits.
+    """
 
     gain_knots: Tensor
 
-    def __init__(self, channels: int, *, fill: float = 0.0, learned_gains: bool = True, masked: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        fill: float = 0.0,
+        learned_gains: bool = True,
+        masked: bool = True,
+        grid_bits: int = WEIGHT_BITS,
+    ) -> None:
         super().__init__()
-        self.channels, self.fill, self.masked = channels, fill, masked
+        self.channels, self.fill, self.masked, self.grid_bits = channels, fill, masked, grid_bits
         knots = torch.linspace(0.6, 1.0, GAIN_KNOTS) if learned_gains else torch.ones(GAIN_KNOTS)
         if learned_gains:
             self.gain_knots = nn.Parameter(knots)
@@ -46,8 +57,12 @@ class MultiScaleBSQ(nn.Module):
         """Active channels of each scale of a schedule with `total_scales` scales."""
         return active_channels(total_scales, self.channels) if self.masked else (self.channels,) * total_scales
 
+    def resample(self, x_bchw: Tensor, size: tuple[int, int]) -> Tensor:
+        """Codes to the size of the latent, or the sum so far to the next scale: [B, C, *size]."""
+        return bilinear(x_bchw, size, self.grid_bits)
+
     def magnitude(self, size: tuple[int, int], final: tuple[int, int]) -> Tensor:
-        """Magnitude of one code of a scale, rounded to 2^-12 so that sums of codes are exact in float64."""
+        """Magnitude of one code of a scale, rounded to the grid: with 12 bits, sums of codes are exact in float64."""
         # Only IEEE operations (no log): the same magnitude on every machine.
         side = math.sqrt(size[0] * size[1] / (final[0] * final[1]))
         low = 0
@@ -56,7 +71,7 @@ class MultiScaleBSQ(nn.Module):
         t = max(0.0, min(1.0, 2.0 - side * 2.0 ** (low + 1)))
         gain = self.gain_knots[low].double() * (1 - t) + self.gain_knots[low + 1].double() * t
         value = gain / gain.new_tensor(math.sqrt(self.channels))
-        rounded = torch.round(value.detach() * 4096) / 4096
+        rounded = torch.round(value.detach() * 2**self.grid_bits) / 2**self.grid_bits
         return rounded + (value - value.detach())
 
     def code(self, bits_bhwc: Tensor, magnitude: Tensor, active: int) -> Tensor:
@@ -82,6 +97,6 @@ class MultiScaleBSQ(nn.Module):
             bits.append(sign)
             if flip is not None and flip[index] > 0:
                 sign = sign ^ (torch.rand(sign.shape, device=sign.device) < flip[index])
-            z = z + bilinear(self.code(sign, self.magnitude(size, final).to(h_bchw), active), final)
+            z = z + self.resample(self.code(sign, self.magnitude(size, final).to(h_bchw), active), final)
             prefixes.append(z)
         return Quantized(bits, prefixes)

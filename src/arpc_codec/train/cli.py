@@ -26,7 +26,7 @@ from .data import Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
 from .indices import IndexTraining, train_indices
 from .linear import SIDE as LINEAR_SIDE
-from .linear import fit_draft_gains, init_linear
+from .linear import fit_draft_gains, init_linear, linear_networks
 from .loop import STATE
 from .prior import PriorTraining, train_prior
 from .progic import ProgicTraining, take_weights, train_progic
@@ -86,7 +86,7 @@ def run_tokenizer(
     photos = _photos(data)
     if init is not None:
         model = _tokenizer(sizes, init, deeper=True)
-        if not model.decoder.draft_gain.weight.any():
+        if not linear_networks(model)[1].draft_gain.weight.any():
             fit_draft_gains(model, photos[0].at_least(LINEAR_SIDE), side=LINEAR_SIDE)
     else:
         model = Tokenizer(sizes.tokenizer)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..prior.model import Prior
 from ..scales import scale_schedule
-from ..scales.resample import bilinear
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .adversary import Adversary
 from .data import CropMix, CropSampler, Photos
@@ -46,7 +45,7 @@ def fill_latent(prior: Prior, tokenizer: Tokenizer, h: Tensor, sent: int, mean: 
     state = prior.trunk.start(schedule, batch=h.shape[0])
     z = torch.zeros_like(h)
     for scale, size in enumerate(schedule):
-        x = None if scale == 0 else bilinear(z, size).flatten(2).transpose(1, 2)
+        x = None if scale == 0 else quantizer.resample(z, size).flatten(2).transpose(1, 2)
         logits, _ = prior.trunk.step(x, state)
         magnitude = quantizer.magnitude(size, schedule[-1]).to(z)
         if scale < sent:
@@ -57,7 +56,7 @@ def fill_latent(prior: Prior, tokenizer: Tokenizer, h: Tensor, sent: int, mean: 
             signs = torch.tanh(difference / 2) if mean else difference.sign()
             signs[..., active[scale] :] = quantizer.fill
             code = signs.permute(0, 3, 1, 2) * magnitude
-        z = z + bilinear(code, schedule[-1])
+        z = z + quantizer.resample(code, schedule[-1])
     return z
 
 
@@ -73,7 +72,7 @@ def train_decoder(
     """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer."""
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
-    device = tokenizer.decoder.modulation.weight.device
+    device = next(tokenizer.parameters()).device
     criterion.to(device)
     channels_last(criterion)
     channels_last(tokenizer)

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ModelError
 from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer
-from ..tokenizer.network import LINEAR_SIZE, MOST_MISSING
+from ..tokenizer.network import LINEAR_SIZE, MOST_MISSING, Decoder, Encoder
 from .data import Photos, random_crop, to_tensor
 
 # Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
@@ -25,21 +26,29 @@ RIDGE = 1e-3
 SIDE = 256
 
 
+def linear_networks(model: Tokenizer) -> tuple[Encoder, Decoder]:
+    """The encoder and the decoder of a tokenizer with linear paths; ModelError for one without."""
+    if not isinstance(model.encoder, Encoder) or not isinstance(model.decoder, Decoder):
+        raise ModelError(f"the network {model.config.network} has no linear paths to start from")
+    return model.encoder, model.decoder
+
+
 def init_linear(
     model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = SIDE, gain_steps: int = 60
 ) -> None:
     """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`."""
+    encoder, decoder = linear_networks(model)
     rng = np.random.default_rng(0)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
-    scale = fit_transform(model.encoder.linear, x, SPREAD)
+    scale = fit_transform(encoder.linear, x, SPREAD)
     with torch.no_grad():
-        h = model.encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
+        h = encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
     schedule = scale_schedule(h.shape[-2], h.shape[-1])
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
     with torch.no_grad():
         prefixes = model.quantizer(h, schedule).prefixes
-    fit_draft(model.decoder.linear, (prefixes[-1], prefixes[-1], prefixes[-3]), x)
+    fit_draft(decoder.linear, (prefixes[-1], prefixes[-1], prefixes[-3]), x)
     fit_draft_gains(model, photos, side=side)
 
 
@@ -102,6 +111,7 @@ def fit_draft(linear: nn.Conv2d, latents: Sequence[Tensor], x_bchw: Tensor) -> N
 @torch.no_grad()
 def fit_draft_gains(model: Tokenizer, photos: Photos, *, pictures: int = 48, side: int = SIDE) -> None:
     """Per number of missing scales, nothing filled: the factor of each channel of z that comes closest to h."""
+    _, decoder = linear_networks(model)
     rng = np.random.default_rng(1)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
     h = model.encoder(x).float().contiguous()
@@ -110,4 +120,4 @@ def fit_draft_gains(model: Tokenizer, photos: Photos, *, pictures: int = 48, sid
     factors = [(h * z).mean((0, 2, 3)) / z.square().mean((0, 2, 3)).clamp_min(1e-6) for z in prefixes]
     for missing in range(1, MOST_MISSING + 1):
         factor = factors[max(0, len(prefixes) - 1 - missing)] / factors[-1]
-        model.decoder.draft_gain.weight[int(model.state(missing, False))] = factor.clamp(0, 1.5) - 1
+        decoder.draft_gain.weight[int(model.state(missing, False))] = factor.clamp(0, 1.5) - 1

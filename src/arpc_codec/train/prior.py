@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..prior.model import Prior
 from ..scales import Schedule, scale_schedule
-from ..scales.resample import bilinear
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
@@ -42,7 +41,7 @@ def tokenize(
     schedule = scale_schedule(h.shape[-2], h.shape[-1])
     quantized = tokenizer.quantizer(h, schedule, flip)
     inputs = [
-        bilinear(z, size).flatten(2).transpose(1, 2)
+        tokenizer.quantizer.resample(z, size).flatten(2).transpose(1, 2)
         for z, size in zip(quantized.prefixes[:-1], schedule[1:], strict=True)
     ]
     return schedule, quantized.bits, inputs

@@ -66,7 +66,7 @@ def train_tokenizer(
     """Train within `minutes`; returns the averaged weights."""
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
-    device = model.decoder.modulation.weight.device
+    device = next(model.parameters()).device
     criterion.to(device)
     channels_last(criterion)
     channels_last(model)
@@ -90,7 +90,7 @@ def train_tokenizer(
 def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:
     """Quality of held-out pictures with all scales and three fewer, nothing filled; a sample sheet in `folder`."""
     assert isinstance(model, Tokenizer)
-    device = model.decoder.modulation.weight.device
+    device = next(model.parameters()).device
 
     def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
         total = len(scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))

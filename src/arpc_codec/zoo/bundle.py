@@ -1,26 +1,33 @@
-"""A model of the codec arpc: config.json, tokenizer.safetensors (float16) and prior.safetensors (integers)."""
+"""A model of the codec arpc: config.json, tokenizer.safetensors and its prior.
+
+Models trained here: a float16 tokenizer, and a prior in integers (prior.safetensors). Imported ones: a transformer
+(transformer.safetensors); it and the tokenizer are as the checkpoints have them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from ..exact.prior import ExactPrior
 from ..prior.config import PriorConfig
+from ..prior.transformer import VAR
 from ..tokenizer import Tokenizer, TokenizerConfig
 from .folder import Tensors, half, naming, read_folder, write_folder
 from .registry import ModelEntry, find
 
-TOKENIZER, PRIOR = "tokenizer.safetensors", "prior.safetensors"
+TOKENIZER, PRIOR, TRANSFORMER = "tokenizer.safetensors", "prior.safetensors", "transformer.safetensors"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded model."""
+    """A loaded model; its prior is exact, or the float transformer of an imported one."""
 
     entry: ModelEntry
     tokenizer: Tokenizer
-    prior: ExactPrior
+    prior: ExactPrior | VAR
 
     @property
     def fingerprint(self) -> bytes:
@@ -42,6 +49,31 @@ def save_bundle(
     return write_folder(folder, model_id, name, licence, "arpc", sizes, files)
 
 
+def save_imported(
+    folder: Path,
+    model_id: int | None,
+    name: str,
+    licence: str,
+    tokenizer: tuple[TokenizerConfig, Tensors],
+    transformer: tuple[PriorConfig, Tensors],
+) -> str:
+    """Write a model folder with a float transformer, all weights as they are; as `write_folder`."""
+    sizes = {"tokenizer": asdict(tokenizer[0]), "transformer": asdict(transformer[0])}
+    files = {TOKENIZER: _separate(tokenizer[1]), TRANSFORMER: _separate(transformer[1])}
+    return write_folder(folder, model_id, name, licence, "arpc", sizes, files)
+
+
+def _separate(weights: Tensors) -> Tensors:
+    """Contiguous weights that do not share their memory, as safetensors wants them."""
+    separate: Tensors = {}
+    taken: set[int] = set()
+    for name, tensor in weights.items():
+        tensor = tensor.contiguous()
+        separate[name] = tensor.clone() if tensor.data_ptr() in taken else tensor
+        taken.add(tensor.data_ptr())
+    return separate
+
+
 def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -> Bundle:
     """Load a model by name or id; as `load_folder`."""
     return load_folder(find(model).path, device, check=check)
@@ -49,11 +81,24 @@ def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -
 
 def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bundle:
     """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
-    entry, sizes, files = read_folder(folder, ("tokenizer", "prior"), (TOKENIZER, PRIOR), check=check)
+    priors = {"prior": PRIOR, "transformer": TRANSFORMER}
+    entry, sizes, files = read_folder(folder, ("tokenizer",), (TOKENIZER,), check=check, optional=priors)
     with naming(entry):
         # Not on the meta device: initialising there imports a second of torch's compiler.
         tokenizer = Tokenizer(TokenizerConfig.from_json(sizes["tokenizer"]))
         tokenizer.load_state_dict({k: v.float() for k, v in files[TOKENIZER].items()}, assign=True)
-        prior = ExactPrior(files[PRIOR], PriorConfig(**sizes["prior"]), device)
+        prior: ExactPrior | VAR
+        if "transformer" in sizes:
+            prior = _transformer(PriorConfig(**sizes["transformer"]), files[TRANSFORMER]).to(device)
+        else:
+            prior = ExactPrior(files[PRIOR], PriorConfig(**sizes["prior"]), device)
     tokenizer.requires_grad_(False).eval().to(device)
     return Bundle(entry, tokenizer, prior)
+
+
+def _transformer(config: PriorConfig, weights: Tensors) -> VAR:
+    """The float transformer of an imported model; float32 weights stay mapped from disk until they are used."""
+    with torch.device("meta"):
+        model = VAR(config)
+    model.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
+    return model.requires_grad_(False).eval()

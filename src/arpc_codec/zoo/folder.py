@@ -21,6 +21,9 @@ from .registry import CONFIG, ModelEntry, read_entry
 # Name of a tensor -> the tensor, as in one safetensors file.
 Tensors = dict[str, Tensor]
 
+# Three bytes in a file, far from the ids given out by hand.
+_DERIVED_IDS = range(1 << 14, 1 << 21)
+
 
 class Folder(NamedTuple):
     """sizes: what config.json says of the networks. files: tensors of each file."""
@@ -48,6 +51,11 @@ def fingerprint(sizes: Mapping[str, Any], files: Mapping[str, Tensors]) -> str:
     return digest.hexdigest()
 
 
+def derived_id(mark: str) -> int:
+    """Registry id that follows from a fingerprint, for models that nobody gave one."""
+    return _DERIVED_IDS[int(mark, 16) % len(_DERIVED_IDS)]
+
+
 def half(state: Mapping[str, Tensor]) -> Tensors:
     """Weights of a float network in the precision of model folders: every reader computes with these."""
     return {name: tensor.half().contiguous() for name, tensor in state.items()}
@@ -55,20 +63,27 @@ def half(state: Mapping[str, Tensor]) -> Tensors:
 
 def write_folder(
     folder: Path,
-    model_id: int,
+    model_id: int | None,
     name: str,
     licence: str,
     codec: str,
     sizes: Mapping[str, Any],
     files: Mapping[str, Tensors],
 ) -> str:
-    """Write a model folder; returns the fingerprint."""
+    """Write a model folder; returns the fingerprint, from which the id follows where it is None."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes = json.loads(json.dumps(sizes))
     mark = fingerprint(sizes, files)
     for file, tensors in files.items():
         save_file(tensors, folder / file)
-    values = {"id": model_id, "name": name, "codec": codec, "fingerprint": mark, "licence": licence, **sizes}
+    values = {
+        "id": derived_id(mark) if model_id is None else model_id,
+        "name": name,
+        "codec": codec,
+        "fingerprint": mark,
+        "licence": licence,
+        **sizes,
+    }
     (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
     return mark
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 
 CONFIG = "config.json"
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
@@ -26,13 +27,13 @@ class ModelEntry:
 
 
 def models() -> list[ModelEntry]:
-    """Every model that can be used, bundled ones first; folders without a usable config are passed over."""
+    """Every model that can be used, bundled ones first; hidden folders and those without a config are passed over."""
     roots = [BUNDLED]
     if os.environ.get("ARPC_HOME"):
         roots.append(Path(os.environ["ARPC_HOME"]))
     found = []
     for root in roots:
-        for config in sorted(root.glob(f"*/{CONFIG}")):
+        for config in sorted(root.glob(f"[!.]*/{CONFIG}")):
             try:
                 found.append(read_entry(config.parent))
             except ModelError:
@@ -45,8 +46,28 @@ def find(model: str | int) -> ModelEntry:
     for entry in models():
         if str(model) in (entry.name, str(entry.id)):
             return entry
+    raise _missing(model)
+
+
+def _missing(model: str | int) -> ModelError:
     label = f"model id {model}" if str(model).isdecimal() else f"model '{model}'"
-    raise ModelError(f"{label} is not on this machine (see `arpc models list`)")
+    return ModelError(f"{label} is not on this machine (see `arpc models list`)")
+
+
+def remove(model: str | int) -> ModelEntry:
+    """Delete the folder of a model under ARPC_HOME. Raises ModelError when it is not there, UsageError if bundled."""
+    there = [entry for entry in models() if str(model) in (entry.name, str(entry.id))]
+    own = [entry for entry in there if entry.path.parent.resolve() != BUNDLED]
+    if not own:
+        if there:
+            raise UsageError(f"model '{there[0].name}' is bundled and cannot be removed")
+        raise _missing(model)
+    path = own[0].path
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
+    return own[0]
 
 
 def bundled(name: str) -> Path:
