@@ -31,7 +31,7 @@ def test_every_position_once_and_neighbours_before(rows: int, cols: int) -> None
 @given(SIDES, SIDES)
 @settings(max_examples=20, deadline=None)
 def test_passes_are_those_of_the_specification(rows: int, cols: int) -> None:
-    first = max([1] + [2**n for n in range(8) if 2**n < max(rows, cols)])
+    first = max([1] + [2**n for n in range(4) if 2**n < max(rows, cols)])
     wanted = [[(r, c) for r in range(0, rows, first) for c in range(0, cols, first)]]
     d = first // 2
     while d:
@@ -44,13 +44,8 @@ def test_passes_are_those_of_the_specification(rows: int, cols: int) -> None:
 
 
 def test_few_passes() -> None:
-    assert [len(passes(rows, cols)) for rows, cols in ((1, 1), (2, 2), (16, 16), (32, 32), (32, 48))] == [
-        1,
-        1,
-        7,
-        9,
-        11,
-    ]
+    sizes = (1, 1), (2, 2), (8, 8), (16, 16), (32, 32), (270, 480)
+    assert [len(passes(rows, cols)) for rows, cols in sizes] == [1, 1, 5, 7, 7, 7]
 
 
 def test_neighbours_are_the_nearest() -> None:

@@ -31,7 +31,7 @@ class IndexConfig:
     channels: int = 16
     stages: int = 5
     entries: int = 1024
-    widths: tuple[int, int] = (256, 160)
+    widths: tuple[int, int] = (192, 128)
     low: int = 48
 
     def __post_init__(self) -> None:

@@ -17,8 +17,10 @@ CENTRES = ((-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -3), (-1, 3), (1, -3), (1, 3
 EDGES = ((-1, 0), (0, -1), (0, 1), (1, 0), (-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1))
 AROUND = tuple((row, col) for row in (-1, 0, 1) for col in (-1, 0, 1))
 NEAR = len(EDGES)
-# Distances 1, 2, 4 and 8; larger ones count as 8.
-LEVELS = 4
+# Spacing of the first lattice, at most: a wider one saves no bytes and costs two more passes.
+FIRST = 8
+# Distances 1, 2 and 4 of the steps behind it.
+LEVELS = 3
 PLACES = 1 + 2 * LEVELS
 
 
@@ -47,13 +49,13 @@ def _passes(rows: int, cols: int) -> Iterator[Pass]:
         return Pass(torch.full_like(row, place), row * cols + col, *tables)
 
     distance = 1
-    while 2 * distance < max(rows, cols):
+    while 2 * distance < max(rows, cols) and distance < FIRST:
         distance *= 2
     first = step(0, *_grid(0, distance, rows, cols), EDGES)
     yield first._replace(neighbours=torch.full_like(first.neighbours, rows * cols))
     while distance > 1:
         distance //= 2
-        level = min(distance.bit_length(), LEVELS)
+        level = distance.bit_length()
         yield step(2 * level - 1, *_grid(distance, 2 * distance, rows, cols), CENTRES)
         row, col = _grid(0, distance, rows, cols)
         odd = (row + col) // distance % 2 == 1
