@@ -12,8 +12,9 @@ from typing import Any
 from arpc_codec.bench.compare import by_codec, compare, measured_names
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import points as published_points
-from arpc_codec.bench.report.curves import all_series, chart, legend
+from arpc_codec.bench.report.curves import all_series, chart
 from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, QUALITY, Exhibit, Gallery
+from arpc_codec.bench.report.plot import legend
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
 from arpc_codec.bench.report.words import Finding, findings, listed, span, unjudged
 from arpc_codec.bench.run import Measured, Step

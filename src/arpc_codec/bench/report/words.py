@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.table import titled
+from arpc_codec.bench.times import WAYS
 from arpc_codec.metrics.panel import METRICS
 
 Judge = Callable[[Comparison, str], bool | None]
 NOTHING = "Nowhere."
+SPOKEN = {"encode": "encoding", "decode": "decoding"}
 # A peer whose files are larger than ours by more than this had none of our size.
 _MUCH_LARGER = 1.25
 
@@ -84,12 +86,10 @@ def _line(comparison: Comparison, peer: str) -> Line | None:
     return next((line for line in comparison.peers if line.codec == peer), None)
 
 
-def _beside(comparison: Comparison, line: Line | None, metric: str) -> bool | None:
-    ours = comparison.ours.values.get(metric) if comparison.ours else None
-    rival = line.values.get(metric) if line else None
-    if ours is None or rival is None:
-        return None
-    return ours > rival if METRICS[metric].higher_is_better else ours < rival
+def _beside(comparison: Comparison, line: Line | None, name: str) -> bool | None:
+    ours = comparison.ours.score(name) if comparison.ours else None
+    rival = line.score(name) if line else None
+    return None if ours is None or rival is None else ours > rival
 
 
 def _finding(
@@ -97,13 +97,12 @@ def _finding(
 ) -> Finding:
     wins: dict[str, list[str]] = defaultdict(list)
     losses: dict[str, list[str]] = defaultdict(list)
-    for metric in METRICS:
-        outcomes = [(c.bpp, outcome) for c in judged if (outcome := judge(c, metric)) is not None]
+    titles = {name: titled(name, trained_on) for name in METRICS} | {way: f"speed of {SPOKEN[way]}" for way in WAYS}
+    for name, title in titles.items():
+        outcomes = [(c.bpp, outcome) for c in judged if (outcome := judge(c, name)) is not None]
         for sentences, wanted in ((wins, True), (losses, False)):
             if any(outcome is wanted for _, outcome in outcomes):
-                sentences[_where([(bpp, outcome is wanted) for bpp, outcome in outcomes])].append(
-                    titled(metric, trained_on)
-                )
+                sentences[_where([(bpp, outcome is wanted) for bpp, outcome in outcomes])].append(title)
     return Finding(codec, rival, _sentences(wins), _sentences(losses), remarks)
 
 
@@ -124,8 +123,24 @@ def _sentences(by_place: dict[str, list[str]]) -> list[str]:
     return [f"{place[0].upper()}{place[1:]}: {listed(titles)}." for place, titles in by_place.items()] or [NOTHING]
 
 
-def _remarks(judged: Iterable[Comparison], peer: str) -> list[str]:
-    """What makes a comparison with one peer unequal."""
+def times_as_long(ratios: Sequence[float]) -> str:
+    """Our seconds beside those of a peer."""
+    ends = dict.fromkeys(f"{end:.2g}" if end < 10 else f"{end:,.0f}" for end in (min(ratios), max(ratios)))
+    return f"{' to '.join(ends)} times as long"
+
+
+def _seconds(judged: Iterable[Comparison], peer: str) -> list[str]:
+    """How much longer ours takes, or how much less."""
+    sentences = []
+    for way in WAYS:
+        pairs = [(c.ours.score(way), line.score(way)) for c in judged if c.ours and (line := _line(c, peer))]
+        if ratios := [ours / its for ours, its in pairs if ours is not None and its]:
+            sentences.append(f"Our {SPOKEN[way]} takes {times_as_long(ratios)}.")
+    return sentences
+
+
+def _remarks(judged: Sequence[Comparison], peer: str) -> list[str]:
+    """How much faster or slower, and what makes a comparison with one peer unequal."""
     remarks, larger, absent = [], [], []
     for comparison in judged:
         line = _line(comparison, peer)
@@ -138,4 +153,4 @@ def _remarks(judged: Iterable[Comparison], peer: str) -> list[str]:
         remarks.append(f"It has no files as small as ours: at {rate(bpp)} bpp its bytes are {times:.1f} times ours.")
     if absent:
         remarks.append(f"It has no files as large as ours at {listed(absent)} bpp.")
-    return remarks
+    return _seconds(judged, peer) + remarks
