@@ -100,6 +100,13 @@ def measure(cache: Path, path: Path, coder: LosslessCoder, commands: bool = Fals
     return Row(group, path.name, coder.name, coder.title, samples.size, samples.nbytes, len(data), encode, decode)
 
 
+def present(names: Iterable[str]) -> tuple[list[LosslessCoder], dict[str, str]]:
+    """Those of `LOSSLESS_PEERS` that run here, and why the others do not, by title."""
+    reasons = {LOSSLESS_PEERS[name]: LOSSLESS_PEERS[name].missing() for name in names}
+    missing = {peer.title: reason for peer, reason in reasons.items() if reason is not None}
+    return [peer() for peer, reason in reasons.items() if reason is None], missing
+
+
 def summaries(rows: Sequence[Row]) -> list[Summary]:
     """One for each group and codec, in the order of the rows."""
     found = []
@@ -158,13 +165,11 @@ def main(
     folder: Path, model: str, adapts: tuple[int, ...], peers: bool, jobs: int, limit: int | None, cache: Path | None
 ) -> None:
     """Compare lossless codecs on the pictures of DIR, one after the other; the table goes to stdout."""
-    reasons = {peer: peer.missing() for peer in LOSSLESS_PEERS.values()} if peers else {}
-    for peer, reason in reasons.items():
-        if reason is not None:
-            click.echo(f"missing: {peer.title}: {reason}", err=True)
+    coders, missing = present(LOSSLESS_PEERS if peers else ())
+    for title, reason in missing.items():
+        click.echo(f"missing: {title}: {reason}", err=True)
     rows = []
     with Crew(jobs) as crew, TemporaryDirectory() as unkept:
-        coders: list[LosslessCoder] = [peer() for peer, reason in reasons.items() if reason is None]
         coders += [Hpac(model, adapt, crew) for adapt in adapts]
         for path in pictures(folder)[:limit]:
             for coder in coders:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from arpc_codec.bench.compare import Comparison, Line, by_codec
+from arpc_codec.bench.lossless import Row
+from arpc_codec.bench.lossless_coders import Hpac
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.table import titled
 from arpc_codec.bench.times import WAYS
@@ -69,6 +71,35 @@ def _of_codec(codec: str, comparisons: Sequence[Comparison], trained_on: Sequenc
 
         found.append(_finding(codec, PEERS[peer].title, judged, judge, trained_on, _remarks(judged, peer)))
     return found
+
+
+def lossless_findings(rows: Sequence[Row]) -> list[Finding]:
+    """For each of our ways beside each lossless peer, on the pictures whose samples both formats have."""
+    files: dict[str, dict[tuple[str, str], Row]] = defaultdict(dict)
+    for row in rows:
+        files[row.title][row.group, row.picture] = row
+    ours = [title for title in files if any(row.codec == Hpac.name for row in files[title].values())]
+    return [_lossless(files[own], files[rival]) for own in ours for rival in files if rival not in ours]
+
+
+def _lossless(ours: dict[tuple[str, str], Row], theirs: dict[tuple[str, str], Row]) -> Finding:
+    pairs = [(ours[place], theirs[place]) for place in ours if place in theirs]
+    wins: list[str] = []
+    losses: list[str] = []
+    for group in dict.fromkeys(own.group for own, _ in pairs):
+        sizes = [(own.bytes, its.bytes) for own, its in pairs if own.group == group]
+        change = 100 * sum(own for own, _ in sizes) / sum(its for _, its in sizes) - 100
+        sentences, word = (wins, "fewer") if change < 0 else (losses, "more")
+        sentences.append(f"{group}: {abs(change):.1f} % {word} bytes.")
+    for way in WAYS:
+        seconds = [(getattr(own, way).seconds, getattr(its, way).seconds) for own, its in pairs]
+        if pairs:
+            times = sum(own for own, _ in seconds) / sum(its for _, its in seconds)
+            (wins if times < 1 else losses).append(f"{SPOKEN[way].capitalize()} takes {times_as_long([times])}.")
+    absent = len(ours) - len(pairs)
+    remarks = [f"It cannot hold the samples of {absent} of {len(ours)} pictures."] if absent else []
+    own, rival = (next(iter(files.values())).title for files in (ours, theirs))
+    return Finding(own, rival, wins or [NOTHING], losses or [NOTHING], remarks)
 
 
 def unjudged(comparisons: Sequence[Comparison]) -> str:
