@@ -20,21 +20,16 @@ Values = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Speed:
-    """Means over the timed pictures of one codec at one k."""
+    """Means over the timed pictures of one codec at one k; `costs` by `WAYS`."""
 
     bpp: float
     pixels: float
-    encode: Cost
-    decode: Cost
+    costs: dict[str, Cost]
 
     def a_megapixel(self, way: str) -> float | None:
         """Seconds to encode or decode a million pixels, inside a process where that is possible."""
-        least = self.cost(way).least
+        least = self.costs[way].least
         return None if least is None else least * 1e6 / self.pixels
-
-    def cost(self, way: str) -> Cost:
-        """Of one of `WAYS`."""
-        return {"encode": self.encode, "decode": self.decode}[way]
 
 
 @dataclass(frozen=True)
@@ -51,14 +46,6 @@ class Line:
     values: Values
     scales: dict[float, int]
     speed: Speed | None = None
-
-    def score(self, name: str) -> float | None:
-        """By a metric or by the speed of one of `WAYS`: more is better, whatever the metric; None when not measured."""
-        if name in WAYS:
-            value, sign = self.speed.a_megapixel(name) if self.speed else None, -1
-        else:
-            value, sign = self.values.get(name), 1 if METRICS[name].higher_is_better else -1
-        return None if value is None else sign * value
 
 
 @dataclass(frozen=True)
@@ -87,12 +74,37 @@ class Comparison:
         return (self.ours, *self.peers) if self.ours else self.peers
 
     def better(self, name: str) -> bool | None:
-        """Whether ours beats every peer by `Line.score`; None when not judged or not measured."""
-        ours = None if self.ours is None else self.ours.score(name)
-        rivals = [line.score(name) for line in self.peers]
-        if not self.judged or ours is None or not rivals or None in rivals:
+        """Whether ours beats every peer, as `beats`; None when not judged or not measured."""
+        if not self.judged or self.ours is None or not self.peers:
             return None
-        return all(ours > rival for rival in rivals if rival is not None)
+        outcomes = [beats(self.ours, line, name) for line in self.peers]
+        return None if None in outcomes else all(outcomes)
+
+
+def seconds_of_both(ours: Line, rival: Line, way: str) -> tuple[float, float, bool] | None:
+    """Ours and the rival's to encode or decode: inside a process, or both as commands where one is that only (True).
+
+    None when they were not timed.
+    """
+    if ours.speed is None or rival.speed is None:
+        return None
+    own, its = ours.speed.costs[way], rival.speed.costs[way]
+    if own.seconds is not None and its.seconds is not None:
+        return own.seconds, its.seconds, False
+    if own.command_seconds is not None and its.command_seconds is not None:
+        return own.command_seconds, its.command_seconds, True
+    return None
+
+
+def beats(ours: Line, rival: Line, name: str) -> bool | None:
+    """Whether ours is better than the rival by a metric, or faster in one of `WAYS`; None when not measured."""
+    if name in WAYS:
+        seconds = seconds_of_both(ours, rival, name)
+        return None if seconds is None else seconds[0] < seconds[1]
+    own, its = ours.values.get(name), rival.values.get(name)
+    if own is None or its is None:
+        return None
+    return own > its if METRICS[name].higher_is_better else own < its
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -138,7 +150,7 @@ def _speed(times: Sequence[Timing]) -> Speed:
         for way in WAYS
     }
     bpp = sum(8 * one.bytes / one.pixels for one in times) / len(times)
-    return Speed(bpp, sum(one.pixels for one in times) / len(times), **costs)
+    return Speed(bpp, sum(one.pixels for one in times) / len(times), costs)
 
 
 def compare(steps: Iterable[Step], times: Iterable[Timing] = ()) -> list[Comparison]:

@@ -11,7 +11,7 @@ from arpc_codec.bench.report.tables import html_table
 from arpc_codec.bench.times import WAYS
 
 _HEAD = ("pictures", "codec", "files", "bits a sample", "bytes", "encode, MB/s/core", "decode, MB/s/core")
-_COMMAND = ("picture", "codec", *(f"{way}: {what}" for way in WAYS for what in ("s", "peak, MiB")))
+_COMMAND = ("picture", "codec", *(f"{way}, {what}" for way in WAYS for what in ("s", "peak MiB")))
 
 
 def _line(first: str, title: str, codec: str, cells: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from arpc_codec.bench.report.words import SPOKEN
 from arpc_codec.bench.table import title_of
 from arpc_codec.bench.times import RUNS, WAYS, Cost
 
-_HEAD = ("in process, s", "as a command, s", "peak of the command, MiB")
+_HEAD = ("in process, s", "command, s", "its peak, MiB")
 
 
 def speed_series(comparisons: Sequence[Comparison], way: str) -> list[Series]:
@@ -41,12 +41,13 @@ def speed_table(comparisons: Sequence[Comparison], caption: str) -> str:
     for comparison in comparisons:
         for line in comparison.lines:
             if line.speed is not None:
-                cells = [f"{line.speed.bpp:.4f}", *(text for way in WAYS for text in texts(line.speed.cost(way)))]
+                cells = [f"{line.speed.bpp:.4f}", *(text for way in WAYS for text in texts(line.speed.costs[way]))]
                 data = "".join(f"<td>{cell}</td>" for cell in cells)
                 kind = ' class="ours"' if line is comparison.ours else ""
                 title = f'<th scope="row">{escape(title_of(line.codec))}</th>'
                 rows.append(f"<tr{kind}><td>{escape(comparison.label)}</td>{title}{data}</tr>")
-    return html_table(("beside", "codec", "bpp", *(f"{way}: {head}" for way in WAYS for head in _HEAD)), rows, caption)
+    heads = (f'{way} <span class="way">{head}</span>' for way in WAYS for head in _HEAD)
+    return html_table(("beside", "codec", "bpp", *heads), rows, caption)
 
 
 def speed_section(comparisons: Sequence[Comparison], pictures: Sequence[str], machine: str) -> str:
@@ -66,6 +67,7 @@ def speed_section(comparisons: Sequence[Comparison], pictures: Sequence[str], ma
         f"<p>Measured on {escape(which)}, with one thread for ours and for every peer that lets its threads be set, on "
         f"{escape(machine)}. In process: the median of {RUNS} calls in a process that has loaded the codec, with the "
         "resizing of peers. As a command: the whole process from its start, once, pixels through pipes. A codec that "
-        "is only a command stands in the charts with that. Up is faster.</p>"
+        "is only a command stands in the charts with that, and in the words at the top beside ours as a command. "
+        "Up is faster.</p>"
         f'<div class="charts">{charts}</div>{speed_table(comparisons, f"Seconds and memory, {which}")}</section>'
     )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from arpc_codec.bench.compare import Comparison, Line, by_codec
+from arpc_codec.bench.compare import Comparison, Line, beats, by_codec, seconds_of_both
 from arpc_codec.bench.lossless import Row
 from arpc_codec.bench.lossless_coders import Hpac
 from arpc_codec.bench.peers import PEERS
@@ -67,7 +67,8 @@ def _of_codec(codec: str, comparisons: Sequence[Comparison], trained_on: Sequenc
     for peer in peers:
 
         def judge(comparison: Comparison, metric: str, peer: str = peer) -> bool | None:
-            return _beside(comparison, _line(comparison, peer), metric)
+            line = _line(comparison, peer)
+            return beats(comparison.ours, line, metric) if comparison.ours and line else None
 
         found.append(_finding(codec, PEERS[peer].title, judged, judge, trained_on, _remarks(judged, peer)))
     return found
@@ -117,12 +118,6 @@ def _line(comparison: Comparison, peer: str) -> Line | None:
     return next((line for line in comparison.peers if line.codec == peer), None)
 
 
-def _beside(comparison: Comparison, line: Line | None, name: str) -> bool | None:
-    ours = comparison.ours.score(name) if comparison.ours else None
-    rival = line.score(name) if line else None
-    return None if ours is None or rival is None else ours > rival
-
-
 def _finding(
     codec: str, rival: str, judged: Sequence[Comparison], judge: Judge, trained_on: Sequence[str], remarks: list[str]
 ) -> Finding:
@@ -164,9 +159,11 @@ def _seconds(judged: Iterable[Comparison], peer: str) -> list[str]:
     """How much longer ours takes, or how much less."""
     sentences = []
     for way in WAYS:
-        pairs = [(c.ours.score(way), line.score(way)) for c in judged if c.ours and (line := _line(c, peer))]
-        if ratios := [ours / its for ours, its in pairs if ours is not None and its]:
-            sentences.append(f"Our {SPOKEN[way]} takes {times_as_long(ratios)}.")
+        lines = [(c.ours, line) for c in judged if c.ours and (line := _line(c, peer))]
+        pairs = [pair for ours, line in lines if (pair := seconds_of_both(ours, line, way))]
+        if pairs:
+            how = ", both as commands" if any(commands for *_, commands in pairs) else ""
+            sentences.append(f"Our {SPOKEN[way]} takes {times_as_long([ours / its for ours, its, _ in pairs])}{how}.")
     return sentences
 
 
