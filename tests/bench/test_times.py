@@ -118,7 +118,8 @@ def test_speed_stands_in_the_page_and_its_chart_counts_megapixels() -> None:
     assert seconds == {"progic": {0.4}, "jpeg": {1.6}, "vvc": {2.0}}
     html = page(steps, [], Facts(["psnr"], machine="a <machine>"), times)
     section = html.split('id="h-speed"')[1].split("</section>")[0]
-    assert section.count('<path class="mark ours"') == 2 * 2
+    # Two charts of two points, and the legend.
+    assert section.count('<path class="mark ours"') == 2 * 2 + 1
     assert "on a &lt;machine&gt;" in section
     assert section.count("<td>library</td>") == 2 * 2 == section.count("<td>command</td>")
     assert 'id="h-speed"' not in page(steps, [], Facts(["psnr"]))

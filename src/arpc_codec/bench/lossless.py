@@ -67,10 +67,24 @@ def _there_and_back(coder: LosslessCoder, samples: Samples) -> tuple[bytes, list
         encoded = time.perf_counter()
         back = coder.decode(data)
         end = time.perf_counter()
-    # WebP gives grey back as three equal channels.
-    if not np.array_equal(back.reshape(*samples.shape[:2], -1)[..., : samples.shape[2]], samples):
+    if not np.array_equal(_in_full(back, samples), samples):
         raise ArpcError(f"{coder.title} changed samples")
     return data, [coder.cores * seconds for seconds in (encoded - start, end - encoded)]
+
+
+def _in_full(back: Samples, samples: Samples) -> Samples:
+    """What was decoded, with as many channels and bits as the samples HxWxC had.
+
+    WebP makes three channels of grey; PNG leaves out what says nothing: equal colours, opaque alpha, a byte said twice.
+    """
+    full = back.reshape(*samples.shape[:2], -1)
+    if full.dtype.itemsize < samples.dtype.itemsize:
+        full = full * np.uint16(257)
+    if full.shape[2] % 2 > samples.shape[2] % 2:
+        full = np.concatenate([full, np.full_like(full[..., :1], np.iinfo(full.dtype).max)], 2)
+    if full.shape[2] < samples.shape[2]:
+        full = full[..., [0, 0, 0, 1][: samples.shape[2]]]
+    return full[..., : samples.shape[2]]
 
 
 def measure(cache: Path, path: Path, coder: LosslessCoder, commands: bool = False) -> Row | None:

@@ -7,7 +7,7 @@ from html import escape
 
 from arpc_codec.bench.compare import Comparison, Line
 from arpc_codec.bench.report.curves import Point, measured_series
-from arpc_codec.bench.report.plot import Series, plot
+from arpc_codec.bench.report.plot import Series, legend, plot
 from arpc_codec.bench.report.tables import html_table
 from arpc_codec.bench.report.words import SPOKEN
 from arpc_codec.bench.table import title_of
@@ -52,14 +52,16 @@ def speed_table(comparisons: Sequence[Comparison], caption: str) -> str:
 
 def speed_section(comparisons: Sequence[Comparison], pictures: Sequence[str], machine: str) -> str:
     """Charts and a table; "" when nothing was timed."""
+    if not pictures:
+        return ""
+    series = {way: speed_series(comparisons, way) for way in WAYS}
+    shapes = {one.name: one for one in series[WAYS[0]]}
     figures = []
     for way in WAYS:
         label = f"Seconds to {way} a megapixel over bits a pixel, lower is better; the table holds the numbers"
-        svg = plot(speed_series(comparisons, way), label, higher_is_better=False, logarithmic=True)
+        svg = plot(series[way], label, higher_is_better=False, logarithmic=True)
         title = f"{SPOKEN[way].capitalize()}, seconds a megapixel"
         figures.append(f"<figure><figcaption>{title} <span>lower is better</span></figcaption>{svg}</figure>")
-    if not pictures:
-        return ""
     charts = "".join(figures)
     which = pictures[0] if len(pictures) == 1 else f"the first {len(pictures)} pictures"
     return (
@@ -69,5 +71,6 @@ def speed_section(comparisons: Sequence[Comparison], pictures: Sequence[str], ma
         "resizing of peers. As a command: the whole process from its start, once, pixels through pipes. A codec that "
         "is only a command stands in the charts with that, and in the words at the top beside ours as a command. "
         "Up is faster.</p>"
+        f"{legend(sorted(shapes.values(), key=lambda one: one.kind != 'ours'))}"
         f'<div class="charts">{charts}</div>{speed_table(comparisons, f"Seconds and memory, {which}")}</section>'
     )
