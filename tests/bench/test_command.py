@@ -17,6 +17,7 @@ from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.cli.main import main
 
 if TYPE_CHECKING:
+    from arpc_codec.codecs.hpac import HpacCodec
     from arpc_codec.codecs.progic import ProgicCodec
 
 
@@ -99,6 +100,39 @@ def test_a_second_report_decodes_nothing_and_is_the_same(
     monkeypatch.setattr("arpc_codec.bench.run.Bench.decode", lambda *_: pytest.fail("decoded again"))
     assert bench(folder, tmp_path / "report") == 0
     assert (tmp_path / "report" / "report.html").read_bytes() == first
+
+
+def test_lossless_beside_the_others(folder: Path, tmp_path: Path, micro_lossless: HpacCodec) -> None:
+    out = tmp_path / "report"
+    both = ("--codec", "arpc,hpac", "--model", "micro", "--model", "micro-lossless", "--ks", "2", "--timed", "0")
+    words = ("--lossless-peers", "png,webp")
+    assert bench(folder, out, *words, ours=both) == 0
+    rows = list(csv.DictReader((out / "lossless.csv").open(encoding="utf-8", newline="")))
+    assert [(row["picture"], row["codec"]) for row in rows] == [
+        (f"{name}.png", codec) for name in ("a", "b") for codec in ("png", "webp", "hpac")
+    ]
+    assert "Lossless, every file decoded and compared" in (out / "table.md").read_text("utf-8")
+    alone = tmp_path / "alone"
+    ours = ("--codec", "hpac", "--model", "micro-lossless", "--timed", "0")
+    assert bench(folder, alone, *words, ours=ours) == 0
+    sizes = ("picture", "codec", "samples", "bytes", "bits_a_sample")
+    again = list(csv.DictReader((alone / "lossless.csv").open(encoding="utf-8", newline="")))
+    assert [[row[name] for name in sizes] for row in again] == [[row[name] for name in sizes] for row in rows]
+    assert (alone / "steps.jsonl").read_text("utf-8") == ""
+    assert "hpac beside" in (alone / "report.html").read_text("utf-8")
+
+
+def test_the_first_pictures_are_timed_and_all_else_is_the_same(folder: Path, tmp_path: Path) -> None:
+    for name, timed in (("without", "0"), ("with", "1")):
+        assert bench(folder, tmp_path / name, "--timed", timed) == 0
+    for name in ("steps.csv", "steps.jsonl", "table.md"):
+        assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+    rows = list(csv.DictReader((tmp_path / "with" / "times.csv").open(encoding="utf-8", newline="")))
+    assert [(row["picture"], row["codec"]) for row in rows] == [("a.png", c) for c in ("arpc", "jpeg", "webp")] * 2
+    for row in rows:
+        assert float(row["encode_seconds"]) > 0
+        assert (row["encode_mib"] == "") == (row["decode_command_seconds"] == "") == (row["codec"] != "arpc")
+    assert len((tmp_path / "without" / "times.csv").read_text("utf-8").splitlines()) == 1
 
 
 def test_a_bad_choice_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

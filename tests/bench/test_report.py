@@ -16,11 +16,12 @@ import pytest
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.loss import Outcome
 from arpc_codec.bench.peers import PEERS
-from arpc_codec.bench.report.curves import all_series, chart, mark_of, rate_ticks, ticks
+from arpc_codec.bench.report.curves import all_series, chart
 from arpc_codec.bench.report.figure import figure
 from arpc_codec.bench.report.loss import loss_section
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import LARGEST, Exhibit, fitting, middle, webp
+from arpc_codec.bench.report.plot import log_ticks, mark_of, ticks
 from arpc_codec.bench.report.tables import bd_rate_table
 from arpc_codec.bench.report.words import NOTHING, findings, unjudged
 from arpc_codec.bench.run import Measured, PeerFiles, Step
@@ -203,8 +204,8 @@ def test_page_of_two_codecs_of_ours_shows_the_other_at_the_same_budget() -> None
 def test_ticks_are_round_and_inside() -> None:
     assert ticks(0.13, 0.86) == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert ticks(-410, 12) == pytest.approx([-400, -200, 0])
-    assert rate_ticks(0.008, 0.06) == pytest.approx([0.01, 0.02, 0.05])
-    assert rate_ticks(0.0008, 60) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
+    assert log_ticks(0.008, 0.06) == pytest.approx([0.01, 0.02, 0.05])
+    assert log_ticks(0.0008, 60) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
 
 
 class _Checked(HTMLParser):

@@ -26,7 +26,7 @@ from arpc_codec.bench.growth import (
     verdict,
 )
 from arpc_codec.bench.ours import package_digest
-from arpc_codec.bench.report.curves import OURS
+from arpc_codec.bench.report.plot import OURS
 from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.bench.samples import mirrored
 from arpc_codec.bench.scale import Measurements, main

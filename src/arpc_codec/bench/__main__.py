@@ -13,15 +13,21 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.growth import read_rows
 from arpc_codec.bench.loss import read_outcomes
+from arpc_codec.bench.lossless import Row, adapt_option, measure, present
+from arpc_codec.bench.lossless import csv_text as lossless_csv
+from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder
 from arpc_codec.bench.ours import CODECS, Ours
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.report.figure import figure
 from arpc_codec.bench.report.page import page
-from arpc_codec.bench.report.pictures import exhibit, fitting
+from arpc_codec.bench.report.pictures import Exhibit, exhibit, fitting
 from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
 from arpc_codec.bench.steps import csv_text, jsonl
 from arpc_codec.bench.table import Facts, markdown
+from arpc_codec.bench.times import Timing, machine, time_file
+from arpc_codec.bench.times import csv_text as times_csv
+from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError
 from arpc_codec.metrics.panel import METRICS, missing_metrics
 
@@ -41,14 +47,40 @@ def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
     return names
 
 
-def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
-    names = _names(codec, CODECS, "--codec") if codec != "none" else ()
-    for option, values in (("--model", models), ("--ks", ks)):
-        if len(values) not in (0, len(names)):
-            raise click.UsageError(f"{option} stands once for each codec: {len(values)} for {len(names)} of them")
+def _ours(names: tuple[str, ...], models: dict[str, str], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
+    names = tuple(name for name in names if name in CODECS)
+    if len(ks) not in (0, len(names)):
+        raise click.UsageError(f"--ks stands once for each codec of scales or stages: {len(ks)} for {len(names)}")
     counts = [tuple(int(k) for k in _numbers(text, int, "--ks")) for text in ks]
-    each = zip_longest(names, models, counts)
-    return tuple(Ours(name, model, fill, wanted or ()) for name, model, wanted in each)
+    return tuple(Ours(name, models.get(name), fill, k or ()) for name, k in zip_longest(names, counts))
+
+
+def _models(names: tuple[str, ...], models: tuple[str, ...]) -> dict[str, str]:
+    if len(models) not in (0, len(names)):
+        raise click.UsageError(f"--model stands once for each codec: {len(models)} for {len(names)} of them")
+    return dict(zip(names, models, strict=False))
+
+
+def _lossy(
+    plan: Plan, paths: list[Path], jobs: int, shown: int, timed: int, progress: Progress
+) -> tuple[list[Step], list[Exhibit], list[Timing]]:
+    """What scales and stages are measured by, what the first pictures look like, and what they cost."""
+    steps: list[Step] = []
+    for measured in progress.track(measure_folder(plan, paths, jobs), len(paths), description="pictures"):
+        steps += measured
+    steps.sort(key=lambda step: (step.picture, step.codec, step.k))
+    of = {path: [step for step in steps if step.picture == path.name] for path in paths}
+    exhibits = [exhibit(plan, path, of[path]) for path in progress.track(paths[:shown], description="page")]
+    # By one process after all others have ended: nothing else should run.
+    files = [(path, step, *file) for path in paths[:timed] for step in of[path] for file in plan.files(step)]
+    return steps, exhibits, [time_file(plan, *file) for file in progress.track(files, description="times")]
+
+
+def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: int, progress: Progress) -> list[Row]:
+    """Each picture through each lossless codec; the first ones through ours as a command too."""
+    files = [(path, coder, place < timed) for place, path in enumerate(paths) for coder in coders]
+    rows = (measure(cache, *file) for file in progress.track(files, description="lossless"))
+    return [row for row in rows if row is not None]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,14 +93,18 @@ def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...])
     type=click.Path(file_okay=False, path_type=Path),
     help="Report folder.",
 )
-@click.option("--codec", default="arpc", show_default=True, help="Ours: arpc, progic, both as arpc,progic, or none.")
+@click.option(
+    "--codec", default="arpc", show_default=True, help="Ours: arpc, progic, hpac, or some as arpc,hpac; or none."
+)
 @click.option("--model", "models", multiple=True, help="Model of our codec (its own); once for each of several.")
 @click.option("--fill", default="mean", show_default=True, help="How our decoder fills unsent scales.")
 @click.option(
-    "--ks", multiple=True, help="Scale or stage counts, such as 4,6,8 (all); once for each of several codecs."
+    "--ks", multiple=True, help="Scale or stage counts, such as 4,6,8 (all); once for each codec that has some."
 )
+@adapt_option
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)
+@click.option("--lossless-peers", default=",".join(LOSSLESS_PEERS), show_default=True, help="Beside hpac.")
 @click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
 @click.option("--trained-on", default="lpips_alex,lpips_squeeze", show_default=True, help="Marked in the table.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (OUT/cache).")
@@ -77,7 +113,7 @@ def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...])
     default=True,
     help="Let a peer use a size whose smallest file is larger than ours even if another size reaches ours.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Pictures at a time.")
+@click.option("--jobs", default=1, show_default=True, help="Pictures at a time; processes of hpac.")
 @click.option("--limit", type=int, help="Only the first pictures.")
 @click.option(
     "--shown",
@@ -98,6 +134,13 @@ def _codecs(codec: str, models: tuple[str, ...], fill: str, ks: tuple[str, ...])
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Rows of bench.loss, to be drawn too.",
 )
+@click.option(
+    "--timed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="The first pictures are coded again, one by one, for seconds and memory.",
+)
 def main(
     folder: Path,
     out: Path,
@@ -105,8 +148,10 @@ def main(
     models: tuple[str, ...],
     fill: str,
     ks: tuple[str, ...],
+    adapts: tuple[int, ...],
     bpp: str,
     peers: str,
+    lossless_peers: str,
     metrics: Path | None,
     trained_on: str,
     cache: Path | None,
@@ -116,45 +161,49 @@ def main(
     shown: int,
     scale: Path | None,
     loss: Path | None,
+    timed: int,
 ) -> None:
     """Compare our codecs with others on the pictures of DIR.
 
-    Writes report.html, figure.svg, table.md, steps.csv and steps.jsonl into OUT. Encoded files, values and what the
-    page shows are kept in the cache, so that a run that was stopped goes on where it was.
+    Writes report.html, figure.svg, table.md, steps.csv, steps.jsonl, times.csv and lossless.csv into OUT. Encoded
+    files, values, times and what the page shows are kept in the cache, so that a run that was stopped goes on where
+    it was.
     """
     console = Console(stderr=True)
     grown = read_rows(scale) if scale else []
     lost = read_outcomes(loss) if loss else []
-    chosen = _names(peers, tuple(PEERS), "--peers")
-    ours = _codecs(codec, models, fill, ks)
+    names = _names(codec, (*CODECS, Hpac.name), "--codec") if codec != "none" else ()
+    chosen = _names(peers, tuple(PEERS), "--peers") if names != (Hpac.name,) else ()
+    exact = _names(lossless_peers, tuple(LOSSLESS_PEERS), "--lossless-peers") if Hpac.name in names else ()
+    model_of = _models(names, models)
+    ours = _ours(names, model_of, fill, ks)
     marked = _names(trained_on, tuple(METRICS), "--trained-on") if ours else ()
+    targets = () if names else _numbers(bpp, float, "--bpp")
+    paths = pictures(folder)[:limit]
+    if not paths:
+        raise click.UsageError(f"{folder} holds no pictures")
     reasons = {name: PEERS[name].missing() for name in chosen}
-    missing = {name: reason for name, reason in reasons.items() if reason} | missing_metrics(metrics)
+    coders, missing = present(exact)
+    missing |= {name: reason for name, reason in reasons.items() if reason}
+    if ours or targets:
+        missing |= missing_metrics(metrics)
     for name, reason in missing.items():
         console.print(f"missing: {name}: {reason}", style="yellow")
     plan = Plan(
         cache=cache or out / "cache",
         codecs=ours,
         peers=tuple(PEERS[name]() for name in chosen if name not in missing),
-        targets=() if ours else _numbers(bpp, float, "--bpp"),
+        targets=targets,
         weights=metrics,
         floors=floors,
     )
-    paths = pictures(folder)[:limit]
-    if not paths:
-        raise click.UsageError(f"{folder} holds no pictures")
-    steps: list[Step] = []
     bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), console=console)
-    with bar as progress:
-        task = progress.add_task("pictures", total=len(paths))
-        for measured in measure_folder(plan, paths, jobs):
-            steps += measured
-            progress.advance(task)
-        steps.sort(key=lambda step: (step.picture, step.codec, step.k))
-        exhibits = [
-            exhibit(plan, path, [step for step in steps if step.picture == path.name])
-            for path in progress.track(paths[:shown], description="page")
-        ]
+    with bar as progress, Crew(jobs) as crew:
+        if Hpac.name in names:
+            coders += [Hpac(model_of.get(Hpac.name), adapt, crew) for adapt in adapts]
+        lossy = ours or targets
+        steps, exhibits, times = _lossy(plan, paths, jobs, shown, timed, progress) if lossy else ([], [], [])
+        rows = _exact(plan.cache, paths, coders, timed, progress)
     fit = fitting(exhibits)
     if len(fit) < len(exhibits):
         console.print(f"the page shows the first {len(fit)} pictures: more do not fit", style="yellow")
@@ -163,17 +212,21 @@ def main(
         floors=floors,
         trained_on=marked,
         missing=missing,
-        versions={peer.name: peer.version() for peer in plan.peers},
+        versions={peer.name: peer.version() for peer in plan.peers}
+        | {coder.title: coder.version() for coder in coders if coder.name in exact},
+        machine=machine(),
     )
     comparisons = compare(steps)
-    table = markdown(comparisons, len(paths), facts)
+    table = markdown(comparisons, len(paths), facts, rows)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("steps.jsonl", jsonl(steps)),
         ("steps.csv", csv_text(steps)),
+        ("times.csv", times_csv(times)),
+        ("lossless.csv", lossless_csv(rows)),
         ("table.md", table),
-        ("figure.svg", figure(comparisons, marked, dataset_of(path.name for path in paths))),
-        ("report.html", page(steps, fit, facts, grown, lost)),
+        *([("figure.svg", figure(comparisons, marked, dataset_of(path.name for path in paths)))] if steps else []),
+        ("report.html", page(steps, fit, facts, times, rows, grown, lost)),
     ):
         (out / name).write_text(text, "utf-8", newline="")
     click.echo(table, nl=False)

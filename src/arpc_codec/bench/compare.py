@@ -9,17 +9,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 from arpc_codec.bench.run import Measured, PeerFiles, Step
+from arpc_codec.bench.times import WAYS, Cost, Timing
 from arpc_codec.metrics.panel import METRICS
 
 Values = dict[str, float | None]
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Means over the timed pictures of one codec at one k; `costs` by `WAYS`."""
+
+    bpp: float
+    pixels: float
+    costs: dict[str, Cost]
+
+    def a_megapixel(self, way: str) -> float | None:
+        """Seconds to encode or decode a million pixels, inside a process where that is possible."""
+        least = self.costs[way].least
+        return None if least is None else least * 1e6 / self.pixels
+
+
+@dataclass(frozen=True)
 class Line:
-    """Means over pictures of one codec at one k. `scales`: how many pictures use which size."""
+    """Means over pictures of one codec at one k. `scales`: how many pictures use which size.
+
+    `speed` is None when no picture was timed.
+    """
 
     codec: str
     pictures: int
@@ -27,6 +45,7 @@ class Line:
     bpp: float
     values: Values
     scales: dict[float, int]
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True)
@@ -54,14 +73,38 @@ class Comparison:
         """Our line, where there is one, and the peers'."""
         return (self.ours, *self.peers) if self.ours else self.peers
 
-    def better(self, metric: str) -> bool | None:
-        """Whether ours beats every peer on a metric; None when not judged or not measured."""
-        ours = None if self.ours is None else self.ours.values.get(metric)
-        rivals = [line.values.get(metric) for line in self.peers]
-        if not self.judged or ours is None or not rivals or None in rivals:
+    def better(self, name: str) -> bool | None:
+        """Whether ours beats every peer, as `beats`; None when not judged or not measured."""
+        if not self.judged or self.ours is None or not self.peers:
             return None
-        sign = 1 if METRICS[metric].higher_is_better else -1
-        return all(sign * ours > sign * rival for rival in rivals if rival is not None)
+        outcomes = [beats(self.ours, line, name) for line in self.peers]
+        return None if None in outcomes else all(outcomes)
+
+
+def seconds_of_both(ours: Line, rival: Line, way: str) -> tuple[float, float, bool] | None:
+    """Ours and the rival's to encode or decode: inside a process, or both as commands where one is that only (True).
+
+    None when they were not timed.
+    """
+    if ours.speed is None or rival.speed is None:
+        return None
+    own, its = ours.speed.costs[way], rival.speed.costs[way]
+    if own.seconds is not None and its.seconds is not None:
+        return own.seconds, its.seconds, False
+    if own.command_seconds is not None and its.command_seconds is not None:
+        return own.command_seconds, its.command_seconds, True
+    return None
+
+
+def beats(ours: Line, rival: Line, name: str) -> bool | None:
+    """Whether ours is better than the rival by a metric, or faster in one of `WAYS`; None when not measured."""
+    if name in WAYS:
+        seconds = seconds_of_both(ours, rival, name)
+        return None if seconds is None else seconds[0] < seconds[1]
+    own, its = ours.values.get(name), rival.values.get(name)
+    if own is None or its is None:
+        return None
+    return own > its if METRICS[name].higher_is_better else own < its
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -101,8 +144,25 @@ def _peer_line(peer: str, steps: Sequence[Step]) -> Line | None:
     return _line(peer, [(step, files.best[deciding[0]]) for step, files in found], by_metric)
 
 
-def compare(steps: Iterable[Step]) -> list[Comparison]:
+def _speed(times: Sequence[Timing]) -> Speed:
+    costs = {
+        way: Cost(*(_mean(values) for values in zip(*(astuple(getattr(one, way)) for one in times), strict=True)))
+        for way in WAYS
+    }
+    bpp = sum(8 * one.bytes / one.pixels for one in times) / len(times)
+    return Speed(bpp, sum(one.pixels for one in times) / len(times), costs)
+
+
+def compare(steps: Iterable[Step], times: Iterable[Timing] = ()) -> list[Comparison]:
     """One comparison for each codec of ours, by name, and each of its k, from the smallest to the largest."""
+    timed: dict[tuple[str, float, str], list[Timing]] = defaultdict(list)
+    for timing in times:
+        timed[timing.ours, timing.k, timing.codec].append(timing)
+
+    def with_speed(line: Line, place: tuple[str, float]) -> Line:
+        own = timed.get((*place, line.codec))
+        return replace(line, speed=_speed(own)) if own else line
+
     by_k: dict[tuple[str, float], list[Step]] = defaultdict(list)
     for step in steps:
         by_k[step.codec, step.k].append(step)
@@ -119,8 +179,8 @@ def compare(steps: Iterable[Step]) -> list[Comparison]:
                 k=k,
                 bytes=size,
                 bpp=sum(8 * step.bytes / step.pixels for step in group) / len(group),
-                ours=_line(codec, ours, {}) if ours else None,
-                peers=tuple(line for line in lines if line is not None),
+                ours=with_speed(_line(codec, ours, {}), (codec, k)) if ours else None,
+                peers=tuple(with_speed(line, (codec, k)) for line in lines if line is not None),
                 judged=bool(smallest) and size >= min(smallest),
             )
         )

@@ -1,163 +1,196 @@
-"""`python -m arpc_codec.bench.lossless DIR`: our lossless codec beside PNG, WebP and JPEG XL, real bytes, as a table.
+"""Our lossless codec beside the others, real bytes: in `arpc bench --codec hpac`, and alone as a table.
 
-Pictures are grouped by what stands before the first hyphen of their names. Every file is decoded and compared.
+`python -m arpc_codec.bench.lossless DIR`. Pictures are grouped by what stands before the first hyphen of their names.
+Every file is decoded and compared.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
+from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Samples
 from arpc_codec.bench.run import pictures
+from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
+from arpc_codec.bench.times import COST_COLUMNS, WAYS, Cost, as_command, cells, kept, one_thread
 from arpc_codec.codecs.crew import Crew
-from arpc_codec.container import read
 from arpc_codec.errors import ArpcError
-from arpc_codec.imageio import ExactPicture, read_exact, write_exact
-from arpc_codec.loading import load_lossless
-
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
-
-
-@dataclass(frozen=True)
-class Coder:
-    """encode gives None for samples that the format lacks."""
-
-    title: str
-    encode: Callable[[Samples], bytes | None]
-    decode: Callable[[bytes], Samples]
-    cores: int = 1
+from arpc_codec.imageio import read_exact
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture through one codec: bytes, and seconds times cores."""
+    """One picture through one codec: bytes of its samples and of the file, and seconds times cores."""
 
     group: str
+    picture: str
+    codec: str
     title: str
     samples: int
     raw: int
-    size: int
-    encoding: float
-    decoding: float
+    bytes: int
+    encode: Cost
+    decode: Cost
 
 
-def _png(samples: Samples) -> bytes:
-    import oxipng
+@dataclass(frozen=True)
+class Summary:
+    """All pictures of a group through one codec; speeds in megabytes of samples a second and core."""
 
-    data: bytes = oxipng.optimize_from_memory(write_exact(ExactPicture(samples)), level=4)
-    return data
-
-
-def _webp(samples: Samples) -> bytes | None:
-    import imagecodecs
-
-    if samples.dtype != np.uint8 or samples.shape[2] == 2:
-        return None
-    rgb = np.ascontiguousarray(np.repeat(samples, 3, 2)) if samples.shape[2] == 1 else samples
-    return bytes(imagecodecs.webp_encode(rgb, lossless=True, level=100, method=6))
+    group: str
+    codec: str
+    title: str
+    files: int
+    bits_a_sample: float
+    bytes: int
+    encode_speed: float
+    decode_speed: float
 
 
-def _from_webp(data: bytes) -> Samples:
-    import imagecodecs
-
-    samples: Samples = imagecodecs.webp_decode(data)
-    return samples
+_PLACE = ("group", "picture", "codec", "title", "samples", "raw", "bytes")
+COLUMNS = (*_PLACE, "bits_a_sample", *COST_COLUMNS)
 
 
-def _jxl(samples: Samples) -> bytes:
-    import imagecodecs
-
-    squeezed = samples[..., 0] if samples.shape[2] == 1 else samples
-    return bytes(imagecodecs.jpegxl_encode(squeezed, lossless=True, effort=9, numthreads=1))
-
-
-def _from_jxl(data: bytes) -> Samples:
-    import imagecodecs
-
-    samples: Samples = imagecodecs.jpegxl_decode(data, numthreads=1)
-    return samples
-
-
-PEERS = (
-    Coder("PNG (oxipng -o 4)", _png, lambda data: read_exact(data).samples),
-    Coder("WebP (lossless, method 6)", _webp, _from_webp),
-    Coder("JPEG XL (-d 0 -e 9)", _jxl, _from_jxl),
-)
+def _there_and_back(coder: LosslessCoder, samples: Samples) -> tuple[bytes, list[float]]:
+    """The file, and the seconds of encoding and decoding times cores. Raises ArpcError when samples changed."""
+    with one_thread():
+        start = time.perf_counter()
+        data = coder.encode(samples)
+        encoded = time.perf_counter()
+        back = coder.decode(data)
+        end = time.perf_counter()
+    if not np.array_equal(_in_full(back, samples), samples):
+        raise ArpcError(f"{coder.title} changed samples")
+    return data, [coder.cores * seconds for seconds in (encoded - start, end - encoded)]
 
 
-def ours(model: str, adapt: int, crew: Crew) -> Coder:
-    """The codec hpac, with so many steps of adaptation."""
-    codec = load_lossless(model, "cpu")
-    title = f"arpc --lossless --adapt {adapt}" if adapt else "arpc --lossless"
-    return Coder(
-        title,
-        lambda samples: codec.encode(ExactPicture(samples), adapt=adapt, crew=crew),
-        lambda data: codec.decode(read(data), crew=crew).picture.samples,
-        crew.most,
-    )
+def _in_full(back: Samples, samples: Samples) -> Samples:
+    """What was decoded, with as many channels and bits as the samples HxWxC had.
+
+    WebP makes three channels of grey; PNG leaves out what says nothing: equal colours, opaque alpha, a byte said twice.
+    """
+    full = back.reshape(*samples.shape[:2], -1)
+    if full.dtype.itemsize < samples.dtype.itemsize:
+        full = full * np.uint16(257)
+    if full.shape[2] % 2 > samples.shape[2] % 2:
+        full = np.concatenate([full, np.full_like(full[..., :1], np.iinfo(full.dtype).max)], 2)
+    if full.shape[2] < samples.shape[2]:
+        full = full[..., [0, 0, 0, 1][: samples.shape[2]]]
+    return full[..., : samples.shape[2]]
 
 
-def measure(path: Path, coder: Coder) -> Row | None:
-    """One file there and back; None when the format lacks its samples. Raises ArpcError when it changed."""
+def measure(cache: Path, path: Path, coder: LosslessCoder, commands: bool = False) -> Row | None:
+    """One picture through one codec, from the cache where it was before; None when the format lacks its samples.
+
+    commands: whether ours is measured as a command too. Raises ArpcError when samples changed.
+    """
     samples = read_exact(path).samples
-    start = time.perf_counter()
-    data = coder.encode(samples)
-    encoded = time.perf_counter()
-    if data is None:
+    if not coder.takes(samples):
         return None
-    back = coder.decode(data)
-    end = time.perf_counter()
-    # WebP gives grey back as three equal channels.
-    if not np.array_equal(back.reshape(*samples.shape[:2], -1)[..., : samples.shape[2]], samples):
-        raise ArpcError(f"{path.name}: {coder.title} changed samples")
+    store = Store(cache, picture_id(samples))
+    key = FileKey(codec_id(coder.name, coder.version()), coder.setting, 1.0)
+
+    def take() -> list[float]:
+        data, seconds = _there_and_back(coder, samples)
+        store.file(key, lambda: data)
+        return seconds
+
+    seconds = kept(store, key, [f"{way} core seconds" for way in WAYS], take)
+    data = store.file(key, lambda: coder.encode(samples))
+    whole: Sequence[Sequence[float | None]] = ((), ())
+    if commands and isinstance(coder, Hpac):
+        both = zip(WAYS, (coder.encode_command(samples), coder.decode_command(data)), strict=True)
+        whole = [as_command(store, key, way, command) for way, command in both]
+    encode, decode = (Cost(inside, *outside) for inside, outside in zip(seconds, whole, strict=True))
     group = path.stem.split("-")[0] if "-" in path.stem else path.parent.name
-    spent = [coder.cores * seconds for seconds in (encoded - start, end - encoded)]
-    return Row(group, coder.title, samples.size, samples.nbytes, len(data), *spent)
+    return Row(group, path.name, coder.name, coder.title, samples.size, samples.nbytes, len(data), encode, decode)
 
 
-def table(rows: list[Row]) -> str:
+def present(names: Iterable[str]) -> tuple[list[LosslessCoder], dict[str, str]]:
+    """Those of `LOSSLESS_PEERS` that run here, and why the others do not, by title."""
+    reasons = {LOSSLESS_PEERS[name]: LOSSLESS_PEERS[name].missing() for name in names}
+    missing = {peer.title: reason for peer, reason in reasons.items() if reason is not None}
+    return [peer() for peer, reason in reasons.items() if reason is None], missing
+
+
+def summaries(rows: Sequence[Row]) -> list[Summary]:
+    """One for each group and codec, in the order of the rows."""
+    found = []
+    for group in dict.fromkeys(row.group for row in rows):
+        for title in dict.fromkeys(row.title for row in rows):
+            own = [row for row in rows if (row.group, row.title) == (group, title)]
+            if own:
+                bits = float(np.mean([8 * row.bytes / row.samples for row in own]))
+                raw = sum(row.raw for row in own) / 1e6
+                seconds = zip(*((row.encode.seconds or 0, row.decode.seconds or 0) for row in own), strict=True)
+                speeds = (raw / sum(each) for each in seconds)
+                size = sum(row.bytes for row in own)
+                found.append(Summary(group, own[0].codec, title, len(own), bits, size, *speeds))
+    return found
+
+
+def table(rows: Sequence[Row]) -> str:
     """Markdown: for each group and codec the mean bits a sample, all bytes, megabytes of samples a second and core."""
     lines = [
         "| pictures | codec | files | bits a sample | bytes | encode MB/s/core | decode MB/s/core |",
         "|---|---|---|---|---|---|---|",
     ]
-    for group in dict.fromkeys(row.group for row in rows):
-        for title in dict.fromkeys(row.title for row in rows):
-            own = [row for row in rows if (row.group, row.title) == (group, title)]
-            if own:
-                mean = np.mean([8 * row.size / row.samples for row in own])
-                size, raw = sum(row.size for row in own), sum(row.raw for row in own) / 1e6
-                speeds = [raw / sum(s) for s in ([row.encoding for row in own], [row.decoding for row in own])]
-                lines.append(
-                    f"| {group} | {title} | {len(own)} | {mean:.3f} | {size} | {speeds[0]:.3g} | {speeds[1]:.3g} |"
-                )
+    lines += [
+        f"| {s.group} | {s.title} | {s.files} | {s.bits_a_sample:.3f} | {s.bytes} | {s.encode_speed:.3g} | "
+        f"{s.decode_speed:.3g} |"
+        for s in summaries(rows)
+    ]
     return "\n".join(lines) + "\n"
+
+
+def csv_text(rows: Iterable[Row]) -> str:
+    """A row for each file; `COLUMNS` is the first row, `encode_seconds` and `decode_seconds` are times cores."""
+    text = io.StringIO()
+    sheet = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    sheet.writeheader()
+    for row in rows:
+        place = {name: getattr(row, name) for name in _PLACE} | {"bits_a_sample": 8 * row.bytes / row.samples}
+        sheet.writerow(place | cells(row.encode, row.decode))
+    return text.getvalue()
+
+
+adapt_option = click.option(
+    "--adapt", "adapts", type=int, multiple=True, default=(0,), help="Lossless: steps of adaptation (0), repeatable."
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", default="lossless", show_default=True, help="Model of our codec.")
-@click.option("--adapt", "adapts", type=int, multiple=True, default=(0,), help="Steps of adaptation (0), repeatable.")
+@adapt_option
 @click.option("--peers/--no-peers", default=True, help="Measure the other formats too.")
 @click.option("--jobs", default=1, show_default=True, help="Processes of our codec.")
 @click.option("--limit", type=int, help="Only the first pictures.")
-def main(folder: Path, model: str, adapts: tuple[int, ...], peers: bool, jobs: int, limit: int | None) -> None:
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (none are kept).")
+def main(
+    folder: Path, model: str, adapts: tuple[int, ...], peers: bool, jobs: int, limit: int | None, cache: Path | None
+) -> None:
     """Compare lossless codecs on the pictures of DIR, one after the other; the table goes to stdout."""
+    coders, missing = present(LOSSLESS_PEERS if peers else ())
+    for title, reason in missing.items():
+        click.echo(f"missing: {title}: {reason}", err=True)
     rows = []
-    with Crew(jobs) as crew:
-        coders = [*(PEERS if peers else ()), *(ours(model, adapt, crew) for adapt in adapts)]
+    with Crew(jobs) as crew, TemporaryDirectory() as unkept:
+        coders += [Hpac(model, adapt, crew) for adapt in adapts]
         for path in pictures(folder)[:limit]:
             for coder in coders:
-                row = measure(path, coder)
+                row = measure(cache or Path(unkept), path, coder)
                 if row is not None:
                     rows.append(row)
-                    click.echo(f"{path.name} {row.title} {8 * row.size / row.samples:.3f}", err=True)
+                    click.echo(f"{path.name} {row.title} {8 * row.bytes / row.samples:.3f}", err=True)
     click.echo(table(rows), nl=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import arpc_codec
+from arpc_codec.bench.watch import Command
 from arpc_codec.container import truncate
+from arpc_codec.imageio import ExactPicture, write_exact
 from arpc_codec.loading import model_for
 
 Image_u8 = NDArray[np.uint8]
@@ -40,6 +43,20 @@ class Codec(Protocol):
 
     def decode(self, data: bytes) -> Image_u8:
         """RGB uint8 HxWx3."""
+
+    def encode_anew(self, image: Image_u8, k: int) -> bytes:
+        """As `encode`, with nothing kept from an earlier call: what is timed."""
+
+    def encode_command(self, image: Image_u8, k: int) -> Command:
+        """The command that makes the same file."""
+
+    def decode_command(self, data: bytes) -> Command:
+        """The command that makes the same picture."""
+
+
+def arpc_command(data: bytes, *words: str) -> Command:
+    """`arpc WORDS - -o -` with `data` on its stdin."""
+    return Command([sys.executable, "-m", "arpc_codec.cli", *words, "-", "-o", "-"], data)
 
 
 @lru_cache(maxsize=1)
@@ -81,3 +98,14 @@ class Ours:
 
     def decode(self, data: bytes) -> Image_u8:
         return np.asarray(arpc_codec.decode(data, fill=self.fill).convert("RGB"))
+
+    def encode_anew(self, image: Image_u8, k: int) -> bytes:
+        return arpc_codec.encode(image, codec=self.name, model=self.model, scales=k)
+
+    def encode_command(self, image: Image_u8, k: int) -> Command:
+        # PPM costs next to nothing to read and write, so that the codec is what is timed.
+        pixels = write_exact(ExactPicture(image), "ppm")
+        return arpc_command(pixels, "encode", "--codec", self.name, "--model", self.model, "--scales", str(k))
+
+    def decode_command(self, data: bytes) -> Command:
+        return arpc_command(data, "decode", "--fill", self.fill, "--format", "ppm")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from arpc_codec.bench.watch import Command
 from arpc_codec.metrics import ffmpeg
 
 Image_u8 = NDArray[np.uint8]
@@ -65,6 +66,14 @@ class Peer(ABC):
     def decode(self, data: bytes, size: Size) -> Image_u8:
         """RGB uint8 picture of (width, height), enlarged by Lanczos when the file is smaller."""
         return resized(self._decode(data), size)
+
+    def encode_command(self, image: Image_u8, setting: float, scale: float) -> Command | None:
+        """The command that makes the file, of a picture that is reduced already; None for a library."""
+        return None
+
+    def decode_command(self, data: bytes) -> Command | None:
+        """The command that makes the picture, not enlarged yet; None for a library."""
+        return None
 
 
 class _PillowPeer(Peer):
@@ -256,18 +265,24 @@ class Vvc(Peer):
     def settings(self) -> Sequence[float]:
         return list(range(63, 9, -1))
 
-    def _encode(self, image: Image_u8, setting: float) -> bytes:
+    def encode_command(self, image: Image_u8, setting: float, scale: float) -> Command:
+        image = resized(image, scaled((image.shape[1], image.shape[0]), scale))
         height, width = image.shape[:2]
         # 4:2:0 needs even sides.
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         coder = ["-c:v", "libvvenc", "-qp", str(int(setting)), "-preset", self.preset, "-threads", "1"]
         target = ["-frames:v", "1", "-vf", self._TO_YUV, *coder, "-f", "vvc", "-"]
-        return ffmpeg.run([*ffmpeg.rgb_input(image), *target], image.tobytes()).stdout
+        return Command(ffmpeg.command([*ffmpeg.rgb_input(image), *target]), image.tobytes())
+
+    def decode_command(self, data: bytes) -> Command:
+        target = ["-frames:v", "1", "-vf", self._TO_RGB, "-c:v", "ppm", "-f", "image2pipe", "-"]
+        return Command(ffmpeg.command(["-threads", "1", "-f", "vvc", "-i", "-", *target]), data)
+
+    def _encode(self, image: Image_u8, setting: float) -> bytes:
+        return ffmpeg.run(*self.encode_command(image, setting, 1.0)).stdout
 
     def _decode(self, data: bytes) -> Image_u8:
-        target = ["-frames:v", "1", "-vf", self._TO_RGB, "-c:v", "ppm", "-f", "image2pipe", "-"]
-        ppm = ffmpeg.run(["-f", "vvc", "-i", "-", *target], data).stdout
-        return np.asarray(Image.open(io.BytesIO(ppm)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(ffmpeg.run(*self.decode_command(data)).stdout)).convert("RGB"))
 
     def decode(self, data: bytes, size: Size) -> Image_u8:
         """As `Peer.decode`; takes off the column or row that made the sides even."""

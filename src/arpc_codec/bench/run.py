@@ -50,6 +50,15 @@ class Plan:
         """
         return [name for name in self.metrics() if name.startswith("lpips")] or ["psnr"]
 
+    def files(self, step: Step) -> Iterator[tuple[Codec | Peer, Measured]]:
+        """The files of a step that have all metrics: ours, then each peer's main one."""
+        for codec in self.codecs:
+            if codec.name == step.codec and step.ours is not None:
+                yield codec, step.ours
+        for peer in self.peers:
+            if (main := step.peers[peer.name].main) is not None:
+                yield peer, main
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from PIL import Image
 from ..container import read as read_container
 from ..imageio import read
 from ..loading import DEVICES, load
+from .watch import peak_mib
 
 
 def milliseconds(call: Callable[[], object], runs: int) -> tuple[float, ...]:
@@ -27,11 +27,6 @@ def milliseconds(call: Callable[[], object], runs: int) -> tuple[float, ...]:
         call()
         times.append(1000 * (time.perf_counter() - start))
     return float(np.median(times)), min(times)
-
-
-def peak_mib() -> float:
-    """Most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @click.command()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from arpc_codec.bench.compare import Comparison, Line, by_codec, measured_names
+from arpc_codec.bench.lossless import Row
+from arpc_codec.bench.lossless import table as lossless_table
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.metrics.panel import METRICS
 
@@ -31,14 +33,17 @@ class Facts:
     trained_on: Sequence[str] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    machine: str = ""
 
 
-def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts) -> str:
-    """The whole report: the table of judged k, those listed only, verdicts, and what was missing."""
+def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts, lossless: Sequence[Row] = ()) -> str:
+    """The whole report: the table of judged k, those listed only, verdicts, lossless files, and what was missing."""
     names = measured_names(comparisons)
     judged = [c for c in comparisons if c.judged or c.ours is None]
     listed = [c for c in comparisons if c not in judged]
-    parts = [f"{pictures} pictures; means over pictures. {rule(facts.deciding, facts.floors)}"]
+    parts = []
+    if comparisons:
+        parts.append(f"{pictures} pictures; means over pictures. {rule(facts.deciding, facts.floors)}")
     if judged:
         parts.append(_table(judged, names, facts))
     if listed:
@@ -54,6 +59,9 @@ def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts) -> 
         parts.append("\n".join(verdicts))
     if facts.trained_on:
         parts.append(TRAINED_ON)
+    if lossless:
+        parts.append(f"Lossless, every file decoded and compared, on {facts.machine}:")
+        parts.append(lossless_table(lossless).rstrip("\n"))
     if facts.missing:
         parts.append("Missing here:\n" + "\n".join(f"- {name}: {reason}" for name, reason in facts.missing.items()))
     if facts.versions:

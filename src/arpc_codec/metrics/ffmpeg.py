@@ -21,17 +21,21 @@ def missing(listing: str, name: str) -> str | None:
 @lru_cache
 def _lacks(listing: str, name: str) -> str | None:
     try:
-        listed = run([listing]).stdout
+        listed = run(command([listing])).stdout
     except (OSError, RuntimeError) as error:
         return f"ffmpeg does not run: {error}"
     return None if f" {name} ".encode() in listed else f"this ffmpeg has no {name}"
 
 
-def run(arguments: Sequence[str], data: bytes = b"", level: str = "error") -> subprocess.CompletedProcess[bytes]:
-    """ffmpeg with `data` on its stdin; `level` of what it says on stderr. Raises RuntimeError when it fails."""
+def command(arguments: Sequence[str], level: str = "error") -> list[str]:
+    """The words of a command that runs ffmpeg; `level` of what it says on stderr."""
     import imageio_ffmpeg
 
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-v", level, *arguments]
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-v", level, *arguments]
+
+
+def run(command: Sequence[str], data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Such a command with `data` on its stdin. Raises RuntimeError when it fails."""
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()

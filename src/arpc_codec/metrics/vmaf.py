@@ -34,7 +34,7 @@ def vmaf(reference: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
         raise NotMeasurable(f"VMAF needs sides of {SMALLEST} pixels")
     both = np.concatenate([decoded, reference])
     arguments = [*ffmpeg.rgb_input(both), "-lavfi", _GRAPH, "-f", "null", "-"]
-    said = ffmpeg.run(arguments, both.tobytes(), "info").stderr.decode(errors="replace")
+    said = ffmpeg.run(ffmpeg.command(arguments, "info"), both.tobytes()).stderr.decode(errors="replace")
     score = re.search(r"VMAF score: ([\d.]+)", said)
     if score is None:
         raise RuntimeError("ffmpeg states no VMAF score")

@@ -1,190 +1,71 @@
-"""Curves as SVG, those of quality over the logarithm of the rate with better always upwards."""
+"""Rate-distortion curves: quality over the logarithm of the rate."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Sequence
 from itertools import cycle
 
-from arpc_codec.bench.compare import Comparison, by_codec
-from arpc_codec.bench.peers import PEERS
+from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.published import points as published_points
+from arpc_codec.bench.report.plot import CIRCLE, OURS, Axis, Series, linear_axis, log_axis, mark_of, plot
 from arpc_codec.bench.table import TITLES, title_of
 from arpc_codec.metrics.panel import METRICS
 
-WIDTH, HEIGHT = 360, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 40
-
-# Marks around the origin, so that codecs differ by more than a colour.
-_CIRCLE = "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0z"
-OURS = (
-    _CIRCLE,
-    "M0-5L1.3-1.8 4.8-1.5 2.1.7 2.9 4 0 2.2-2.9 4-2.1.7-4.8-1.5-1.3-1.8z",
-    "M-4.4 0l4.4-4.4 4.4 4.4-4.4 4.4z",
-)
-MARKS = (
-    "M-3-3h6v6h-6z",
-    "M0-4.2l4 7h-8z",
-    "M0-4.4l4.2 4.4-4.2 4.4-4.2-4.4z",
-    "M0 4.2l4-7h-8z",
-    "M-1.2-4h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8v-2.4h2.8z",
-    "M-4.2-1.6h8.4v3.2h-8.4z",
-    "M-3.6-2.2l1.4-1.4 2.2 2.2 2.2-2.2 1.4 1.4-2.2 2.2 2.2 2.2-1.4 1.4-2.2-2.2-2.2 2.2-1.4-1.4 2.2-2.2z",
-)
+Point = tuple[float, float, str]
 
 
-@dataclass(frozen=True)
-class Series:
-    """One codec's points (x, y, tooltip) by growing x; `kind`: ours, peer or published."""
-
-    name: str
-    title: str
-    kind: str
-    points: tuple[tuple[float, float, str], ...]
-    mark: str
-
-
-def all_series(comparisons: Sequence[Comparison], metric: str, dataset: str) -> list[Series]:
-    """Means over the pictures by one metric, and the published points of `dataset` ("" for none).
+def measured_series(comparisons: Sequence[Comparison], point: Callable[[Line], Point | None]) -> list[Series]:
+    """The points (rate, value, what the tooltip says after the codec's name) that lines have.
 
     A peer has a curve beside each of our codecs: its files have other sizes there, and means of both on one line
     would say nothing about rates between them.
     """
-    digits = METRICS[metric].digits
     found: dict[tuple[str, str], dict[tuple[float, float], str]] = {}
     for comparison in comparisons:
         for line in comparison.lines:
-            value = line.values.get(metric)
-            if value is not None:
-                tip = f"{title_of(line.codec)}: {value:.{digits}f} at {line.bpp:.4f} bpp"
+            if (one := point(line)) is not None:
+                bpp, value, tip = one
                 # A peer's smallest file stands beside several of ours: one point.
-                found.setdefault((comparison.codec, line.codec), {})[line.bpp, value] = tip
+                found.setdefault((comparison.codec, line.codec), {})[bpp, value] = f"{title_of(line.codec)}: {tip}"
     marks = dict(zip(by_codec(comparisons), cycle(OURS), strict=False))
-    measured = [
+    return [
         Series(
             name,
             title_of(name),
             "ours" if name in marks else "peer",
-            tuple((*point, tip) for point, tip in sorted(points.items())),
+            tuple((*place, tip) for place, tip in sorted(points.items())),
             marks[name] if name in marks else mark_of(name),
         )
         for (_, name), points in found.items()
     ]
-    stated: dict[str, list[tuple[float, float, str]]] = {}
+
+
+def all_series(comparisons: Sequence[Comparison], metric: str, dataset: str) -> list[Series]:
+    """Means over the pictures by one metric, and the published points of `dataset` ("" for none)."""
+    digits = METRICS[metric].digits
+
+    def point(line: Line) -> Point | None:
+        value = line.values.get(metric)
+        return None if value is None else (line.bpp, value, f"{value:.{digits}f} at {line.bpp:.4f} bpp")
+
+    stated: dict[str, list[Point]] = {}
     for bpp, value, entry in published_points(metric, dataset):
         tip = f"{entry.codec}, published: {value:.{digits}f} at {bpp:.4f} bpp. {entry.source}. {entry.note}"
         stated.setdefault(entry.codec, []).append((bpp, value, tip))
-    return measured + [
-        Series(codec, codec, "published", tuple(sorted(points)), _CIRCLE) for codec, points in stated.items()
+    return measured_series(comparisons, point) + [
+        Series(codec, codec, "published", tuple(sorted(points)), CIRCLE) for codec, points in stated.items()
     ]
-
-
-def mark_of(peer: str) -> str:
-    """Path of a peer's mark."""
-    return MARKS[list(PEERS).index(peer) % len(MARKS)]
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """About four round numbers from low to high, low < high."""
-    rough = (high - low) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough)
-    first = math.ceil(low / step - 1e-9)
-    return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def rate_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten from low to high; only the powers when these are many."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    wanted = [m * 10.0**p for p in powers for m in ((1, 2, 5) if len(powers) < 5 else (1,))]
-    return [value for value in wanted if low <= value * (1 + 1e-9) and value <= high * (1 + 1e-9)]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One direction of a chart: `low` lies left or at the bottom, and is the larger number where less is better."""
-
-    low: float
-    high: float
-    ticks: Sequence[float]
-    log: bool = False
-
-    def place(self, value: float) -> float:
-        """0 at low, 1 at high."""
-        if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
-
-
-def log_axis(values: Sequence[float]) -> Axis:
-    """A logarithmic axis that holds all values, which are above 0."""
-    low, high = min(values) / 1.15, max(values) * 1.15
-    marks = rate_ticks(low, high)
-    return Axis(low, high, marks if len(marks) > 1 else ticks(low, high), log=True)
 
 
 def chart(metric: str, series: Sequence[Series]) -> str:
     """SVG of one metric; "" when there is no point."""
     rates = [point[0] for one in series for point in one.points]
-    return _of_metric(metric, series, log_axis(rates), "bits a pixel") if rates else ""
+    return metric_chart(metric, series, log_axis(rates), "bits a pixel") if rates else ""
 
 
-def linear_chart(metric: str, series: Sequence[Series], unit: str) -> str:
-    """SVG of one metric over something that starts at 0; `series` have points."""
-    most = max(point[0] for one in series for point in one.points) or 1.0
-    return _of_metric(metric, series, Axis(0.0, 1.02 * most, ticks(0.0, most)), unit)
-
-
-def _of_metric(metric: str, series: Sequence[Series], across: Axis, unit: str) -> str:
-    values = [point[1] for one in series for point in one.points]
-    spread = (max(values) - min(values)) or 1.0
-    ends = min(values) - 0.06 * spread, max(values) + 0.06 * spread
+def metric_chart(metric: str, series: Sequence[Series], across: Axis, unit: str) -> str:
+    """SVG of one metric over something in a `unit`, better always upwards; `series` have points."""
+    up = linear_axis([point[1] for one in series for point in one.points])
     better = "higher" if METRICS[metric].higher_is_better else "lower"
-    up = Axis(*(ends if better == "higher" else ends[::-1]), ticks(*ends))
-    label = f"{TITLES[metric]} over {unit}, {better} is better; the tables below hold the numbers"
-    return plot(series, across, up, unit, label)
-
-
-def plot(series: Sequence[Series], across: Axis, up: Axis, unit: str, label: str) -> str:
-    """SVG of some series, one at least; `unit` is that of x, `label` says what is drawn to those who cannot see it."""
-
-    def x(value: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * across.place(value)
-
-    def y(value: float) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * up.place(value)
-
-    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">']
-    for value in up.ticks:
-        at = f"{y(value):.1f}"
-        parts.append(f'<path class="grid" d="M{_LEFT} {at}H{WIDTH - _RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{at}" dy=".35em" text-anchor="end">{value:g}</text>')
-    for value in across.ticks:
-        at = f"{x(value):.1f}"
-        parts.append(f'<path class="axis" d="M{at} {HEIGHT - _BOTTOM}v4"/>')
-        parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{value:g}</text>')
-    parts.append(f'<path class="axis" d="M{_LEFT} {HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}"/>')
-    parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(unit)}</text>')
-    # Ours last, so that it lies on top.
-    for one in sorted(series, key=lambda s: s.kind == "ours"):
-        if one.kind != "published":
-            path = "L".join(f"{x(position):.1f} {y(value):.1f}" for position, value, _ in one.points)
-            parts.append(f'<path class="line {one.kind}" d="M{path}"/>')
-        for position, value, tip in one.points:
-            place = f"translate({x(position):.1f} {y(value):.1f})"
-            parts.append(
-                f'<path class="mark {one.kind}" d="{one.mark}" transform="{place}"><title>{escape(tip)}</title></path>'
-            )
-    return "".join([*parts, "</svg>"])
-
-
-def legend(series: Sequence[Series]) -> str:
-    """Marks and names, as a list."""
-    items = []
-    for one in series:
-        mark = f'<svg viewBox="-7 -6 14 12" aria-hidden="true"><path class="mark {one.kind}" d="{one.mark}"/></svg>'
-        title = escape(one.title) + (" (published, hollow)" if one.kind == "published" else "")
-        items.append(f"<li>{mark}{title}</li>")
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    label = f"{TITLES[metric]} over {unit}, {better} is better; the tables hold the numbers"
+    return plot(series, across, up if better == "higher" else up.turned(), unit, label)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from arpc_codec.bench.compare import Comparison, measured_names
-from arpc_codec.bench.report.curves import HEIGHT, WIDTH, Series, all_series, chart
+from arpc_codec.bench.report.curves import all_series, chart
+from arpc_codec.bench.report.plot import HEIGHT, WIDTH, Series
 from arpc_codec.bench.table import titled
 from arpc_codec.metrics.panel import METRICS
 

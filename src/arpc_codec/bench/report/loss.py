@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import count
 
 from arpc_codec.bench.loss import Outcome
-from arpc_codec.bench.report.curves import MARKS, OURS, Series, legend, linear_chart
+from arpc_codec.bench.report.curves import metric_chart
+from arpc_codec.bench.report.plot import MARKS, OURS, Series, legend, linear_axis
 from arpc_codec.bench.report.tables import loss_table
 from arpc_codec.bench.table import TITLES
 from arpc_codec.metrics.panel import METRICS
@@ -17,10 +18,11 @@ def loss_section(outcomes: Sequence[Outcome]) -> str:
     judges = list(outcomes[0].values) if outcomes else []
     if not judges:
         return ""
+    across = linear_axis([100 * one.loss for one in outcomes])
     figures = []
     for name in judges:
         better = "higher" if METRICS[name].higher_is_better else "lower"
-        svg = linear_chart(name, _series(outcomes, name), "% of packets lost")
+        svg = metric_chart(name, _series(outcomes, name), across, "% of packets lost")
         figures.append(f"<figure><figcaption>{TITLES[name]} <span>{better} is better</span></figcaption>{svg}</figure>")
     return (
         '<section aria-labelledby="h-loss"><h2 id="h-loss">When packets are lost</h2>'

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from arpc_codec.bench.compare import by_codec, compare, measured_names
-from arpc_codec.bench.growth import Row
+from arpc_codec.bench.compare import Comparison, by_codec, compare, measured_names
+from arpc_codec.bench.growth import Row as Probed
 from arpc_codec.bench.loss import Outcome
+from arpc_codec.bench.lossless import Row
+from arpc_codec.bench.lossless_coders import Hpac
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.published import points as published_points
-from arpc_codec.bench.report.curves import all_series, chart, legend
+from arpc_codec.bench.report.curves import all_series, chart
 from arpc_codec.bench.report.loss import loss_section
+from arpc_codec.bench.report.lossless import lossless_section
 from arpc_codec.bench.report.pictures import LARGEST, ORIGINAL, QUALITY, Exhibit, Gallery
+from arpc_codec.bench.report.plot import legend
 from arpc_codec.bench.report.scale import scale_section
+from arpc_codec.bench.report.speed import speed_section
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
-from arpc_codec.bench.report.words import Finding, findings, listed, span, unjudged
+from arpc_codec.bench.report.words import Finding, findings, listed, lossless_findings, span, unjudged
 from arpc_codec.bench.run import Measured, Step
 from arpc_codec.bench.table import TITLES, TRAINED_ON, Facts, rule, title_of, titled
+from arpc_codec.bench.times import Timing
 from arpc_codec.metrics.panel import METRICS
 
 _STEPS = {"arpc": "scales", "progic": "stages"}
@@ -32,48 +38,76 @@ def page(
     steps: Sequence[Step],
     exhibits: Sequence[Exhibit],
     facts: Facts,
-    scale: Sequence[Row] = (),
+    times: Sequence[Timing] = (),
+    lossless: Sequence[Row] = (),
+    scale: Sequence[Probed] = (),
     loss: Sequence[Outcome] = (),
 ) -> str:
     """HTML of the whole report; `exhibits` are the pictures that the viewer shows.
 
     scale, loss: what `bench.scale` and `bench.loss` measured.
     """
-    pictures = sorted({step.picture for step in steps})
-    comparisons = compare(steps)
-    names = measured_names(comparisons)
+    pictures = {step.picture for step in steps} | {row.picture for row in lossless}
+    comparisons = compare(steps, times)
     peers = [peer for peer in PEERS if any(peer in step.peers for step in steps)]
     ours = list(by_codec(comparisons))
-    dataset = dataset_of(pictures)
-    series = {name: all_series(comparisons, name, dataset) for name in names}
-    charts = (_figure(name, chart(name, lines), facts.trained_on) for name, lines in series.items())
-    shapes = {(one.name, one.kind): one for lines in series.values() for one in lines}
-    rivals = listed([PEERS[peer].title.split(" (")[0] for peer in peers])
-    title = " beside ".join(part for part in (listed(ours), rivals) if part)
-    count = f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"
+    exact = {row.title: row.codec for row in lossless}
+    all_ours = [*ours, *([Hpac.name] if Hpac.name in exact.values() else [])]
+    titles = [*(PEERS[peer].title for peer in peers), *(title for title in exact if exact[title] != Hpac.name)]
+    rivals = listed(list(dict.fromkeys(title.split(" (")[0] for title in titles)))
+    title = " beside ".join(part for part in (listed(all_ours), rivals) if part)
+    rates = [f"{span(sorted(c.bpp for c in comparisons))} bits a pixel"] if comparisons else []
+    lead = f"{listed([*rates, *(['lossless'] if lossless else [])])}, on the bytes of real files."
     codecs = [(ORIGINAL, "Original"), *((name, title_of(name)) for name in (*ours, *peers))]
     shown = exhibits if len(codecs) > 1 else []
+    found = findings(comparisons, facts.trained_on) + lossless_findings(lossless)
     return Template(_read("page.html")).substitute(
         title=escape(title),
-        kicker=f"Measured on {count}",
-        lead=f"{span(sorted(c.bpp for c in comparisons))} bits a pixel, on the bytes of real files.",
+        kicker=f"Measured on {_count(pictures)}",
+        lead=lead[0].upper() + lead[1:],
         style=_read("style.css"),
         script=_read("viewer.js"),
-        findings=_findings(findings(comparisons, facts.trained_on), unjudged(comparisons), ours, facts),
-        viewer=_viewer(shown, ours),
-        legend=legend(sorted(shapes.values(), key=lambda one: one.kind != "ours")),
-        charts="\n".join(charts),
-        sources=_sources(names, dataset),
-        bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
+        findings=_findings(found, unjudged(comparisons), all_ours, facts),
+        quality=_quality(steps, comparisons, _viewer(shown, ours), facts, times),
+        lossless=lossless_section(lossless, facts.machine),
         scale=scale_section(scale),
         loss=loss_section(loss),
-        rule=escape(rule(facts.deciding, facts.floors)),
-        means=comparison_table(comparisons, names, facts.trained_on, f"Means over {count}"),
-        each="\n".join(_details(steps, name, names, facts) for name in pictures),
         published=published_table(),
         footer=_footer(facts),
         exhibits=_json(_exhibits(shown, steps, codecs, ours)),
     )
+
+
+def _quality(
+    steps: Sequence[Step],
+    comparisons: Sequence[Comparison],
+    viewer: str,
+    facts: Facts,
+    times: Sequence[Timing],
+) -> str:
+    """What a report says of lossy files; "" without them."""
+    if not steps:
+        return ""
+    pictures = sorted({step.picture for step in steps})
+    names = measured_names(comparisons)
+    dataset = dataset_of(pictures)
+    series = {name: all_series(comparisons, name, dataset) for name in names}
+    shapes = {(one.name, one.kind): one for lines in series.values() for one in lines}
+    return Template(_read("quality.html")).substitute(
+        viewer=viewer,
+        legend=legend(sorted(shapes.values(), key=lambda one: one.kind != "ours")),
+        charts="\n".join(_figure(name, chart(name, lines), facts.trained_on) for name, lines in series.items()),
+        sources=_sources(names, dataset),
+        bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
+        speed=speed_section(comparisons, sorted({timing.picture for timing in times}), facts.machine),
+        rule=escape(rule(facts.deciding, facts.floors)),
+        means=comparison_table(comparisons, names, facts.trained_on, f"Means over {_count(pictures)}"),
+        each="\n".join(_details(steps, name, names, facts) for name in pictures),
+    )
+
+
+def _count(pictures: Collection[str]) -> str:
+    return f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"
 
 
 def _read(name: str) -> str:

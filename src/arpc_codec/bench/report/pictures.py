@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,22 +72,18 @@ def exhibit(plan: Plan, path: Path, steps: Sequence[Step]) -> Exhibit:
     bench = Bench(plan, image)
     suffix = f".{LARGEST}-{QUALITY}.webp"
     original = bench.store.file(FileKey(ORIGINAL, 0, 1.0), lambda: webp(image), suffix)
-    codecs = {codec.name: codec for codec in plan.codecs}
     files: dict[FileKey, bytes] = {}
-
-    def keep(coder: Codec | Peer, measured: Measured | None) -> None:
-        if measured is not None:
-            key, data = bench.file(coder, measured.setting, measured.scale)
-            shown = bench.store.file(key, lambda: webp(bench.decode(coder, data)), suffix)
-            files[FileKey(coder.name, measured.setting, measured.scale)] = shown
-
     for step in steps:
-        if step.codec:
-            keep(codecs[step.codec], step.ours)
-        for peer in plan.peers:
-            keep(peer, step.peers[peer.name].main)
+        for coder, measured in plan.files(step):
+            key, data = bench.file(coder, measured.setting, measured.scale)
+            shown = bench.store.file(key, partial(_shown, bench, coder, data), suffix)
+            files[FileKey(coder.name, measured.setting, measured.scale)] = shown
     height, width = middle(image).shape[:2]
     return Exhibit(path.name, width, height, original, files)
+
+
+def _shown(bench: Bench, coder: Codec | Peer, data: bytes) -> bytes:
+    return webp(bench.decode(coder, data))
 
 
 def fitting(exhibits: Iterable[Exhibit], limit: int = LIMIT) -> list[Exhibit]:

@@ -8,7 +8,7 @@ from math import isqrt
 
 from arpc_codec.bench.growth import FITTED, QUANTITIES, Quantity, Row, by_parts, codecs_of, fits, newest, verdict, whole
 from arpc_codec.bench.ours import package_digest
-from arpc_codec.bench.report.curves import OURS, Series, legend, log_axis, plot
+from arpc_codec.bench.report.plot import OURS, Series, legend, log_axis, plot
 from arpc_codec.bench.report.tables import amount, growth_table
 from arpc_codec.loading import DEFAULT_MODELS
 

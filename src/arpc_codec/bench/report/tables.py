@@ -14,7 +14,8 @@ from arpc_codec.bench.table import TITLES, title_of, titled
 from arpc_codec.metrics.panel import METRICS
 
 
-def _table(head: Sequence[str], rows: Sequence[str], caption: str) -> str:
+def html_table(head: Sequence[str], rows: Sequence[str], caption: str) -> str:
+    """A table that scrolls in a narrow window; `head` and `rows` are HTML."""
     cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
@@ -44,7 +45,7 @@ def comparison_table(
         title = escape(title_of(line.codec))
         return f'<tr{kind}><td>{escape(comparison.label)}</td><th scope="row">{title}</th>{data}</tr>'
 
-    return _table(head, [row(line, c) for c in comparisons for line in c.lines], caption)
+    return html_table(head, [row(line, c) for c in comparisons for line in c.lines], caption)
 
 
 def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], trained_on: Sequence[str]) -> str:
@@ -76,7 +77,7 @@ def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], train
     if not rows:
         return ""
     head = ["codec", *(escape(titled(name, trained_on)) for name in names)]
-    return _table(head, rows, "Bytes that ours needs for the same quality, and the qualities that both reach")
+    return html_table(head, rows, "Bytes that ours needs for the same quality, and the qualities that both reach")
 
 
 def growth_table(fits: Sequence[Fit]) -> str:
@@ -92,7 +93,7 @@ def growth_table(fits: Sequence[Fit]) -> str:
         return f'<tr><th scope="row">{escape(fit.codec)}</th><td class="text">{quantity.title}</td>{data}</tr>'
 
     head = ("codec", "what", "fixed", "smallest picture", "largest picture", "exponent", "sizes fitted")
-    return _table(head, [row(fit) for fit in fits], "Cost, and the power of the pixels that it grows with")
+    return html_table(head, [row(fit) for fit in fits], "Cost, and the power of the pixels that it grows with")
 
 
 def loss_table(outcomes: Sequence[Outcome], name: str) -> str:
@@ -105,7 +106,7 @@ def loss_table(outcomes: Sequence[Outcome], name: str) -> str:
         data = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f'<tr><th scope="row">{escape(way)}</th>{data}</tr>')
     head = ("sent", "bytes", *(f"{100 * loss:g} % lost" for loss in losses))
-    return _table(head, rows, f"{TITLES[name]} after loss")
+    return html_table(head, rows, f"{TITLES[name]} after loss")
 
 
 def amount(value: float) -> str:
@@ -122,4 +123,4 @@ def published_table() -> str:
             cells = (entry.dataset, what, f"{value:g}", entry.source, entry.note)
             data = "".join(f'<td class="text">{escape(cell)}</td>' for cell in cells)
             rows.append(f'<tr><th scope="row">{escape(entry.codec)}</th>{data}</tr>')
-    return _table(("codec", "on", "what", "value", "source", "note"), rows, "Published numbers, none measured here")
+    return html_table(("codec", "on", "what", "value", "source", "note"), rows, "Published numbers, none measured here")

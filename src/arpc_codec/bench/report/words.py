@@ -6,13 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from arpc_codec.bench.compare import Comparison, Line, by_codec
+from arpc_codec.bench.compare import Comparison, Line, beats, by_codec, seconds_of_both
+from arpc_codec.bench.lossless import Row
+from arpc_codec.bench.lossless_coders import Hpac
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.table import titled
+from arpc_codec.bench.times import WAYS
 from arpc_codec.metrics.panel import METRICS
 
 Judge = Callable[[Comparison, str], bool | None]
 NOTHING = "Nowhere."
+SPOKEN = {"encode": "encoding", "decode": "decoding"}
 # A peer whose files are larger than ours by more than this had none of our size.
 _MUCH_LARGER = 1.25
 
@@ -63,10 +67,40 @@ def _of_codec(codec: str, comparisons: Sequence[Comparison], trained_on: Sequenc
     for peer in peers:
 
         def judge(comparison: Comparison, metric: str, peer: str = peer) -> bool | None:
-            return _beside(comparison, _line(comparison, peer), metric)
+            line = _line(comparison, peer)
+            return beats(comparison.ours, line, metric) if comparison.ours and line else None
 
         found.append(_finding(codec, PEERS[peer].title, judged, judge, trained_on, _remarks(judged, peer)))
     return found
+
+
+def lossless_findings(rows: Sequence[Row]) -> list[Finding]:
+    """For each of our ways beside each lossless peer, on the pictures whose samples both formats have."""
+    files: dict[str, dict[tuple[str, str], Row]] = defaultdict(dict)
+    for row in rows:
+        files[row.title][row.group, row.picture] = row
+    ours = [title for title in files if any(row.codec == Hpac.name for row in files[title].values())]
+    return [_lossless(files[own], files[rival]) for own in ours for rival in files if rival not in ours]
+
+
+def _lossless(ours: dict[tuple[str, str], Row], theirs: dict[tuple[str, str], Row]) -> Finding:
+    pairs = [(ours[place], theirs[place]) for place in ours if place in theirs]
+    wins: list[str] = []
+    losses: list[str] = []
+    for group in dict.fromkeys(own.group for own, _ in pairs):
+        sizes = [(own.bytes, its.bytes) for own, its in pairs if own.group == group]
+        change = 100 * sum(own for own, _ in sizes) / sum(its for _, its in sizes) - 100
+        sentences, word = (wins, "fewer") if change < 0 else (losses, "more")
+        sentences.append(f"{group}: {abs(change):.1f} % {word} bytes.")
+    for way in WAYS:
+        seconds = [(getattr(own, way).seconds, getattr(its, way).seconds) for own, its in pairs]
+        if pairs:
+            times = sum(own for own, _ in seconds) / sum(its for _, its in seconds)
+            (wins if times < 1 else losses).append(f"{SPOKEN[way].capitalize()} takes {times_as_long([times])}.")
+    absent = len(ours) - len(pairs)
+    remarks = [f"It cannot hold the samples of {absent} of {len(ours)} pictures."] if absent else []
+    own, rival = (next(iter(files.values())).title for files in (ours, theirs))
+    return Finding(own, rival, wins or [NOTHING], losses or [NOTHING], remarks)
 
 
 def unjudged(comparisons: Sequence[Comparison]) -> str:
@@ -84,26 +118,17 @@ def _line(comparison: Comparison, peer: str) -> Line | None:
     return next((line for line in comparison.peers if line.codec == peer), None)
 
 
-def _beside(comparison: Comparison, line: Line | None, metric: str) -> bool | None:
-    ours = comparison.ours.values.get(metric) if comparison.ours else None
-    rival = line.values.get(metric) if line else None
-    if ours is None or rival is None:
-        return None
-    return ours > rival if METRICS[metric].higher_is_better else ours < rival
-
-
 def _finding(
     codec: str, rival: str, judged: Sequence[Comparison], judge: Judge, trained_on: Sequence[str], remarks: list[str]
 ) -> Finding:
     wins: dict[str, list[str]] = defaultdict(list)
     losses: dict[str, list[str]] = defaultdict(list)
-    for metric in METRICS:
-        outcomes = [(c.bpp, outcome) for c in judged if (outcome := judge(c, metric)) is not None]
+    titles = {name: titled(name, trained_on) for name in METRICS} | {way: f"speed of {SPOKEN[way]}" for way in WAYS}
+    for name, title in titles.items():
+        outcomes = [(c.bpp, outcome) for c in judged if (outcome := judge(c, name)) is not None]
         for sentences, wanted in ((wins, True), (losses, False)):
             if any(outcome is wanted for _, outcome in outcomes):
-                sentences[_where([(bpp, outcome is wanted) for bpp, outcome in outcomes])].append(
-                    titled(metric, trained_on)
-                )
+                sentences[_where([(bpp, outcome is wanted) for bpp, outcome in outcomes])].append(title)
     return Finding(codec, rival, _sentences(wins), _sentences(losses), remarks)
 
 
@@ -124,8 +149,26 @@ def _sentences(by_place: dict[str, list[str]]) -> list[str]:
     return [f"{place[0].upper()}{place[1:]}: {listed(titles)}." for place, titles in by_place.items()] or [NOTHING]
 
 
-def _remarks(judged: Iterable[Comparison], peer: str) -> list[str]:
-    """What makes a comparison with one peer unequal."""
+def times_as_long(ratios: Sequence[float]) -> str:
+    """Our seconds beside those of a peer."""
+    ends = dict.fromkeys(f"{end:.2g}" if end < 10 else f"{end:,.0f}" for end in (min(ratios), max(ratios)))
+    return f"{' to '.join(ends)} times as long"
+
+
+def _seconds(judged: Iterable[Comparison], peer: str) -> list[str]:
+    """How much longer ours takes, or how much less."""
+    sentences = []
+    for way in WAYS:
+        lines = [(c.ours, line) for c in judged if c.ours and (line := _line(c, peer))]
+        pairs = [pair for ours, line in lines if (pair := seconds_of_both(ours, line, way))]
+        if pairs:
+            how = ", both as commands" if any(commands for *_, commands in pairs) else ""
+            sentences.append(f"Our {SPOKEN[way]} takes {times_as_long([ours / its for ours, its, _ in pairs])}{how}.")
+    return sentences
+
+
+def _remarks(judged: Sequence[Comparison], peer: str) -> list[str]:
+    """How much faster or slower, and what makes a comparison with one peer unequal."""
     remarks, larger, absent = [], [], []
     for comparison in judged:
         line = _line(comparison, peer)
@@ -138,4 +181,4 @@ def _remarks(judged: Iterable[Comparison], peer: str) -> list[str]:
         remarks.append(f"It has no files as small as ours: at {rate(bpp)} bpp its bytes are {times:.1f} times ours.")
     if absent:
         remarks.append(f"It has no files as large as ours at {listed(absent)} bpp.")
-    return remarks
+    return _seconds(judged, peer) + remarks
