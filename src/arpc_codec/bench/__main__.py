@@ -106,7 +106,9 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
 @click.option("--peers", default=",".join(PEERS), show_default=True)
 @click.option("--lossless-peers", default=",".join(LOSSLESS_PEERS), show_default=True, help="Beside hpac.")
 @click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
-@click.option("--trained-on", default="lpips_alex,lpips_squeeze", show_default=True, help="Marked in the table.")
+@click.option(
+    "--trained-on", default="lpips_alex,lpips_squeeze,frechet", show_default=True, help="Marked in the table."
+)
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (OUT/cache).")
 @click.option(
     "--floors/--no-floors",

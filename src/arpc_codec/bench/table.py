@@ -17,10 +17,11 @@ TITLES = {
     "ssimulacra2-py": "SSIMULACRA2-py",
     "vmaf": "VMAF",
     "ms_ssim": "MS-SSIM",
+    "frechet": "Fréchet-Alex",
     "niqe": "NIQE",
     "psnr": "PSNR",
 }
-TRAINED_ON = "† our networks were trained on this metric: it cannot stand alone as evidence."
+TRAINED_ON = "† our networks were trained on this metric or its features: it cannot stand alone as evidence."
 _SIZES = {1.0: "1", 0.5: "1/2", 0.25: "1/4"}
 
 

@@ -88,36 +88,45 @@ def _niqe(reference: Image_u8, decoded: Image_u8, weights: Path | None) -> float
 
 def _lpips(net: Net) -> Measure:
     def measure(reference: Image_u8, decoded: Image_u8, weights: Path | None) -> float:
-        return _Distances.of(net, weights)(reference, decoded)
+        features = _Features.of(net, weights)
+        return float(features.model.distance(features(reference), features(decoded)))
 
     return measure
 
 
-class _Distances:
-    """LPIPS of many decoded pictures against one reference, whose features are kept."""
+def _frechet(reference: Image_u8, decoded: Image_u8, weights: Path | None) -> float:
+    from arpc_codec.metrics.frechet import frechet
+
+    features = _Features.of("alex", weights)
+    return frechet(features(reference)[-1][0], features(decoded)[-1][0])
+
+
+class _Features:
+    """Feature maps of pictures. Those of the last two are kept: many are measured beside one, by several measures."""
+
+    KEPT = 2
 
     def __init__(self, model: LPIPS) -> None:
         self.model = model
-        self.reference: Image_u8 | None = None
-        self.maps: list[Tensor] = []
+        self.last: list[tuple[Image_u8, list[Tensor]]] = []
 
     @staticmethod
     @lru_cache(maxsize=4)
-    def of(net: Net, weights: Path | None) -> _Distances:
+    def of(net: Net, weights: Path | None) -> _Features:
         from arpc_codec.metrics.lpips import LPIPS
 
-        return _Distances(LPIPS(net, weights))
+        return _Features(LPIPS(net, weights))
 
-    def __call__(self, reference: Image_u8, decoded: Image_u8) -> float:
+    def __call__(self, image: Image_u8) -> list[Tensor]:
         import torch
 
-        def tensor(image: Image_u8) -> Tensor:
-            return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
-
-        with torch.inference_mode():
-            if self.reference is None or not np.array_equal(self.reference, reference):
-                self.reference, self.maps = reference.copy(), self.model.feature_maps(tensor(reference))
-            return float(self.model.distance(self.maps, self.model.feature_maps(tensor(decoded))))
+        found = next((one for one in self.last if np.array_equal(one[0], image)), None)
+        if found is None:
+            tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+            with torch.inference_mode():
+                found = image.copy(), self.model.feature_maps(tensor)
+        self.last = [found, *(one for one in self.last if one is not found)][: self.KEPT]
+        return found[1]
 
 
 METRICS: Mapping[str, Metric] = {
@@ -128,6 +137,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("ssimulacra2-py", True, _ssimulacra2, package="ssimulacra2", digits=1),
         Metric("vmaf", True, _vmaf, absent=lacks_vmaf, digits=1, floor=0.0),
         Metric("ms_ssim", True, _ms_ssim, package="pytorch_msssim"),
+        Metric("frechet", False, _frechet, weights="lpips_alex_v0.1.safetensors"),
         Metric("niqe", False, _niqe, weights="niqe_pris_params.safetensors", digits=2),
         Metric("psnr", True, _psnr, digits=2),
     )
