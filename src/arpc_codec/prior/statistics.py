@@ -83,7 +83,7 @@ def count(channels: int) -> int:
 
 def products(z: Values, west: Values, north: Values) -> Values:
     """[n, ...]: what is averaged, from the scaled errors [C, ...] of a pixel and of those left of and above it."""
-    own = np.stack([np.abs(z), z * z, z * west, z * north], 1).reshape(-1, *z.shape[1:])
+    own = np.stack([np.abs(z), z * z, z * west, z * north], 1).reshape(4 * len(z), *z.shape[1:])
     pairs = [(z[i] * z[j])[None] for i, j in combinations(range(len(z)), 2)]
     return np.concatenate([np.ones_like(z[:1]), own, *pairs])
 

@@ -29,7 +29,7 @@ def loss_section(outcomes: Sequence[Outcome]) -> str:
         "<p>ProGIC over a link that loses packets, each for itself. Every way of sending takes the same bytes; those "
         "that send fewer stages spend the rest on redundancy. What is missing is concealed, so no picture has holes."
         f'</p>{legend(_series(outcomes, judges[0]))}<div class="charts pairs">{"".join(figures)}</div>'
-        f"{''.join(loss_table(outcomes, name) for name in judges)}</section>"
+        f'<div class="numbers">{"".join(loss_table(outcomes, name) for name in judges)}</div></section>'
     )
 
 

@@ -76,5 +76,5 @@ def speed_section(comparisons: Sequence[Comparison], pictures: Sequence[str], ma
         "is only a command stands in the charts with that, and in the words at the top beside ours as a command. "
         "Up is faster.</p>"
         f"{legend(sorted(shapes.values(), key=lambda one: one.kind != 'ours'))}"
-        f'<div class="charts">{charts}</div>{speed_table(comparisons, f"Seconds and memory, {which}")}</section>'
+        f'<div class="charts pairs">{charts}</div>{speed_table(comparisons, f"Seconds and memory, {which}")}</section>'
     )
