@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from arpc_codec.bench.lossless import COLUMNS, Row, csv_text, main, measure, present, summaries, table
-from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Png
+from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Png, WebP
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.words import NOTHING, lossless_findings
 from arpc_codec.bench.table import Facts
@@ -70,11 +70,11 @@ def test_a_second_run_codes_nothing(photo: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_run_that_was_stopped_before_the_comparison_compares(photo: Path, tmp_path: Path) -> None:
-    class Stopped(Png):
+    class Stopped(WebP):
         def decode(self, data: bytes) -> np.ndarray:
             raise KeyboardInterrupt
 
-    class Lossy(Png):
+    class Lossy(WebP):
         def decode(self, data: bytes) -> np.ndarray:
             return super().decode(data) ^ 1
 
