@@ -82,12 +82,14 @@ class Png(LosslessPeer):
         return read_exact(data).samples
 
 
-class WebP(LosslessPeer):
-    name, title = "webp", "WebP (lossless, method 6)"
-
+class _OfImagecodecs(LosslessPeer):
     @classmethod
     def missing(cls) -> str | None:
         return _lacks("imagecodecs", "imagecodecs")
+
+
+class WebP(_OfImagecodecs):
+    name, title = "webp", "WebP (lossless, method 6)"
 
     def version(self) -> str:
         import imagecodecs
@@ -110,12 +112,8 @@ class WebP(LosslessPeer):
         return samples
 
 
-class JpegXL(LosslessPeer):
+class JpegXL(_OfImagecodecs):
     name, title = "jxl", "JPEG XL (-d 0 -e 9)"
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return _lacks("imagecodecs", "imagecodecs")
 
     def version(self) -> str:
         import imagecodecs

@@ -88,10 +88,11 @@ class ExactIndexPrior:
             return truth_p
         known, found = outside.repeat(shape[0] * shape[1] + 1, 1), torch.empty(shape[0] * shape[1], dtype=torch.int64)
         for steps in grouped(passes(*shape), CHUNK):
-            # What the stages before say is computed for several small passes together.
-            whole = merged(steps).around
-            ahead = [None] if len(steps) == 1 else self._ahead(seen, whole).split([len(s.positions) for s in steps])
-            for step, share in zip(steps, ahead, strict=True):
+            shares: Sequence[Tensor | None] = [None]
+            if len(steps) > 1:
+                # What the stages before say is computed for several small passes together.
+                shares = self._ahead(seen, merged(steps).around).split([len(step.positions) for step in steps])
+            for step, share in zip(steps, shares, strict=True):
                 at = step.positions
                 found[at] = self._pass(len(before), step, seen, share, known, choose, None)
                 known[at] = self._inputs(self._with(len(before), None if sums is None else sums[at], found[at]))
