@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,3 +203,12 @@ def picture() -> Callable[..., np.ndarray]:
         return (top * (1 - fy) + bottom * fy + rng.normal(0, 8, (height, width, 3))).clip(0, 255).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture
+def no_gradients() -> Iterator[None]:
+    """The test runs in torch's inference mode."""
+    import torch
+
+    with torch.inference_mode():
+        yield

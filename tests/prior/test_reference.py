@@ -17,6 +17,8 @@ from arpc_codec.prior.transformer import VAR
 from arpc_codec.scales import Schedule
 from arpc_codec.zoo.bundle import Bundle
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 GROUPS = ("sq256", "r150", "sq512", "r125h")
 GREEDY_GROUPS = ("sq256", "r150", "r125h")
 
@@ -46,12 +48,6 @@ class Case:
 @pytest.fixture(scope="module")
 def case(shared_dir: Path, infinity_tiny: Bundle) -> Case:
     return Case(shared_dir / "reference" / "infinity-tiny", infinity_tiny)
-
-
-@pytest.fixture(autouse=True)
-def no_gradients() -> Any:
-    with torch.inference_mode():
-        yield
 
 
 def error(found: Tensor, expected: Tensor) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,6 +13,8 @@ from torch import Tensor
 from arpc_codec.scales import Schedule
 from arpc_codec.tokenizer import Tokenizer
 from arpc_codec.zoo.bundle import Bundle
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
 
 GROUPS = ("sq256", "r150", "sq512", "r125h")
 PICTURES = ("sq256", "r150", "sq512")
@@ -33,12 +34,6 @@ def schedules(shared_dir: Path) -> dict[str, Schedule]:
 @pytest.fixture
 def tokenizer(infinity_tiny: Bundle) -> Tokenizer:
     return infinity_tiny.tokenizer
-
-
-@pytest.fixture(autouse=True)
-def no_gradients() -> Any:
-    with torch.inference_mode():
-        yield
 
 
 def error(found: Tensor, expected: Tensor) -> float:
