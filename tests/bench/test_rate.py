@@ -25,5 +25,10 @@ def test_sums_are_those_of_the_file(
     ((total, rows),) = json.loads((tmp_path / "sums.json").read_text()).items()
     info = arpc_codec.info(arpc_codec.encode(image, model="micro"))
     assert int(total) == info.scales_declared == len(rows)
-    assert sum(sealed for _, sealed, _, _ in rows) == 8 * info.payload_bytes
-    assert all(ideal > 0 and alone > 0 for _, _, ideal, alone in rows)
+    assert sum(row[1] for row in rows) == 8 * info.payload_bytes
+    for raw, sealed, ideal, trunk_sealed, trunk_ideal, published in rows:
+        assert 0 < ideal < sealed + 8
+        # A check byte and what sealing to whole bytes takes.
+        assert trunk_ideal - 1 < trunk_sealed < trunk_ideal + 8 + 16
+        assert 0 < published <= 1.5 * raw
+    assert "coded as published" in result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,18 +18,20 @@ from ..codecs.tiles import TILE
 from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
 from ..imageio import read
+from ..prior.context import PHASES
 from ..prior.model import Prior
 from ..scales import raw_bits, scale_schedule
 from ..tokenizer import STRIDE
 from ..train.cli import load_config, load_prior
 from ..train.data import to_tensor
 from ..train.prior import scale_losses
+from .codewords import published_bits
 from .run import pictures
 
 
 @torch.inference_mode()
 def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
-    """[K, 4] of one untiled picture: raw bits, bits of the sealed stream, ideal bits, ideal bits of the trunk alone."""
+    """[K, 6] bits of one untiled picture: raw, sealed stream, ideal; of the trunk alone sealed, ideal, as published."""
     h = codec.analyse(pixels_hw3)
     schedule = scale_schedule(h.shape[-2], h.shape[-1])
     quantizer = codec.tokenizer.quantizer
@@ -40,10 +43,15 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
         ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
         trunk, _ = trunk_walk.predict()
         active = trunk_walk.active[scale.scale]
-        counts = codec.prior.counts(trunk[..., :active]).flatten().cpu().numpy()
-        alone = bits_cost(scale.bits_hwd[..., :active].flatten().to(torch.int32).cpu().numpy(), counts)
+        counts = codec.prior.counts(trunk[..., :active]).flatten(0, 1).cpu().numpy()
+        tokens = scale.bits_hwd[..., :active].flatten(0, 1).cpu().numpy()
+        call = (tokens.flatten(), counts.flatten().astype(np.uint16))
+        # Everything in one phase: without a context head nothing waits for anything.
+        alone = replace(scale, phases=((call,), *[()] * (len(PHASES) - 1)))
         trunk_walk.advance(trunk_walk.code(scale.bits_hwd))
-        rows.append((raw, 8 * len(scale.segment(codec.bundle.fingerprint)), ideal, alone))
+        sealed = [8 * len(one.segment(codec.bundle.fingerprint)) for one in (scale, alone)]
+        of_trunk = (sealed[1], bits_cost(call[0].astype(np.int32), call[1]), published_bits(tokens, counts))
+        rows.append((raw, sealed[0], ideal, *of_trunk))
     return np.array(rows, dtype=float)
 
 
@@ -85,9 +93,16 @@ def main(folder: Path, model: str, float_prior: Path | None, config: str, target
         click.echo("| scale | raw bits | sealed / raw | ideal / raw | trunk alone / raw | up to here: sealed / raw |")
         click.echo("|---|---|---|---|---|---|")
         running = np.cumsum(rows, 0)
-        for i, (raw, sealed, ideal, alone) in enumerate(rows):
+        for i, (raw, sealed, ideal, _, alone, _) in enumerate(rows):
             share = f"{sealed / raw:.3f} | {ideal / raw:.3f} | {alone / raw:.3f}"
             click.echo(f"| {i + 1} | {raw / count[total]:.0f} | {share} | {running[i, 1] / running[i, 0]:.3f} |")
+        published, whole, trunk = rows[:, 5].sum(), rows[:, 1].sum(), rows[:, 3].sum()
+        click.echo(
+            f"\nthe same tokens coded as published, by the trunk alone: {published / count[total]:.0f} bits a picture"
+        )
+        click.echo(
+            f"one stream a scale {trunk / published - 1:+.1%}, with the context head {whole / published - 1:+.1%}"
+        )
     if ratios:
         click.echo(f"\nideal bits, exact / float: mean {np.mean(ratios):.6f}, {min(ratios):.6f} to {max(ratios):.6f}")
     if target is not None:
