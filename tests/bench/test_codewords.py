@@ -29,7 +29,8 @@ def write(bits: list[int], counts: list[int]) -> list[int]:
                 low, high = (low << 1 & ALL) ^ TOP, (high << 1 & ALL | 1) | TOP
             else:
                 break
-    return [*out, 1]
+    quarter = int(low >= SECOND)
+    return [*out, quarter, *[1 - quarter] * (pending + 1)]
 
 
 def read(code: list[int], counts: list[int]) -> list[int]:
@@ -65,10 +66,10 @@ def test_lengths_are_those_of_codewords_that_decode(tokens: list[list[tuple[int,
         bits, counts = [bit for bit, _ in pairs], [ones for _, ones in pairs]
         code = write(bits, counts)
         assert len(code) == length
-        assert read(code, counts) == bits
+        assert all(read([*code, *behind], counts) == bits for behind in ([0] * 40, [1] * 40, [0, 1] * 20))
 
 
-def test_a_fair_token_is_sent_as_it_is_and_a_sure_one_takes_two_bits() -> None:
+def test_a_fair_token_is_sent_as_it_is_and_a_sure_one_takes_three_bits() -> None:
     bits = np.ones((3, 16), bool)
     assert published_bits(bits, np.full((3, 16), 32768)) == 3 * 17
-    assert published_bits(bits, np.full((3, 16), 65535)) == 3 * 2
+    assert published_bits(bits, np.full((3, 16), 65535)) == 3 * 3

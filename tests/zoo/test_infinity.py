@@ -191,6 +191,21 @@ def test_presets_say_what_no_file_holds(published: Published, home: Path) -> Non
     assert not torch.equal(found["infinity"], found["arpc"])
 
 
+def test_matrices_in_bfloat16_are_widened_in_use(published: Published, home: Path) -> None:
+    tokenizer, transformer = published()
+    assert imported(home, tokenizer, transformer, "--bf16").exit_code == 0
+    narrow = load_bundle("m", check=True)
+    matrix = narrow.prior.state_dict()["blocks.0.ffn.0.weight"]
+    assert matrix.dtype == torch.bfloat16
+    assert torch.equal(matrix, transformer["block_chunks.0.module.0.ffn.fc1.weight"].bfloat16())
+    assert narrow.prior.state_dict()["blocks.0.ffn.0.bias"].dtype == torch.float32
+    found = logits(narrow)
+    assert found.dtype == torch.float32
+    narrow.prior.float()
+    # The same numbers in a wider type: nothing but the weights is rounded.
+    assert torch.equal(found, logits(narrow))
+
+
 def test_an_imported_model_is_like_any_other(published: Published, home: Path, tmp_path: Path) -> None:
     text = tmp_path / "t5"
     text.mkdir()

@@ -1,7 +1,8 @@
 """What ARPC's own coding of tokens takes: a codeword and a flag bit for every token (PAPERS 1.4).
 
-Every token is coded apart, by a textbook binary arithmetic coder of 32 bits; where its codeword is not shorter than its
-bits, the flag says that they follow as they are.
+Every token is coded apart, by a textbook binary arithmetic coder of 32 bits (Witten, Neal and Cleary 1987); where
+its codeword is not shorter than its bits, the flag says that they follow as they are. A codeword ends as in the
+textbook, so that the next one can follow it in a file: whatever comes behind it, it decodes.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def codeword_lengths(bits_nd: NDArray[np.bool_], counts_nd: NDArray[np.integer])
             turned = np.where(settled, 0, _TOP).astype(np.uint64)
             low = np.where(moved, ((low << _ONE) & _ALL) ^ turned, low)
             high = np.where(moved, (((high << _ONE) & _ALL) | _ONE) ^ turned, high)
-    # A last 1 picks a number inside what is left; bits put off behind it would be zeros, which need not be written.
-    return length + 1
+    # Two bits, and those that were put off between them, pick a quarter inside what is left.
+    return length + put_off + 2
 
 
 def _settled(low: NDArray[np.uint64], high: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -87,6 +87,7 @@ def remove_model(name: str) -> int:
     show_default=True,
     help="What no file holds: temperature, group masks, positions.",
 )
+@click.option("--bf16", is_flag=True, help="Round the transformer's matrices to bfloat16: half the memory.")
 @click.option("--id", "model_id", type=click.IntRange(1, 2**32 - 1), help="Registry id (made of the fingerprint).")
 @click.option("--name", help="Name for --model (that of DIR).")
 @click.option(
@@ -104,6 +105,7 @@ def import_model(
     transformer: Path,
     text: Path | None,
     preset: str,
+    bf16: bool,
     model_id: int | None,
     name: str | None,
     out: Path,
@@ -111,6 +113,8 @@ def import_model(
     """Make a model folder of published weights; prints its id, name and fingerprint. Code in a file is never run."""
     from arpc_codec.zoo.importing import import_infinity
 
-    entry = import_infinity(tokenizer, transformer, out, text=text, preset=preset, model_id=model_id, name=name)
+    entry = import_infinity(
+        tokenizer, transformer, out, text=text, preset=preset, bf16=bf16, model_id=model_id, name=name
+    )
     click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
     return 0

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import PriorConfig
+from .linear import Linear
 from .rope import rotate
 
 MAX_LOG_SCALE = math.log(100.0)
 NORM_EPS = 1e-6
+# Queries go in parts of so many scores: a device without a fused kernel for float32 holds all of a call, here 512 MiB.
+SCORE_ELEMENTS = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,18 @@ class SelfAttention(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.num_heads, self.key_tokens = config.num_heads, config.key_tokens
-        self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim, bias=False)
+        self.qkv = Linear(config.embed_dim, 3 * config.embed_dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(config.embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(config.embed_dim))
         self.log_scale = nn.Parameter(torch.full((config.num_heads,), math.log(4.0)))
-        self.proj = nn.Linear(config.embed_dim, config.embed_dim)
+        self.proj = Linear(config.embed_dim, config.embed_dim)
 
     def forward(
         self, x_blc: Tensor, rotation_2lf: Tensor, sizes: Sequence[int], cache: KeyValueCache | None = None
     ) -> Tensor:
         """Attend from each scale (`sizes` tokens each) to itself and all coarser ones, [B, L, C]."""
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
-        qkv = F.linear(x_blc, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))
+        qkv = self.qkv.apply_with(x_blc, bias).unflatten(-1, (3, self.num_heads, -1))
         qk_blxhe, v = qkv[:, :, :2].float(), qkv[:, :, 2].transpose(1, 2)
         # Not F.normalize: its backward pass costs three times as much on a CPU.
         unit = qk_blxhe * (qk_blxhe.square().sum(-1, keepdim=True) + 1e-24).rsqrt()
@@ -96,7 +99,8 @@ class SelfAttention(nn.Module):
         outputs = []
         for q_scale in q.split(list(sizes), dim=2):
             end = min(end + q_scale.shape[2], k.shape[2])
-            outputs.append(F.scaled_dot_product_attention(q_scale, k[:, :, :end], v[:, :, :end], scale=1.0))
+            for part in q_scale.split(max(1, SCORE_ELEMENTS // (len(q) * self.num_heads * end)), dim=2):
+                outputs.append(F.scaled_dot_product_attention(part, k[:, :, :end], v[:, :, :end], scale=1.0))
         return self.proj(torch.cat(outputs, dim=2).transpose(1, 2).flatten(2))
 
 
@@ -106,13 +110,13 @@ class KeyValue(nn.Module):
     def __init__(self, in_channels: int, embed_dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.linear = nn.Linear(in_channels, 2 * embed_dim, bias=False)
+        self.linear = Linear(in_channels, 2 * embed_dim, bias=False)
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
 
     def forward(self, memory_btc: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, in] -> keys and values, each [B, H, T, e]."""
         bias = torch.cat((torch.zeros_like(self.v_bias), self.v_bias))
-        kv = F.linear(memory_btc, self.linear.weight, bias).unflatten(-1, (2, self.num_heads, -1))
+        kv = self.linear.apply_with(memory_btc, bias).unflatten(-1, (2, self.num_heads, -1))
         k, v = kv.transpose(1, 3).unbind(2)
         return k, v
 
@@ -123,9 +127,9 @@ class CrossAttention(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.num_heads = config.num_heads
-        self.q = nn.Linear(config.embed_dim, config.embed_dim)
+        self.q = Linear(config.embed_dim, config.embed_dim)
         self.kv = KeyValue(config.embed_dim, config.embed_dim, config.num_heads)
-        self.proj = nn.Linear(config.embed_dim, config.embed_dim)
+        self.proj = Linear(config.embed_dim, config.embed_dim)
 
     def forward(self, x_blc: Tensor, kv: tuple[Tensor, Tensor], mask_bt: Tensor | None) -> Tensor:
         """`kv` is `self.kv(memory)`: the same for all scales, so a cached run computes it once."""
@@ -143,7 +147,7 @@ class AttentionPool(nn.Module):
         heads = config.text_pool_heads
         self.query = nn.Parameter(torch.zeros(heads, config.embed_dim // heads))
         self.kv = KeyValue(config.text_channels, config.embed_dim, heads)
-        self.proj = nn.Linear(config.embed_dim, config.embed_dim)
+        self.proj = Linear(config.embed_dim, config.embed_dim)
 
     def forward(self, text_btc: Tensor, mask_bt: Tensor | None) -> Tensor:
         """[B, T, text_channels] -> [B, C]."""
@@ -162,9 +166,9 @@ class TextCondition(nn.Module):
         self.norm = nn.RMSNorm(config.text_channels, eps=NORM_EPS)
         self.pool = AttentionPool(config)
         self.memory = nn.Sequential(
-            nn.Linear(config.text_channels, config.embed_dim),
+            Linear(config.text_channels, config.embed_dim),
             nn.GELU(approximate="tanh"),
-            nn.Linear(config.embed_dim, config.embed_dim),
+            Linear(config.embed_dim, config.embed_dim),
         )
 
     def forward(self, text: Text) -> Condition:

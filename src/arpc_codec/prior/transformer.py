@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..scales import Schedule
 from .attention import NORM_EPS, Condition, CrossAttention, KeyValueCache, SelfAttention, Text, TextCondition
 from .config import PriorConfig
+from .linear import Linear
 from .rope import Size, token_rotations
 
 
@@ -47,9 +48,9 @@ class Block(nn.Module):
         self.ca_norm = nn.LayerNorm(config.embed_dim, eps=NORM_EPS) if config.text_channels else None
         self.ca = CrossAttention(config) if config.text_channels else None
         self.ffn = nn.Sequential(
-            nn.Linear(config.embed_dim, config.mlp_hidden),
+            Linear(config.embed_dim, config.mlp_hidden),
             nn.GELU(approximate="tanh"),
-            nn.Linear(config.mlp_hidden, config.embed_dim),
+            Linear(config.mlp_hidden, config.embed_dim),
         )
 
     def init_residuals(self, gain: float) -> None:
@@ -125,14 +126,14 @@ class VAR(nn.Module):
         else:
             self.cond = nn.Parameter(torch.zeros(width))
         self.pos_start = nn.Parameter(torch.zeros(width))
-        self.word_embed = nn.Linear(config.d, width)
+        self.word_embed = Linear(config.d, width)
         self.lvl_embed = nn.Embedding(config.max_levels, width)
         if config.scale_embed == "index+end":
             self.end_embed = nn.Embedding(config.max_levels, width)
-        self.shared_ada = nn.Linear(width, 6 * width)
+        self.shared_ada = Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.head_ada = nn.Linear(width, 2 * width)
-        self.head = nn.Linear(width, 2 * config.d)
+        self.head_ada = Linear(width, 2 * width)
+        self.head = Linear(width, 2 * config.d)
         self.init_weights()
 
     @property
@@ -328,10 +329,10 @@ class VAR(nn.Module):
             raise UsageError("inputs of the scales differ in batch size")
 
 
-def _in_float32(layer: nn.Linear, x_bc: Tensor) -> Tensor:
+def _in_float32(layer: Linear, x_bc: Tensor) -> Tensor:
     """Modulations are a few rows that touch every token: not worth rounding under autocast."""
     with torch.autocast(x_bc.device.type, enabled=False):
-        return layer(x_bc.to(layer.weight.dtype))
+        return layer(x_bc.to(layer.bias.dtype))
 
 
 def _join(a: Condition, b: Condition) -> Condition:

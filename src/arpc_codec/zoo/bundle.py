@@ -13,6 +13,7 @@ import torch
 
 from ..exact.prior import ExactPrior
 from ..prior.config import PriorConfig
+from ..prior.linear import matrices
 from ..prior.transformer import VAR
 from ..tokenizer import Tokenizer, TokenizerConfig
 from .folder import Tensors, half, naming, read_folder, write_folder
@@ -97,8 +98,12 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
 
 
 def _transformer(config: PriorConfig, weights: Tensors) -> VAR:
-    """The float transformer of an imported model; float32 weights stay mapped from disk until they are used."""
+    """The float transformer of an imported model; weights stay mapped from disk until they are used.
+
+    Matrices keep the type of the file, and are widened one by one in use; everything else becomes float32.
+    """
     with torch.device("meta"):
         model = VAR(config)
-    model.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
+    kept = matrices(model)
+    model.load_state_dict({key: value if key in kept else value.float() for key, value in weights.items()}, assign=True)
     return model.requires_grad_(False).eval()

@@ -59,13 +59,15 @@ def import_infinity(
     *,
     text: Path | None = None,
     preset: str = "infinity",
+    bf16: bool = False,
     model_id: int | None = None,
     name: str | None = None,
 ) -> ModelEntry:
     """Write the model folder `out` of two published files.
 
-    text: folder of the text encoder, which `out` will link to. model_id: None for one made of the fingerprint, the same
-    everywhere. name: None for that of the folder.
+    text: folder of the text encoder, which `out` will link to. bf16: the transformer's matrices are rounded to
+    bfloat16, half the memory; that is another model, and both ends of a link need the same one. model_id: None for one
+    made of the fingerprint, the same everywhere. name: None for that of the folder.
 
     Raises ModelError for files that cannot be used or do not fit together, UsageError for a bad name or one that is
     taken, ArpcError when `out` exists or cannot be written.
@@ -83,6 +85,8 @@ def import_infinity(
         raise ModelError(f"the tokenizer has {pixels.channels} bits a token, the transformer {tokens.d}")
     if text is not None:
         _check_text(text, tokens)
+    if bf16:
+        weights = infinity.rounded(tokens, weights)
     halves = ((replace(pixels, **rest.tokenizer), images), (replace(tokens, **rest.transformer), weights))
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..prior.config import PriorConfig
+from ..prior.linear import matrices
 from ..prior.transformer import VAR
 from .checkpoint import fitted, in_order, refuse
 from .folder import Tensors
@@ -88,6 +89,13 @@ def transformer_state(checkpoint: Mapping[str, Tensor]) -> tuple[PriorConfig, Te
         f"blocks.{i}.{ours}": f"{block}.{theirs}" for i, block in enumerate(blocks) for ours, theirs in _BLOCK.items()
     }
     return config, fitted("transformer", state, names, wanted)
+
+
+def rounded(config: PriorConfig, weights: Tensors) -> Tensors:
+    """The weights of `VAR` with its matrices in bfloat16."""
+    with torch.device("meta"):
+        narrow = matrices(VAR(config))
+    return {name: tensor.bfloat16() if name in narrow else tensor for name, tensor in weights.items()}
 
 
 def _blocks(state: Mapping[str, Tensor]) -> list[str]:
