@@ -30,6 +30,18 @@ def test_files_decode_to_the_full_size(peer: Peer, scale: float) -> None:
     assert psnr(image, decoded) > 20
 
 
+@pytest.mark.parametrize("size", [(1, 1), (9, 14), (30, 30), (25, 64), (17, 200)])
+def test_small_pictures_are_coded_at_every_size_that_a_codec_takes(peer: Peer, size: tuple[int, int]) -> None:
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    image = np.repeat((40 + 3 * rows + columns)[..., None].clip(0, 255).astype(np.uint8), 3, 2)
+    scales = peer.scales(size)
+    assert scales[0] == 1
+    for scale in scales:
+        decoded = peer.decode(peer.encode(image, peer.settings()[-1], scale), size)
+        assert decoded.shape == image.shape
+        assert psnr(image, decoded) > 24
+
+
 def test_later_settings_make_larger_and_better_files(peer: Peer) -> None:
     image = _picture(96, 128)
     settings = peer.settings()

@@ -39,6 +39,12 @@ class Peer(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    # A picture is not reduced to a shorter side than this.
+    least_side: ClassVar[int] = 1
+
+    def scales(self, size: Size) -> tuple[float, ...]:
+        """Of full, half and quarter size those at which a picture of (width, height) can be coded."""
+        return tuple(scale for scale in SCALES if scale == 1 or min(scaled(size, scale)) >= self.least_side)
 
     @classmethod
     @abstractmethod
@@ -242,6 +248,7 @@ class Vvc(Peer):
     """
 
     name, title = "vvc", "VVC (vvenc, raw .266)"
+    least_side = 16
 
     _TO_YUV = (
         "scale=in_range=full:out_range=full:out_color_matrix=bt709"
@@ -268,8 +275,7 @@ class Vvc(Peer):
     def encode_command(self, image: Image_u8, setting: float, scale: float) -> Command:
         image = resized(image, scaled((image.shape[1], image.shape[0]), scale))
         height, width = image.shape[:2]
-        # 4:2:0 needs even sides.
-        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        image = np.pad(image, ((0, _coded(height) - height), (0, _coded(width) - width), (0, 0)), mode="edge")
         coder = ["-c:v", "libvvenc", "-qp", str(int(setting)), "-preset", self.preset, "-threads", "1"]
         target = ["-frames:v", "1", "-vf", self._TO_YUV, *coder, "-f", "vvc", "-"]
         return Command(ffmpeg.command([*ffmpeg.rgb_input(image), *target]), image.tobytes())
@@ -285,13 +291,18 @@ class Vvc(Peer):
         return np.asarray(Image.open(io.BytesIO(ffmpeg.run(*self.decode_command(data)).stdout)).convert("RGB"))
 
     def decode(self, data: bytes, size: Size) -> Image_u8:
-        """As `Peer.decode`; takes off the column or row that made the sides even."""
+        """As `Peer.decode`; takes off what `_coded` put on."""
         image = self._decode(data)
         for scale in SCALES:
             width, height = scaled(size, scale)
-            if image.shape[:2] == (height + height % 2, width + width % 2):
+            if image.shape[:2] == (_coded(height), _coded(width)):
                 return resized(image[:height, :width], size)
         raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} is no reduction of {size}")
+
+
+def _coded(side: int) -> int:
+    """Length at which VVC codes a side: 4:2:0 needs it even, vvenc not too short."""
+    return max(Vvc.least_side, side + side % 2)
 
 
 PEERS: Mapping[str, type[Peer]] = {peer.name: peer for peer in (Jpeg, WebP, Jpeg2000, Avif, Heic, JpegXL, Vvc)}

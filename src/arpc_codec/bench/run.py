@@ -18,7 +18,7 @@ from PIL import Image
 
 from arpc_codec.bench.ladder import Ladder
 from arpc_codec.bench.ours import Codec
-from arpc_codec.bench.peers import SCALES, Peer
+from arpc_codec.bench.peers import Peer
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
 from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
 
@@ -142,7 +142,8 @@ class Bench:
         def size_of(scale: float) -> Ladder:
             return Ladder(len(settings), lambda index: len(self.file(peer, settings[index], scale)[1]))
 
-        ladders = {scale: size_of(scale) for scale in SCALES}
+        height, width = self.image.shape[:2]
+        ladders = {scale: size_of(scale) for scale in peer.scales((width, height))}
         deciding = self.plan.deciding()
         found: dict[int, PeerFiles] = {}
         smallest = min(ladder.smallest() for ladder in ladders.values())
