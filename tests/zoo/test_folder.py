@@ -102,3 +102,7 @@ def test_a_prior_of_indices_belongs_to_the_folder(micro_coded: ProgicCodec, tmp_
     (folder / INDEX_PRIOR).unlink()
     with pytest.raises(ModelError, match="micro-coded"):
         load_progic(folder)
+
+
+def test_whoever_may_read_the_folder_may_read_its_weights(folder: Path) -> None:
+    assert {path.stat().st_mode for path in folder.iterdir()} == {(folder / CONFIG).stat().st_mode}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,9 @@ def write_folder(
         **sizes,
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
+    for file in files:
+        # safetensors lets nobody else read what it writes; models may be shared.
+        shutil.copymode(folder / CONFIG, folder / file)
     return mark
 
 
