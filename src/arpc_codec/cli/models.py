@@ -80,6 +80,7 @@ def remove_model(name: str) -> int:
 )
 @click.option("--transformer", type=_FILE, required=True, metavar="FILE", help="Published transformer, the same.")
 @click.option("--text", type=_FOLDER, metavar="DIR", help="Folder of the text encoder; the model links to it.")
+@click.option("--captioner", type=_FOLDER, metavar="DIR", help="Folder of a BLIP for --caption auto, likewise.")
 @click.option(
     "--preset",
     type=click.Choice(["infinity", "arpc"]),
@@ -103,6 +104,7 @@ def import_model(
     tokenizer: Path,
     transformer: Path,
     text: Path | None,
+    captioner: Path | None,
     preset: str,
     model_id: int | None,
     name: str | None,
@@ -111,6 +113,7 @@ def import_model(
     """Make a model folder of published weights; prints its id, name and fingerprint. Code in a file is never run."""
     from arpc_codec.zoo.importing import import_infinity
 
-    entry = import_infinity(tokenizer, transformer, out, text=text, preset=preset, model_id=model_id, name=name)
+    links = {"text": text, "captioner": captioner}
+    entry = import_infinity(tokenizer, transformer, out, **links, preset=preset, model_id=model_id, name=name)
     click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
     return 0
