@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import arpc_codec
 from arpc_codec.errors import ModelError
 from arpc_codec.text import Captioner, TextEncoder, captioner, text_encoder
 from arpc_codec.zoo.registry import ModelEntry
@@ -88,6 +89,14 @@ def test_where_the_captioner_comes_from(blip: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("ARPC_BLIP", str(tmp_path / "gone"))
     with pytest.raises(ModelError, match="no such folder"):
         captioner(model_folder(tmp_path / "third", captioner=blip))
+
+
+def test_a_file_with_the_words_of_a_network(blip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARPC_BLIP", str(blip))
+    pixels = np.random.default_rng(3).integers(0, 256, (16, 16, 3), np.uint8)
+    about = arpc_codec.info(arpc_codec.encode(pixels, scales=1, caption="auto"))
+    assert about.caption == Captioner.load(blip).caption(pixels)
+    assert 0 < about.caption_bytes < len(about.caption)
 
 
 def test_a_missing_package_is_named(t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:

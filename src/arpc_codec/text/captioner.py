@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 
 from .pretrained import load_pretrained
 
@@ -37,7 +38,7 @@ class Captioner:
     @torch.inference_mode()
     def caption(self, pixels_hwc: NDArray[np.uint8]) -> str:
         """One caption of at most 20 words for an sRGB picture [H, W, 3]; nothing is drawn at random."""
-        inputs = self.processor(images=[pixels_hwc], return_tensors="pt").to(self.network.device)
+        inputs = self.processor(images=[Image.fromarray(pixels_hwc)], return_tensors="pt").to(self.network.device)
         tokens = self.network.generate(
             pixel_values=inputs["pixel_values"], do_sample=False, num_beams=_BEAMS, max_new_tokens=_MOST_TOKENS
         )
