@@ -8,7 +8,7 @@ meta:
   bit-endian: be
 doc: |
   Twin of arpc-v1.md, which is normative. Files cut after their header parse; `is_whole` tells which segments arrived.
-  Not checked here: the header check byte, the file check, shortest forms of numbers, UTF-8, the order of chunks, trailing bytes.
+  Not checked here: the header check byte, the file check, shortest forms of numbers and captions, UTF-8, the order of chunks, trailing bytes.
 seq:
   - id: magic
     contents: [0xa7, 0x41, 0x0a]
@@ -118,12 +118,20 @@ types:
         type: b1
   caption:
     seq:
-      - id: len_text
+      - id: len_and_way
         type: number
       - id: text
         type: str
-        size: len_text.value
+        size: len_and_way.value >> 1
         encoding: UTF-8
+        if: not is_coded
+      - id: coded
+        size: len_and_way.value >> 1
+        doc: Stands for text by the model of arpc-v1.md, which Kaitai Struct cannot express.
+        if: is_coded
+    instances:
+      is_coded:
+        value: (len_and_way.value & 1) != 0
   segment:
     doc: Coded bits of one scale or stage; shorter than announced where the file was cut.
     seq:

@@ -17,6 +17,8 @@ import numpy as np
 
 from arpc_codec.codecs.stages import ABSENT, index_bits, pack_stage, read_stage, write_stage
 from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, info, truncate, write
+from arpc_codec.container.captions import encode_text
+from arpc_codec.container.varint import encode_varint
 from arpc_codec.entropy import packed_checkpoint
 
 ENTRIES, FINGERPRINT = 1024, bytes(32)
@@ -74,6 +76,11 @@ def raw(*parts: bytes, body: bytes = b"\x01\xc0") -> bytes:
     return header + bytes([zlib.crc32(header) & 0xFF]) + body
 
 
+def spelled(before: bytes, data: bytes, way: int) -> bytes:
+    """As `raw`, with a caption of these bytes, coded (way 1) or not (0)."""
+    return raw(before, encode_varint(2 * len(data) + way) + data)
+
+
 def good() -> list[Vector]:
     """Files that parse, whole or truncated."""
     six = tuple(payload(scale, size) for scale, size in enumerate((1, 4, 9, 23, 61, 140)))
@@ -93,7 +100,9 @@ def good() -> list[Vector]:
         Vector("minimal", build((b"\xc0",), width=64, height=64), "smallest useful file: one scale of one byte"),
         Vector("six-scales", whole, "a photo at k = 6"),
         Vector("fifteen-scales", build(tuple(payload(9, n) for n in range(15))), "most scales, the first one empty"),
-        Vector("caption", build(six, caption="Ein rotes Café, 赤い喫茶店"), "UTF-8 caption"),
+        Vector("caption", build(six, caption="赤い喫茶店"), "UTF-8 caption"),
+        Vector("caption-coded", build(six, caption="a red kite over a lighthouse"), "coded caption, 6 bytes for 28"),
+        Vector("caption-coded-utf8", build(six, caption="a café in the rain"), "coded caption that is not ASCII"),
         Vector("grey", build(six, colour=Colour.GREY), "grey picture"),
         Vector("partial", build(six, phases=2), "two of four phases of the last scale"),
         Vector("tiled", build(six, width=5000, height=4000, tiled=True), "tiled, larger than a model's range"),
@@ -138,6 +147,9 @@ def bad() -> list[Vector]:
     lead = b"\x08"
     tail = b"\x0c\x02\x01" + dims + b"\x01"
     caption = b"\x0c\x01\x01" + dims + b"\x01"
+    coded = encode_text(b"a red kite")
+    other = coded[:-1] + bytes([coded[-1] + 1])
+    endless = encode_text(b"a man in the " * 79)
     return [
         Vector("empty", b"", "no bytes at all", 3),
         Vector("magic-short", whole[:2], "two bytes of the magic", 3),
@@ -171,8 +183,15 @@ def bad() -> list[Vector]:
         Vector("phases-0", raw(b"\x0c\x04\x01", dims, b"\x01\x00"), "partial last scale of no phases", 3),
         Vector("phases-4", raw(b"\x0c\x04\x01", dims, b"\x01\x04"), "partial last scale that is whole", 3),
         Vector("caption-empty", raw(caption, b"\x00"), "caption announced, empty", 3),
-        Vector("caption-too-long", raw(caption, b"\x81\x08" + b"a" * 1025), "caption of 1025 bytes", 3),
-        Vector("caption-not-utf8", raw(caption, b"\x02\xc3\x28"), "caption is not UTF-8", 3),
+        Vector("caption-empty-coded", raw(caption, b"\x01"), "caption announced, coded as nothing", 3),
+        Vector("caption-too-long", raw(caption, b"\x82\x10" + b"a" * 1025), "caption of 1025 bytes", 3),
+        Vector("caption-not-utf8", raw(caption, b"\x04\xc3\x28"), "caption is not UTF-8", 3),
+        Vector("caption-coded-not-utf8", spelled(caption, encode_text(b"\xc3\x28"), 1), "the same, coded", 3),
+        Vector("caption-not-coded", spelled(caption, b"a red kite", 0), "coded caption would be shorter", 3),
+        Vector("caption-coded-longer", spelled(caption, encode_text("赤".encode()), 1), "UTF-8 would be shorter", 3),
+        Vector("caption-zero-byte", spelled(caption, coded + b"\0", 1), "coded caption with a zero byte too many", 3),
+        Vector("caption-other-number", spelled(caption, other, 1), "another number for the same text", 3),
+        Vector("caption-endless", spelled(caption, endless, 1), "coded caption of 1027 bytes", 3),
         Vector("check-wrong", whole[:8] + bytes([whole[8] ^ 1]) + whole[9:], "header check off by one bit", 3),
         Vector("check-catches-width", whole[:5] + b"\x3e" + whole[6:], "width changed, check unchanged", 3),
         Vector("header-cut", whole[:7], "ends inside the header", 3),

@@ -48,13 +48,14 @@ def encode(
 
     codec: arpc (the default), progic, whose scales are called stages, or hpac, the lossless one.
     image: PIL picture, path or bytes of a picture file, or array: uint8 [H, W, 3] in sRGB, and with lossless uint8 or
-    uint16 [H, W] or [H, W, 1 to 4]. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
+    uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the captioner in the folder ARPC_BLIP
+    or of the model, not with lossless. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
     rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give the file: PIL reduces it to 8 bits.
     Raises UsageError for bad arguments, ModelError when the model is missing.
     """
     from arpc_codec.container import Codec
     from arpc_codec.errors import UsageError
-    from arpc_codec.loading import choose, model_for
+    from arpc_codec.loading import AUTO_CAPTION, choose, model_for
     from arpc_codec.rate import parts_wanted
 
     codec = choose(codec, lossless)
@@ -65,6 +66,8 @@ def encode(
         return _encode_parts(image, rates, caption, codec, model_for(codec, model), device, keep)
     if rates != (None, None, None) or keep:
         raise UsageError("a lossless file keeps everything: no rate and no keep")
+    if caption == AUTO_CAPTION:
+        raise UsageError("caption auto does not belong to lossless")
     from arpc_codec.imageio import read_exact
     from arpc_codec.loading import load_lossless
 
@@ -84,7 +87,7 @@ def _encode_parts(
 
     from arpc_codec.errors import UsageError
     from arpc_codec.imageio import Picture, read, to_chunks
-    from arpc_codec.loading import load
+    from arpc_codec.loading import caption_for, load
     from arpc_codec.rate import rate_bytes
 
     if isinstance(image, np.ndarray):
@@ -100,7 +103,7 @@ def _encode_parts(
         picture.pixels,
         scales=scales,
         target_bytes=rate_bytes(height, width, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp),
-        caption=caption,
+        caption=caption_for(caption, picture.pixels, model, device, codec),
         grey=picture.grey,
         chunks=chunks,
     )

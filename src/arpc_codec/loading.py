@@ -11,12 +11,17 @@ from arpc_codec.errors import ModelError, UsageError
 from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from arpc_codec.codecs.arpc import ArpcCodec
     from arpc_codec.codecs.hpac import HpacCodec
     from arpc_codec.codecs.progic import ProgicCodec
 
     LossyCodec = ArpcCodec | ProgicCodec
 
+# In the place of a caption: one that a network writes.
+AUTO_CAPTION = "auto"
 DEVICES = ("auto", "cpu", "cuda")
 # The model of a codec when none is named.
 DEFAULT_MODELS = {"arpc": "tiny", "progic": "progic", "hpac": "lossless"}
@@ -53,6 +58,19 @@ def load_lossless(model: str | int, device: str) -> HpacCodec:
     """The codec hpac with a model; as `load`."""
     found: HpacCodec = _load("hpac", *_place(model, device, "hpac"))
     return found
+
+
+def caption_for(caption: str, pixels_hwc: NDArray[np.uint8], model: str | int, device: str, codec: str) -> str:
+    """The caption as it is or, if it is `auto`, what the captioner says of the picture [H, W, 3].
+
+    Raises ModelError when there is no captioner (ARPC_BLIP, or the model's), or as `load`.
+    """
+    if caption != AUTO_CAPTION:
+        return caption
+    name, _, device = _place(model, device, codec)
+    from arpc_codec.text import captioner
+
+    return captioner(find(name), device).caption(pixels_hwc)
 
 
 def load_for(header: Header, device: str) -> LossyCodec:

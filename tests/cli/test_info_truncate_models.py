@@ -79,7 +79,7 @@ def test_truncate_usage(arpc: Run, coded: Path) -> None:
     assert arpc("truncate", coded, "-o", "-", "-k", "1", "--bytes", "9").exit_code == 2
     assert arpc("truncate", coded, "-k", "1").exit_code == 2
     assert arpc("truncate", coded, "-o", "-", "--bytes", "3").exit_code == 2
-    assert arpc("truncate", "-", "-o", "-", "-k", "1", stdin=CODED[:33]).exit_code == 6
+    assert arpc("truncate", "-", "-o", "-", "-k", "1", stdin=CODED[:29]).exit_code == 6
 
 
 def test_models(arpc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

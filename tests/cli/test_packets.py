@@ -138,7 +138,7 @@ def test_missing_packets(arpc: Run, folder: Path, coded: Path, tmp_path: Path) -
     assert lines[0].startswith(f"arpc: {tmp_path / 'a.arpc'}: of 70 positions stages 1-3 lack ")
     assert lines[0].endswith("; file written")
     result = arpc("packets", "join", *parts[:-1], "-o", tmp_path / "b.arpc")
-    assert (result.exit_code, "19 bytes of metadata are missing" in result.stderr) == (6, True)
+    assert (result.exit_code, "7 bytes of metadata are missing" in result.stderr) == (6, True)
     assert arpc("decode", tmp_path / "b.arpc").exit_code == 0
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from arpc_codec.container import read
+from arpc_codec.container.captions import decode_text
 
 yaml = pytest.importorskip("yaml")
 
@@ -177,6 +178,12 @@ def parse(request: pytest.FixtureRequest, spec: dict[str, Any], tmp_path_factory
     return lambda data: Struct(spec, None, {}, Stream(data))
 
 
+def caption_of(tree: Any) -> str:
+    if not (tree.has_ext and tree.ext.has_caption):
+        return ""
+    return decode_text(tree.caption.coded).decode() if tree.caption.is_coded else tree.caption.text
+
+
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_good_vectors_parse_alike(path: Path, parse: Parse) -> None:
     data = path.read_bytes()
@@ -187,7 +194,7 @@ def test_good_vectors_parse_alike(path: Path, parse: Parse) -> None:
     assert (tree.model_id.value, tree.width, tree.height) == (header.model_id, header.width, header.height)
     assert tree.num_segments == header.scales
     assert (tree.phases if tree.has_ext and tree.ext.has_partial else None) == header.phases
-    assert (tree.caption.text if tree.has_ext and tree.ext.has_caption else "") == header.caption
+    assert caption_of(tree) == header.caption
     assert bool(tree.has_ext and tree.ext.is_tiled) == header.tiled
     segments = getattr(tree, "segments", None) or []
     assert tuple(segment.data for segment in segments if segment.is_whole) == container.segments

@@ -210,7 +210,11 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
     text = tmp_path / "t5"
     text.mkdir()
     (text / "config.json").write_text(json.dumps({"d_model": 128}))
-    result = imported(home, *published(), "--text", text)
+    blip = tmp_path / "blip"
+    blip.mkdir()
+    (blip / "config.json").write_text(json.dumps({"model_type": "blip"}))
+    (blip / "model.safetensors").touch()
+    result = imported(home, *published(), "--text", text, "--captioner", blip)
     assert result.exit_code == 0, result.stderr
     number, name, mark = result.stdout.split()
     entry = json.loads(run("models", "list", "--json").stdout.splitlines()[-1])
@@ -218,6 +222,7 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
     assert run("models", "path", number).stdout == f"{home / 'm'}\n"
     assert run("models", "check", "m").stdout == "m: ok\n"
     assert (home / "m" / "text" / "config.json").exists()
+    assert (home / "m" / "captioner").samefile(blip)
     assert "tokenizer.pth" in (home / "m" / "LICENCE.txt").read_text()
     for options, code, message in (
         (("--name", "n"), 1, "exists already"),
@@ -317,6 +322,7 @@ def test_files_that_do_not_belong_together(published: Published, home: Path, tmp
     refused(home, imported(home, tokenizer, transformer, "--text", tmp_path), "not the folder of a text encoder")
     (tmp_path / "config.json").write_text('{"d_model": 64}')
     refused(home, imported(home, tokenizer, transformer, "--text", tmp_path), "64 features")
+    refused(home, imported(home, tokenizer, transformer, "--captioner", tmp_path), "not the folder of a network")
     for name in ("tiny", "1", "a/b", ""):
         refused(home, imported(home, tokenizer, transformer, "--name", name), code=2)
 

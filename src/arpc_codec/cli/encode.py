@@ -31,7 +31,9 @@ class Result(NamedTuple):
 @common.stages_option
 @click.option("--target-bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
 @click.option("--target-bpp", type=float, metavar="X", help="Largest file in bits a pixel.")
-@click.option("--caption", default="", metavar="TEXT", help="Stored in the file and shown by `arpc info`.")
+@click.option(
+    "--caption", default="", metavar="TEXT|auto", help="Stored in the file; auto: a captioner writes it (none)."
+)
 @click.option("-c", "--codec", type=click.Choice(["arpc", "progic", "hpac"]), help="Codec (arpc).")
 @click.option("--lossless", is_flag=True, help="Every sample and all metadata come back: --codec hpac.")
 @click.option(
@@ -83,7 +85,7 @@ def encode(
     Pictures are turned upright and converted to sRGB first, except with --lossless. IN may be -, for stdin.
     """
     from arpc_codec.container import Codec
-    from arpc_codec.loading import choose, model_for
+    from arpc_codec.loading import AUTO_CAPTION, choose, model_for
     from arpc_codec.rate import parts_wanted, rate_bytes
 
     codec = choose(codec, lossless)
@@ -92,6 +94,8 @@ def encode(
         raise UsageError("a lossless file keeps everything: --scales, --target-*, --keep and --alpha do not apply")
     if codec != "hpac" and adapt is not None:
         raise UsageError("--adapt belongs to --lossless")
+    if codec == "hpac" and caption == AUTO_CAPTION:
+        raise UsageError("--caption auto does not belong to --lossless")
     rate_bytes(1, 1, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp)
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
     outputs.check(inputs)
@@ -136,7 +140,7 @@ def _progressively(
     """A picture file -> its scales or stages."""
     from arpc_codec.container import Codec
     from arpc_codec.imageio import apply_alpha, check_alpha, check_keep, read, to_chunks
-    from arpc_codec.loading import load
+    from arpc_codec.loading import caption_for, load
     from arpc_codec.rate import rate_bytes
 
     kept = tuple(name for name in keep.split(",") if name)
@@ -148,16 +152,18 @@ def _progressively(
         picture = apply_alpha(read(data, max_pixels=max_pixels, keep_icc="icc" in kept), alpha)
         chunks, more = to_chunks(picture, kept)
         height, width = picture.pixels.shape[:2]
+        words = caption_for(caption, picture.pixels, model, device, codec)
+        written = () if words == caption else (f'caption "{words}"',)
         encoded = load(model, device, codec).encode(
             picture.pixels,
             scales=scales,
             target_bytes=rate_bytes(height, width, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp),
-            caption=caption,
+            caption=words,
             grey=picture.grey,
             chunks=chunks,
         )
         summary = f"{encoded.scales} of {encoded.total_scales} {Codec[codec.upper()].noun}s"
-        return Result(encoded.data, width, height, (*picture.notes, *more, *encoded.notes), summary)
+        return Result(encoded.data, width, height, (*picture.notes, *more, *written, *encoded.notes), summary)
 
     return code
 

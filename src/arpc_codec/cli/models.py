@@ -80,6 +80,7 @@ def remove_model(name: str) -> int:
 )
 @click.option("--transformer", type=_FILE, required=True, metavar="FILE", help="Published transformer, the same.")
 @click.option("--text", type=_FOLDER, metavar="DIR", help="Folder of the text encoder; the model links to it.")
+@click.option("--captioner", type=_FOLDER, metavar="DIR", help="Folder of a BLIP for --caption auto, likewise.")
 @click.option(
     "--preset",
     type=click.Choice(["infinity", "arpc"]),
@@ -104,6 +105,7 @@ def import_model(
     tokenizer: Path,
     transformer: Path,
     text: Path | None,
+    captioner: Path | None,
     preset: str,
     bf16: bool,
     model_id: int | None,
@@ -113,8 +115,9 @@ def import_model(
     """Make a model folder of published weights; prints its id, name and fingerprint. Code in a file is never run."""
     from arpc_codec.zoo.importing import import_infinity
 
+    links = {"text": text, "captioner": captioner}
     entry = import_infinity(
-        tokenizer, transformer, out, text=text, preset=preset, bf16=bf16, model_id=model_id, name=name
+        tokenizer, transformer, out, **links, preset=preset, bf16=bf16, model_id=model_id, name=name
     )
     click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
     return 0

@@ -1,10 +1,10 @@
 """The `.arpc` container: bytes <-> header, segments, chunks. Standard library only; spec: `formats/arpc-v1.md`."""
 
+from arpc_codec.container.captions import MAX_CAPTION_BYTES
 from arpc_codec.container.chunks import Chunk, ChunkType
 from arpc_codec.container.container import MAX_PIXELS, Container, keep, read, truncate, write
 from arpc_codec.container.cursor import Field
 from arpc_codec.container.header import (
-    MAX_CAPTION_BYTES,
     MAX_SCALES,
     MAX_SIDE,
     PHASES,

@@ -6,13 +6,13 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+from arpc_codec.container.captions import MAX_CAPTION_BYTES, encode_caption, parse_caption
 from arpc_codec.container.cursor import Cursor
 from arpc_codec.container.varint import MAX_VARINT, encode_varint
 from arpc_codec.errors import FormatError, UnsupportedError, UsageError
 
 MAGIC = b"\xa7A\n"
 MAX_SIDE = 2**24
-MAX_CAPTION_BYTES = 1024
 MAX_SCALES = 15
 MAX_STAGES = 7
 PHASES = 4
@@ -91,9 +91,8 @@ def encode_fields(header: Header, *, has_tail: bool) -> bytes:
     problem = _problem(header)
     if problem:
         raise UsageError(problem)
-    caption = header.caption.encode()
     ext = (
-        _EXT_CAPTION * bool(caption)
+        _EXT_CAPTION * bool(header.caption)
         | _EXT_TAIL * has_tail
         | _EXT_PARTIAL * (header.phases is not None)
         | _EXT_TILED * header.tiled
@@ -107,8 +106,8 @@ def encode_fields(header: Header, *, has_tail: bool) -> bytes:
     out.append(header.scales if header.lossless is None else _lossless_byte(header.lossless))
     if header.phases is not None:
         out.append(header.phases)
-    if caption:
-        out += encode_varint(len(caption)) + caption
+    if header.caption:
+        out += encode_caption(header.caption)
     return bytes(out)
 
 
@@ -140,7 +139,9 @@ def parse_fields(cursor: Cursor) -> tuple[Header, bool]:
     if ext & _EXT_PARTIAL:
         phases = cursor.byte()
         cursor.mark("partial", f"{phases} of {PHASES} phases of the last scale")
-    caption = _parse_caption(cursor) if ext & _EXT_CAPTION else ""
+    caption = parse_caption(cursor) if ext & _EXT_CAPTION else ""
+    if ext & _EXT_CAPTION and not caption:
+        raise FormatError("empty caption")
     header = Header(
         codec=codec,
         model_id=model_id,
@@ -241,19 +242,6 @@ def _read_mode(codec: Codec, mode: int) -> tuple[int, LosslessMode | None, str]:
     if mode & ~(15 if codec is Codec.ARPC else 7):
         raise FormatError(f"reserved bits of the mode byte are set ({mode:#04x})")
     return mode, None, f"{codec.noun}s: {mode}"
-
-
-def _parse_caption(cursor: Cursor) -> str:
-    size = cursor.varint()
-    if not 1 <= size <= MAX_CAPTION_BYTES:
-        raise FormatError(f"a caption of {size} bytes: 1..{MAX_CAPTION_BYTES} allowed")
-    cursor.mark("caption length", f"{size} B")
-    try:
-        caption = cursor.take(size).decode()
-    except UnicodeDecodeError:
-        raise FormatError("the caption is not UTF-8") from None
-    cursor.mark("caption", "UTF-8 text", "caption")
-    return caption
 
 
 def _parse_check(cursor: Cursor) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 from ..codecs.stages import ABSENT, describe_lost, lost_positions, pack_stage
 from ..container import MAX_PIXELS, Chunk, Codec, Container, Header, keep
 from ..container import write as write_file
+from ..container.captions import parse_caption
 from ..container.chunks import parse_chunks
 from ..container.cursor import Cursor
-from ..container.header import MAX_CAPTION_BYTES, encode_header
+from ..container.header import encode_header
 from ..container.varint import CutError
 from ..entropy import crc8, unpack_bits
 from ..errors import ArpcError, FormatError
@@ -178,9 +179,8 @@ def _metadata(packets: Sequence[Packet]) -> tuple[str, tuple[Chunk, ...]] | None
     data, _ = _prefix(packets)
     try:
         cursor = Cursor(data)
-        size = cursor.varint()
-        caption = cursor.take(size).decode()
+        caption = parse_caption(cursor)
         chunks = tuple(parse_chunks(cursor)) if cursor.remaining else ()
-    except (ArpcError, UnicodeDecodeError):
+    except ArpcError:
         return None
-    return (caption, chunks) if len(data) == packets[0].metadata and size <= MAX_CAPTION_BYTES else None
+    return (caption, chunks) if len(data) == packets[0].metadata else None

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..codecs.stages import unpack_stage
 from ..container import MAX_PIXELS, Codec, Container, read
+from ..container.captions import encode_caption
 from ..container.chunks import encode_chunks
 from ..container.varint import encode_varint
 from ..entropy import crc8_start, pack_bits
@@ -85,10 +86,10 @@ def _parities(packets: list[Packet]) -> Iterator[Packet]:
 
 def _metadata(container: Container) -> bytes:
     """Caption and tail chunks; nothing when there are none."""
-    caption = container.header.caption.encode()
+    caption = container.header.caption
     if not caption and not container.chunks:
         return b""
-    return encode_varint(len(caption)) + caption + encode_chunks(container.chunks)
+    return encode_caption(caption) + encode_chunks(container.chunks)
 
 
 def _bytes(model: Packet, data: bytes, mtu: int) -> list[Packet]:

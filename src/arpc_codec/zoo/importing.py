@@ -15,14 +15,13 @@ from typing import Any
 
 from ..errors import ArpcError, ModelError, UsageError
 from ..prior.config import PriorConfig
+from ..text.pretrained import check_folder
 from . import infinity, infinity_tokenizer
 from .bundle import save_imported
 from .checkpoint import read_weights
-from .registry import ModelEntry, models, read_entry
+from .registry import CAPTIONER, TEXT, ModelEntry, models, read_entry
 
 NOTE = "LICENCE.txt"
-# A link in the model folder to the text encoder's.
-TEXT = "text"
 LICENCE = f"see {NOTE}"
 _NOTE = """\
 These weights were converted by `arpc models import infinity` from
@@ -58,6 +57,7 @@ def import_infinity(
     out: Path,
     *,
     text: Path | None = None,
+    captioner: Path | None = None,
     preset: str = "infinity",
     bf16: bool = False,
     model_id: int | None = None,
@@ -65,9 +65,9 @@ def import_infinity(
 ) -> ModelEntry:
     """Write the model folder `out` of two published files.
 
-    text: folder of the text encoder, which `out` will link to. bf16: the transformer's matrices are rounded to
-    bfloat16, half the memory; that is another model, and both ends of a link need the same one. model_id: None for one
-    made of the fingerprint, the same everywhere. name: None for that of the folder.
+    text, captioner: folders of the text encoder and of the captioning network, which `out` will link to. bf16: the
+    transformer's matrices are rounded to bfloat16, half the memory; that is another model, and both ends of a link need
+    the same one. model_id: None for one made of the fingerprint, the same everywhere. name: None for the name of `out`.
 
     Raises ModelError for files that cannot be used or do not fit together, UsageError for a bad name or one that is
     taken, ArpcError when `out` exists or cannot be written.
@@ -85,6 +85,8 @@ def import_infinity(
         raise ModelError(f"the tokenizer has {pixels.channels} bits a token, the transformer {tokens.d}")
     if text is not None:
         _check_text(text, tokens)
+    if captioner is not None:
+        check_folder(captioner, "blip")
     if bf16:
         weights = infinity.rounded(tokens, weights)
     halves = ((replace(pixels, **rest.tokenizer), images), (replace(tokens, **rest.transformer), weights))
@@ -93,8 +95,9 @@ def import_infinity(
         save_imported(temporary, model_id, name, LICENCE, *halves)
         _check_free({str(read_entry(temporary).id)})
         (temporary / NOTE).write_text(_NOTE.format(tokenizer=tokenizer.name, transformer=transformer.name))
-        if text is not None:
-            (temporary / TEXT).symlink_to(text.resolve(), target_is_directory=True)
+        for link, folder in ((TEXT, text), (CAPTIONER, captioner)):
+            if folder is not None:
+                (temporary / link).symlink_to(folder.resolve(), target_is_directory=True)
         os.rename(temporary, out)
     except OSError as error:
         raise ArpcError(f"cannot write {out}: {error.strerror or error}") from error

@@ -11,6 +11,8 @@ from pathlib import Path
 from ..errors import ModelError, UsageError
 
 CONFIG = "config.json"
+# Links in a model folder to those of its text encoder and its captioner.
+TEXT, CAPTIONER = "text", "captioner"
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
 
 
