@@ -22,7 +22,7 @@ from ..scales import raw_bits, scale_schedule
 from ..tokenizer import STRIDE
 from ..train.cli import load_config, load_prior
 from ..train.data import to_tensor
-from ..train.prior import scale_losses
+from ..train.prior import Batch, scale_losses
 from .run import pictures
 
 
@@ -53,8 +53,9 @@ def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray) -> float:
     height, width = (-(-side // STRIDE) * STRIDE for side in pixels_hw3.shape[:2])
     pad = ((0, height - pixels_hw3.shape[0]), (0, width - pixels_hw3.shape[1]), (0, 0))
     x = to_tensor([np.pad(pixels_hw3, pad, mode="edge")])
-    schedule, nats, _ = scale_losses(prior, codec.tokenizer, x)
-    raw = raw_bits(schedule, codec.tokenizer.quantizer.channels)
+    batch = Batch.plain(x)
+    nats, _ = scale_losses(prior, codec.tokenizer, batch)
+    raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.channels)
     return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
 
 

@@ -176,3 +176,8 @@ class TextCondition(nn.Module):
         """The `no text` features with the batch, lengths and mask of `text`, as guidance needs them."""
         batch, length, _ = text.features_btc.shape
         return Text(self.uncond[:length].expand(batch, -1, -1), text.mask_bt)
+
+    def dropped(self, text: Text, dropped_b: Tensor) -> Text:
+        """A copy of `text` with the `no text` features in place of the prompts that `dropped_b` [B] bool marks."""
+        nothing = self.unconditional(text).features_btc
+        return Text(torch.where(dropped_b[:, None, None], nothing, text.features_btc), text.mask_bt)

@@ -87,7 +87,6 @@ def run(
     device = next(module.parameters()).device
     ema = Ema(module, config.ema_half_life)
     index, spent = _resume(folder, module, adversary, optimisers, ema)
-    torch.manual_seed(config.seed + index)
     budget = config.minutes * 60
     last = saved = time.monotonic()
     sums: dict[str, list[float]] = {}
@@ -96,6 +95,8 @@ def run(
     bar.start()
     while spent < budget:
         progress = spent / budget
+        # A step has the same chances in a run that was stopped and in one that was not.
+        torch.manual_seed(config.seed + index)
         rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
         for optimiser in optimisers:
