@@ -7,8 +7,10 @@ context head (context.safetensors).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypedDict
 
 import torch
@@ -69,6 +71,8 @@ def save_imported(
     tokenizer: tuple[TokenizerConfig, Tensors],
     transformer: tuple[PriorConfig, Tensors],
     context: tuple[ContextSizes, Tensors] | None = None,
+    *,
+    linked: Mapping[str, Path] = MappingProxyType({}),
 ) -> str:
     """Write a model folder with a float transformer, all weights as they are; as `write_folder`.
 
@@ -78,7 +82,7 @@ def save_imported(
     files = {TOKENIZER: _separate(tokenizer[1]), TRANSFORMER: _separate(transformer[1])}
     if context is not None:
         sizes["context"], files[CONTEXT] = dict(context[0]), _separate(context[1])
-    return write_folder(folder, model_id, name, licence, "arpc", sizes, files)
+    return write_folder(folder, model_id, name, licence, "arpc", sizes, files, linked)
 
 
 def _separate(weights: Tensors) -> Tensors:
