@@ -123,7 +123,7 @@ def run(
             sums.setdefault(name, []).append(value)
         done = spent >= budget
         if index % config.log_every == 0 or done:
-            _log(
+            log_line(
                 folder,
                 {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}},
             )
@@ -132,7 +132,7 @@ def run(
             _save(folder, module, adversary, optimisers, ema, index, spent, config)
             saved = now
             if validate is not None:
-                _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
+                log_line(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
                 last = time.monotonic()
     bar.stop()
     return ema
@@ -183,7 +183,8 @@ def _with_weights(module: nn.Module, state: dict[str, Tensor], call: Callable[[n
         module.train()
 
 
-def _log(folder: Path, values: dict[str, float]) -> None:
+def log_line(folder: Path, values: Mapping[str, float | str]) -> None:
+    """Append a line to the log of a run."""
     with (folder / "log.jsonl").open("a") as handle:
         handle.write(
             json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n"
