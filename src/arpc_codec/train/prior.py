@@ -6,7 +6,7 @@ published trunk on whole captioned pictures (captions.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -117,6 +117,12 @@ def scale_weights(schedule: Schedule, device: torch.device) -> Tensor:
     return weights / weights.sum()
 
 
+def bit_sums(schedule: Schedule, active: Sequence[int], *losses: list[Tensor]) -> np.ndarray:
+    """Raw active bits of a picture, then its coded bits by each list of nats per bit of its scales."""
+    raw = np.array([h * w * a for (h, w), a in zip(schedule, active, strict=True)])
+    return np.array([raw.sum(), *((raw * [v.item() for v in nats]).sum() / np.log(2) for nats in losses)])
+
+
 def train_prior(
     prior: Prior,
     tokenizer: Tokenizer,
@@ -176,10 +182,7 @@ def validate(prior: nn.Module, tokenizer: Tokenizer, held: Iterator[tuple[str, B
     for name, batch in held:
         losses = scale_losses(prior, tokenizer, batch)
         active = tokenizer.quantizer.active(len(batch.schedule))
-        raw = len(batch.x) * np.array([h * w * a for (h, w), a in zip(batch.schedule, active, strict=True)])
-        nats = [np.array([v.item() for v in values]) for values in losses]
-        found = np.array([raw.sum(), *(float((raw * n).sum() / np.log(2)) for n in nats)])
-        sums[name] = sums.get(name, 0) + found
+        sums[name] = sums.get(name, 0) + len(batch.x) * bit_sums(batch.schedule, active, *losses)
     result = {f"{name}_ratio": full / raw for name, (raw, full, _) in sums.items()}
     if prior.context is not None:
         result |= {f"{name}_trunk": trunk / raw for name, (raw, _, trunk) in sums.items()}
