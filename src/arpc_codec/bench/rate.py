@@ -18,7 +18,7 @@ from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
 from ..imageio import read
 from ..prior.model import Prior
-from ..scales import raw_bits, scale_schedule
+from ..scales import raw_bits
 from ..tokenizer import STRIDE
 from ..train.cli import load_config, load_prior
 from ..train.data import to_tensor
@@ -30,17 +30,17 @@ from .run import pictures
 def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     """[K, 4] of one untiled picture: raw bits, bits of the sealed stream, ideal bits, ideal bits of the trunk alone."""
     h = codec.analyse(pixels_hw3)
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
-    quantizer = codec.tokenizer.quantizer
+    plan, quantizer = codec.layout(*pixels_hw3.shape[:2]), codec.tokenizer.quantizer
+    schedule, prior = plan.schedule, codec.prior(plan)
     bits = [b[0] for b in quantizer(h, schedule).bits]
-    coded = encode_scales(Walk(codec.prior, quantizer, schedule), bits)
-    trunk_walk = Walk(codec.prior, quantizer, schedule)
+    coded = encode_scales(Walk(prior, quantizer, schedule), bits)
+    trunk_walk = Walk(prior, quantizer, schedule)
     rows = []
     for scale, raw in zip(coded, raw_bits(schedule, quantizer.channels), strict=True):
         ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
         trunk, _ = trunk_walk.predict()
         active = trunk_walk.active[scale.scale]
-        counts = codec.prior.counts(trunk[..., :active]).flatten().cpu().numpy()
+        counts = prior.counts(trunk[..., :active]).flatten().cpu().numpy()
         alone = bits_cost(scale.bits_hwd[..., :active].flatten().to(torch.int32).cpu().numpy(), counts)
         trunk_walk.advance(trunk_walk.code(scale.bits_hwd))
         rows.append((raw, 8 * len(scale.segment(codec.bundle.fingerprint)), ideal, alone))

@@ -61,6 +61,13 @@ class KeyValueCache:
         self._values[:, :, start : self.used] = v_bhne
         return self._keys[:, :, : self.used], self._values[:, :, : self.used]
 
+    def fork(self) -> KeyValueCache:
+        """A copy that can grow without changing this one."""
+        other = KeyValueCache(self.length)
+        if self._keys is not None and self._values is not None:
+            other.used, other._keys, other._values = self.used, self._keys.clone(), self._values.clone()
+        return other
+
 
 class SelfAttention(nn.Module):
     """Cosine attention: unit q and k, a learned temperature per head, rotary positions, no other scale."""
