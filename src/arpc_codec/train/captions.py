@@ -19,9 +19,8 @@ from ..errors import ModelError
 from ..imageio import read
 from ..prior.attention import Text
 from ..prior.config import PriorConfig
-from ..prior.rope import Size
-from ..prior.transformer import VAR
-from ..scales import STRIDE, Schedule, scale_schedule
+from ..scales import STRIDE, scale_schedule
+from ..scales.published import Published, published
 from .data import VALIDATION_EVERY, to_tensor
 from .prior import VALIDATED, Batch
 
@@ -33,21 +32,12 @@ _ORIENTATION, _TURNED = 0x0112, range(5, 9)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a model sees a picture: (height, width) in pixels that it is fitted to, schedule and position grid."""
-
-    size: Size
-    schedule: Schedule
-    grid: Size
-
-
-@dataclass(frozen=True)
 class Record:
-    """A picture file, its captions (one is drawn each time) and its layout."""
+    """A picture file, its captions (one is drawn each time), and the size, schedule and grid it is seen with."""
 
     image: Path
     captions: tuple[str, ...]
-    layout: Layout
+    layout: Published
 
     def pixels(self) -> np.ndarray:
         """uint8 [H, W, 3]: reduced or enlarged (Lanczos) to cover the layout's size, then its centre."""
@@ -56,22 +46,17 @@ class Record:
         return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
 
 
-def schedule_for(height: int, width: int) -> Layout:
-    """The published layout nearest to a picture."""
-    return Layout((256, 256), scale_schedule(16, 16), (64, 64))
-
-
-def layout_for(config: PriorConfig, height: int, width: int) -> Layout:
+def layout_for(config: PriorConfig, height: int, width: int) -> Published:
     """Layout of a picture of `height` x `width` pixels: a published one, or its own size in whole cells of the latent.
 
     Raises ModelError for a picture smaller than one cell.
     """
     if config.rope_grid == "published":
-        return schedule_for(height, width)
+        return published(height, width)
     rows, cols = height // STRIDE, width // STRIDE
     if not rows or not cols:
         raise ModelError(f"a picture of {width}x{height} pixels is smaller than {STRIDE}x{STRIDE}")
-    return Layout((rows * STRIDE, cols * STRIDE), scale_schedule(rows, cols), (rows, cols))
+    return Published(scale_schedule(rows, cols), (rows, cols), (rows * STRIDE, cols * STRIDE))
 
 
 def load_records(data: Path, config: PriorConfig) -> tuple[list[Record], list[Record]]:
@@ -107,7 +92,7 @@ def _record(where: str, line: str, folder: Path, config: PriorConfig) -> Record:
     return Record(image, captions, _layout(config, image))
 
 
-def _layout(config: PriorConfig, image: Path) -> Layout:
+def _layout(config: PriorConfig, image: Path) -> Published:
     try:
         with Image.open(image) as header:
             width, height = header.size
@@ -115,11 +100,6 @@ def _layout(config: PriorConfig, image: Path) -> Layout:
     except (OSError, UnidentifiedImageError) as error:
         raise ModelError(f"{image}: not a picture that can be read ({error})") from error
     return layout_for(config, *((width, height) if turned else (height, width)))
-
-
-def no_text(trunk: VAR, batch: int) -> Text | None:
-    """What stands for `no text`: all learned features; None for a trunk without text."""
-    return Text(trunk.text.uncond[None].expand(batch, -1, -1)) if trunk.config.text_channels else None
 
 
 def batch_of(records: Sequence[Record], captions: Sequence[str], encode: Encode | None, device: torch.device) -> Batch:
@@ -144,7 +124,7 @@ class CaptionSampler:
         if encode is not None and bare:
             raise ModelError(f"{bare[0]} has no caption (nor have {len(bare) - 1} others)")
         self.records, self.encode, self.batch, self.device = records, encode, batch, torch.device(device)
-        self.alike: dict[Layout, list[Record]] = {}
+        self.alike: dict[Published, list[Record]] = {}
         for record in records:
             self.alike.setdefault(record.layout, []).append(record)
 

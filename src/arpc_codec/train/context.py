@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from ..prior.context import ContextHead
 from ..scales import Schedule
+from ..scales.published import Published
 from ..tokenizer import channels_last
 from ..zoo.bundle import ContextSizes
 from ..zoo.derived import save_derived
 from ..zoo.placing import check_new
 from ..zoo.registry import ModelEntry
-from .captions import Encode, Layout, Record, load_records
+from .captions import Encode, Record, load_records
 from .features import Features, Frozen, load, store
 from .finetune import float_parts
 from .loop import LoopConfig, Metrics, run
@@ -66,7 +67,7 @@ def train_context(
     shares /= shares.sum()
     layouts = list(train)
 
-    def active(layout: Layout) -> tuple[int, ...]:
+    def active(layout: Published) -> tuple[int, ...]:
         return frozen.tokenizer.quantizer.active(len(layout.schedule))
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
@@ -125,8 +126,8 @@ def run_context_head(
     return save_derived(model, out, context=context, model_id=model_id, name=name, licence=licence), metrics
 
 
-def _by_layout(records: Sequence[Record], paths: Sequence[Path]) -> dict[Layout, list[Path]]:
-    found: dict[Layout, list[Path]] = {}
+def _by_layout(records: Sequence[Record], paths: Sequence[Path]) -> dict[Published, list[Path]]:
+    found: dict[Published, list[Path]] = {}
     for record, path in zip(records, paths, strict=True):
         found.setdefault(record.layout, []).append(path)
     return found

@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..prior.attention import Text
+from ..prior.coding import text_condition
 from ..prior.model import bit_logits
 from ..prior.transformer import VAR
 from ..tokenizer import Tokenizer
-from .captions import Encode, Record, no_text
+from .captions import Encode, Record
 from .data import to_tensor
 from .prior import Batch, tokenize
 
@@ -57,9 +57,7 @@ class Frozen:
         """Features of one picture with a caption, or, if that is empty, without text."""
         trunk, layout = self.trunk, record.layout
         place = trunk.pos_start.device
-        text = no_text(trunk, 1)
-        if caption and self.encode is not None:
-            text = Text(self.encode(caption).detach().float().to(place)[None])
+        text = text_condition(trunk, self.encode(caption) if caption and self.encode is not None else None)
         x = to_tensor([record.pixels()], place).contiguous()
         batch = Batch(x, layout.schedule, text, layout.grid)
         bits, inputs = tokenize(self.tokenizer, batch)
