@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,10 @@ def another_machine() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
+        with warnings.catch_warnings():
+            # That there is no Intel GPU, which is not news.
+            warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
+            with torch.backends.mkldnn.flags(enabled=False):
+                yield
     finally:
         torch.set_num_threads(threads)

@@ -17,6 +17,11 @@ MAX_LOG_SCALE = math.log(100.0)
 NORM_EPS = 1e-6
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """What must not be computed in a smaller type."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 @dataclass(frozen=True)
 class Text:
     """Text features [B, T, text_channels]; where lengths differ also a mask [B, T] (True = real)."""
@@ -87,11 +92,11 @@ class SelfAttention(nn.Module):
         """Attend from each scale (`sizes` tokens each) to itself and all coarser ones, [B, L, C]."""
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
         qkv = F.linear(x_blc, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))
-        qk_blxhe, v = qkv[:, :, :2].float(), qkv[:, :, 2].transpose(1, 2)
+        qk_blxhe, v = at_least_float32(qkv[:, :, :2]), qkv[:, :, 2].transpose(1, 2)
         # Not F.normalize: its backward pass costs three times as much on a CPU.
         unit = qk_blxhe * (qk_blxhe.square().sum(-1, keepdim=True) + 1e-24).rsqrt()
         q_blhe, k_blhe = rotate(unit, rotation_2lf).unbind(2)
-        scale = self.log_scale.float().clamp(max=MAX_LOG_SCALE).exp()
+        scale = at_least_float32(self.log_scale).clamp(max=MAX_LOG_SCALE).exp()
         q = (q_blhe * scale[:, None]).to(v.dtype).transpose(1, 2)
         k = k_blhe.to(v.dtype).transpose(1, 2)
         end = 0 if cache is None else cache.used
@@ -176,7 +181,7 @@ class TextCondition(nn.Module):
 
     def forward(self, text: Text) -> Condition:
         """Normalise, pool and project the text features."""
-        normed = self.norm(text.features_btc.float())
+        normed = self.norm(at_least_float32(text.features_btc))
         return Condition(self.pool(normed, text.mask_bt), self.memory(normed), text.mask_bt)
 
     def unconditional(self, text: Text) -> Text:

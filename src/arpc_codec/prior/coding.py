@@ -102,7 +102,7 @@ class FloatPrior:
     def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: State) -> tuple[Tensor, Tensor]:
         """(trunk logits [h, w, d] over the temperature, features [1, width, h, w], or nothing without context head)."""
         with plain_float32(self.device):
-            logits, hidden = self.trunk.step(None if x_nd is None else x_nd.float()[None], caches)
+            logits, hidden = self.trunk.step(None if x_nd is None else x_nd.to(self.trunk.pos_start)[None], caches)
             pairs = logits[0].unflatten(-1, (-1, 2)).unflatten(0, schedule[scale])
             if self.context is None:
                 features = hidden.new_empty(0)
