@@ -81,7 +81,9 @@ FINETUNING = PriorTraining(
 @torch.no_grad()
 def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None) -> tuple[list[Tensor], list[Tensor]]:
     """(bits per scale [B, h, w, d], trunk inputs of scales 1.. [B, h*w, d]) of a batch; `flip` as in the quantizer."""
-    h = tokenizer.encoder(batch.x).float().contiguous()
+    # In full precision: a bit is the sign of what may be very little.
+    with torch.autocast(batch.x.device.type, enabled=False):
+        h = tokenizer.encoder(batch.x).contiguous()
     quantized = tokenizer.quantizer(h, batch.schedule, flip)
     inputs = [
         tokenizer.quantizer.resample(z, size).flatten(2).transpose(1, 2)
