@@ -75,8 +75,8 @@ def store(frozen: Frozen, records: Sequence[Record], folder: Path) -> list[Path]
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    bar = {"console": Console(stderr=True), "disable": not sys.stderr.isatty(), "description": "features"}
-    for i, record in enumerate(track(records, **bar)):  # type: ignore[arg-type]
+    hidden = not sys.stderr.isatty()
+    for i, record in enumerate(track(records, "features", console=Console(stderr=True), disable=hidden)):
         caption = record.captions[i % len(record.captions)] if record.captions and frozen.encode is not None else ""
         path = folder / f"{_mark(frozen, record, caption)}.safetensors"
         if not _whole(path):
