@@ -272,9 +272,11 @@ def test_the_commands(
     result = command(*words, "--batch", "2")
     assert result.exit_code == 0, result.stderr
     export = ["train", "export-finetuned", "-m", base.path, "--prior", tmp_path / "run" / "ema.safetensors"]
-    result = command(*export, "-o", base.path.parent / "tuned", "--id", "900")
+    result = command(*export, "-o", base.path.parent / "tuned", "--id", "900", "--temperature", "0.8")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.split()[:2] == ["900", "tuned"]
+    assert load_bundle("tuned").prior.config.temperature == 0.8
+    assert load_bundle("m").prior.config.temperature == 0.5
     assert command("models", "check", "tuned").stdout == "tuned: ok\n"
     monkeypatch.setitem(sys.modules, "arpc_codec.text", SimpleNamespace(text_encoder=lambda entry: None))
     for more, code, message in (

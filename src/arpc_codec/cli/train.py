@@ -152,11 +152,18 @@ def prior(
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Imported model that was fine-tuned.")
 @click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Its trained prior, RUN/ema.safetensors.")
 @click.option("--tokenizer", metavar="FILE|MODEL", help="The other tokenizer it was trained with.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="T",
+    help="What coding divides logits by (that of MODEL).",
+)
 @_new_model
 def export_finetuned(
     model: str,
     prior: Path,
     tokenizer: str | None,
+    temperature: float | None,
     out: Path,
     model_id: int | None,
     name: str | None,
@@ -167,7 +174,14 @@ def export_finetuned(
     from arpc_codec.zoo.registry import find_or_open
 
     entry = export_finetuned(
-        find_or_open(model), prior, out, tokenizer=tokenizer, model_id=model_id, name=name, licence=licence
+        find_or_open(model),
+        prior,
+        out,
+        tokenizer=tokenizer,
+        temperature=temperature,
+        model_id=model_id,
+        name=name,
+        licence=licence,
     )
     click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
     return 0

@@ -87,7 +87,7 @@ def train_context(
             for path in paths:
                 losses = head_losses(module, load([path], device), layout.schedule, active(layout))
                 sums += bit_sums(layout.schedule, active(layout), *losses)
-        return {"val_ratio": sums[1] / sums[0], "val_trunk": sums[2] / sums[0]}
+        return {"val_ratio": float(sums[1] / sums[0]), "val_trunk": float(sums[2] / sums[0])}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=setup.save_minutes)
     head.load_state_dict(run(head, step, folder, config, validate=validate).state)

@@ -110,18 +110,22 @@ def export_finetuned(
     out: Path,
     *,
     tokenizer: str | None = None,
+    temperature: float | None = None,
     model_id: int | None = None,
     name: str | None = None,
     licence: str | None = None,
 ) -> ModelEntry:
     """Write the model folder `out`: `model` with the transformer of a run, and with the `tokenizer` it was trained for.
 
-    A context head of `model` is left out: it belongs to the old transformer. Raises ModelError for weights of another
-    model or number of bits; else as `save_derived`.
+    temperature: that coding divides logits by, None for the model's; a run sees them as they are. A context head of
+    `model` is left out: it belongs to the old transformer. Raises ModelError for weights of another model or number of
+    bits; else as `save_derived`.
     """
     trunk, _ = float_parts(model)
     pixels = None if tokenizer is None else other_tokenizer(tokenizer)
     config = trunk.config if pixels is None else replace(trunk.config, d=pixels.config.channels)
+    if temperature is not None:
+        config = replace(config, temperature=temperature)
     try:
         prior = _prior(config, load_state(weights))
     except RuntimeError as error:
