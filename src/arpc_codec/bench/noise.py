@@ -30,7 +30,7 @@ from ..prior.coding import FloatPrior, text_condition
 from ..prior.config import PriorConfig
 from ..prior.transformer import VAR
 
-GUARDS = (1e-5, 1e-4, 1e-3)
+GUARDS = (1e-5, 1e-4, 3e-4, 1e-3)
 QUANTILES = (50.0, 99.0, 99.9)
 # Like that of a trained prior (of the bundled one: 2.9).
 LOGIT_DEVIATION = 2.5

@@ -48,7 +48,7 @@ class Result(NamedTuple):
     "--guard",
     type=click.FloatRange(min=0),
     metavar="G",
-    help="Imported models: how far apart the logits of two machines may be (1e-4).",
+    help="Imported models: how far apart the logits of two machines may be (3e-4).",
 )
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option

@@ -32,7 +32,7 @@ FILLS = ("mean", "argmax", "sample", "none")
 # The decoder of model tiny sees 18 cells; the last two are worth 1e-5 of a level.
 WINDOWS = Windows(side=48, halo=16)
 # Logits of two machines may be this far apart; measured by `bench.noise`, see docs/exactness.md.
-DEFAULT_GUARD = 1e-4
+DEFAULT_GUARD = 3e-4
 # How strongly a caption draws what is generated with `argmax` and `sample`.
 FILL_GUIDANCE = 3.0
 
