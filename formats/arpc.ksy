@@ -39,7 +39,7 @@ seq:
   - id: mode
     type: u1
     valid:
-      expr: '(codec == codec::arpc and 1 <= _ and _ <= 15) or (codec == codec::progic and 1 <= _ and _ <= 7) or (codec == codec::hpac and (_ & 0x90) == 0 and (_ & 15) <= 12)'
+      expr: '(codec == codec::arpc and (_ & 0x30) == 0 and 1 <= (_ & 15)) or (codec == codec::progic and 1 <= _ and _ <= 7) or (codec == codec::hpac and (_ & 0x90) == 0 and (_ & 15) <= 12)'
   - id: phases
     type: u1
     if: has_ext and ext.has_partial
@@ -66,7 +66,7 @@ seq:
     doc: CRC-32 of all bytes before it, highest byte first.
 instances:
   num_segments:
-    value: '(codec == codec::hpac ? 1 : mode)'
+    value: '(codec == codec::hpac ? 1 : mode & 15)'
   width:
     value: width_minus_1.value + 1
   height:
@@ -105,9 +105,12 @@ types:
         type: b1
         doc: Segments of stages begin with a map of the positions that arrived.
       - id: later
-        type: b2
-        valid: 0
-        doc: Adapters, float-prior guard lists.
+        type: b1
+        valid: false
+        doc: Adapters.
+      - id: has_guards
+        type: b1
+        doc: The prior computes in floating point; streams of scales begin with a list of bits near rounding edges.
       - id: is_tiled
         type: b1
       - id: has_partial

@@ -40,6 +40,9 @@ def encode(
     target_bpp: float | None = None,
     adapt: int = 0,
     caption: str = "",
+    verify: bool = False,
+    portable: bool = False,
+    guard: float | None = None,
     model: str | None = None,
     device: str = "cpu",
     keep: Collection[str] = (),
@@ -51,7 +54,8 @@ def encode(
     uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the captioner in the folder ARPC_BLIP
     or of the model, not with lossless. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
     rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give the file: PIL reduces it to 8 bits.
-    Raises UsageError for bad arguments, ModelError when the model is missing.
+    verify: decode again and compare, of the lossy codecs. portable, guard: of codec arpc, as in `ArpcCodec.encode`.
+    Raises UsageError for bad arguments, ModelError when the model is missing, ArpcError when verifying fails.
     """
     from arpc_codec.container import Codec
     from arpc_codec.errors import UsageError
@@ -60,10 +64,17 @@ def encode(
 
     codec = choose(codec, lossless)
     rates = (parts_wanted(Codec[codec.upper()], scales, stages), target_bytes, target_bpp)
+    if codec != "arpc" and (portable or guard is not None):
+        raise UsageError("portable and guard belong to codec arpc")
     if codec != "hpac":
         if adapt:
             raise UsageError("adapt belongs to codec hpac")
-        return _encode_parts(image, rates, caption, codec, model_for(codec, model), device, keep)
+        coding: dict[str, Any] = {"verify": verify}
+        if codec == "arpc":
+            coding |= {"portable": portable, "guard": guard}
+        return _encode_parts(image, rates, caption, coding, codec, model_for(codec, model), device, keep)
+    if verify:
+        raise UsageError("a lossless file is verified by decoding it")
     if rates != (None, None, None) or keep:
         raise UsageError("a lossless file keeps everything: no rate and no keep")
     if caption == AUTO_CAPTION:
@@ -78,6 +89,7 @@ def _encode_parts(
     image: Source,
     rates: tuple[int | None, int | None, float | None],
     caption: str,
+    coding: dict[str, Any],
     codec: str,
     model: str,
     device: str,
@@ -106,6 +118,7 @@ def _encode_parts(
         caption=caption_for(caption, picture.pixels, model, device, codec),
         grey=picture.grey,
         chunks=chunks,
+        **coding,
     )
     return encoded.data
 
@@ -117,6 +130,7 @@ def decode(
     stages: int | None = None,
     fill: str = "mean",
     seed: int = 0,
+    guidance: float | None = None,
     device: str = "cpu",
     allow_truncated: bool = False,
 ) -> Image.Image:
@@ -124,7 +138,7 @@ def decode(
 
     Raises FormatError for a damaged file, TruncatedError for one that is cut or has holes unless allowed, ModelError
     when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
-    arpc only: mean, argmax, sample or none.
+    arpc only: mean, argmax, sample or none; `guidance` as in `ArpcCodec.decode`.
     """
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
@@ -144,7 +158,7 @@ def decode(
     extras = from_chunks(container.chunks, header.height, header.width)
     if extras.notes:
         raise FormatError("; ".join(extras.notes))
-    decoded = load_for(header, device).decode(container, scales=wanted, fill=fill, seed=seed)
+    decoded = load_for(header, device).decode(container, scales=wanted, fill=fill, seed=seed, guidance=guidance)
     if decoded.damaged:
         raise FormatError(f"{noun} {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
     return to_image(decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp)
@@ -157,6 +171,7 @@ def decode_array(
     stages: int | None = None,
     fill: str = "mean",
     seed: int = 0,
+    guidance: float | None = None,
     device: str = "cpu",
     allow_truncated: bool = False,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -172,7 +187,14 @@ def decode_array(
         samples: NDArray[Any] = _decode_exact(container, wanted, device, allow_truncated).samples
         return samples
     picture = decode(
-        data, scales=scales, stages=stages, fill=fill, seed=seed, device=device, allow_truncated=allow_truncated
+        data,
+        scales=scales,
+        stages=stages,
+        fill=fill,
+        seed=seed,
+        guidance=guidance,
+        device=device,
+        allow_truncated=allow_truncated,
     )
     pixels = np.asarray(picture)
     return pixels[..., None] if pixels.ndim == 2 else pixels

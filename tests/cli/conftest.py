@@ -33,7 +33,8 @@ class StandIn:
             raise ModelError(f"model '{model}' is not on this machine")
         return cls()
 
-    def encode(self, pixels, *, scales=None, target_bytes=None, caption="", grey=False, chunks=()) -> Encoded:
+    def encode(self, pixels, *, scales=None, target_bytes=None, caption="", grey=False, chunks=(), **coding) -> Encoded:
+        assert coding.keys() <= {"verify", "portable", "guard"}
         self.calls.append({"scales": scales, "target_bytes": target_bytes, "grey": grey, "pixels": pixels})
         notes = (f"this picture has {TOTAL} scales",) if (scales or 0) > TOTAL else ()
         for kept in range(min(scales or TOTAL, TOTAL), 0, -1):
@@ -55,7 +56,7 @@ class StandIn:
                 return Encoded(data, kept, TOTAL, notes)
         raise UsageError(f"{target_bytes} bytes are too few")
 
-    def decode(self, container, *, scales=None, fill="mean", seed=0) -> Decoded:
+    def decode(self, container, *, scales=None, fill="mean", seed=0, guidance=None) -> Decoded:
         good, damaged = 0, ()
         for k, segment in enumerate(container.segments[: scales or TOTAL], 1):
             if k >= CHECKED and segment[-1] != zlib.crc32(segment[:-1]) & 255:
@@ -71,7 +72,7 @@ class StandIn:
         pixels = np.asarray(small.resize((container.header.width, container.header.height)))
         return Decoded(pixels, good, TOTAL, container.header.scales, damaged)
 
-    def steps(self, container, *, fill="mean", seed=0) -> Iterator[Decoded]:
+    def steps(self, container, *, fill="mean", seed=0, guidance=None) -> Iterator[Decoded]:
         for k in range(1, len(container.segments) + 1):
             step = self.decode(container, scales=k)
             if step.damaged:

@@ -99,7 +99,7 @@ def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
     trunk, full = prior(inputs, bits, schedule, active)
     exact, caches = ExactPrior(export_prior(prior), CONFIG), None
     prior.float()
-    caches = exact.begin()
+    caches = exact.begin(schedule)
     costs = np.zeros(2)
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else snap(bilinear(snap(prefixes[scale - 1].double()), size))[0].flatten(1).T

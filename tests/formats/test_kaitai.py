@@ -26,8 +26,8 @@ GOOD = sorted((FORMATS / "vectors" / "good").glob("*.arpc"))
 # What a structure without checksums or cross-field rules can still refuse.
 REFUSED = [
     *("empty", "magic-short", "magic-wrong", "magic-newline", "version-2", "codec-0", "codec-4", "colour-2"),
-    *("ext-bit-4", "ext-bit-5", "ext-bit-7", "scales-0", "mode-reserved", "progic-stages-0"),
-    *("progic-mode-reserved", "hpac-mode-reserved", "hpac-depth-reserved", "hpac-tile-reserved"),
+    *("ext-bit-5", "ext-bit-7", "scales-0", "mode-reserved", "progic-stages-0"),
+    *("progic-mode-reserved", "progic-portable", "hpac-mode-reserved", "hpac-depth-reserved", "hpac-tile-reserved"),
     *("phases-0", "phases-4", "header-cut", "header-cut-before-check", "tail-count-0"),
 ]
 COMPILE = """

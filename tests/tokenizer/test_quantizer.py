@@ -71,6 +71,26 @@ def test_flips_change_sums_but_not_targets() -> None:
     assert not torch.equal(clean.prefixes[0], noisy.prefixes[0])
 
 
+def test_flips_touch_active_bits_only_and_all_pictures() -> None:
+    quantizer = MultiScaleBSQ(16, fill=-1.0)
+    schedule = scale_schedule(16, 16)
+    h = latent(16, 16)
+    torch.manual_seed(0)
+    bits, prefixes = quantizer(h, schedule, [1.0] + [0.0] * (len(schedule) - 1))
+    clean = quantizer(h, schedule)
+    active = quantizer.active(len(schedule))[0]
+    assert torch.equal(prefixes[0][:, active:], clean.prefixes[0][:, active:])
+    assert torch.equal(prefixes[0][:, :active], -clean.prefixes[0][:, :active])
+    # Later residuals are those of the corrupted sum.
+    assert not torch.equal(bits[1], clean.bits[1])
+    share = []
+    for rate in (0.1, 0.3):
+        _, noisy = quantizer(h, schedule, [0.0] * (len(schedule) - 1) + [rate])
+        changed = noisy[-1] != clean.prefixes[-1]
+        share.append(changed.flatten(1).float().mean(1))
+        assert (abs(share[-1] - rate) < 0.03).all()
+
+
 def test_magnitudes_are_on_the_grid_and_gains_get_gradients() -> None:
     quantizer = MultiScaleBSQ(16)
     for size in ((1, 1), (3, 5), (20, 29), (32, 48)):

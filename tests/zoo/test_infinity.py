@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from arpc_codec.cli.main import main
-from arpc_codec.container import Codec, Container, Header, write
 from arpc_codec.errors import ModelError
 from arpc_codec.prior.attention import Text
 from arpc_codec.prior.transformer import VAR
@@ -243,18 +243,16 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
     assert (text / "config.json").exists()
 
 
-def test_coding_says_what_is_missing(published: Published, home: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
-    assert imported(home, *published(), "--id", "777").exit_code == 0
-    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
-    (tmp_path / "x.arpc").write_bytes(write(Container(Header(Codec.ARPC, 777, 32, 32, 1), (b"a",))))
-    for command in (("encode", tmp_path / "x.png", "-m", "m"), ("decode", tmp_path / "x.arpc")):
-        result = run(*command, "-o", tmp_path / "out.png", "--device", "cpu")
-        assert result.exit_code == 5
-        assert len(result.stderr.splitlines()) == 1
-        assert "model 'm' has a float prior" in result.stderr
-        assert not (tmp_path / "out.png").exists()
+@pytest.mark.parametrize("sizes", [{}, {"d": 20, "text_maxlen": 3, "levels": 20, "chunks": 1}])
+def test_an_imported_model_codes(published: Published, home: Path, tmp_path: Path, sizes: dict[str, Any]) -> None:
+    assert imported(home, *published(**sizes), "--preset", "arpc").exit_code == 0
+    Image.new("RGB", (40, 32), (200, 50, 0)).save(tmp_path / "x.png")
+    file = tmp_path / "x.arpc"
+    result = run("encode", tmp_path / "x.png", "-m", "m", "-o", file, "--verify", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert run("decode", file, "-o", tmp_path / "y.png", "--device", "cpu").exit_code == 0
+    with Image.open(tmp_path / "y.png") as shown:
+        assert shown.size == (40, 32)
 
 
 def test_only_own_models_are_removed(home: Path) -> None:

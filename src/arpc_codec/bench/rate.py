@@ -20,11 +20,11 @@ from ..entropy import bits_cost
 from ..imageio import read
 from ..prior.context import PHASES
 from ..prior.model import Prior
-from ..scales import raw_bits, scale_schedule
+from ..scales import raw_bits
 from ..tokenizer import STRIDE
 from ..train.cli import load_config, load_prior
 from ..train.data import to_tensor
-from ..train.prior import scale_losses
+from ..train.prior import Batch, scale_losses
 from .codewords import published_bits
 from .run import pictures
 
@@ -33,17 +33,17 @@ from .run import pictures
 def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     """[K, 6] bits of one untiled picture: raw, sealed stream, ideal; of the trunk alone sealed, ideal, as published."""
     h = codec.analyse(pixels_hw3)
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
-    quantizer = codec.tokenizer.quantizer
+    plan, quantizer = codec.layout(*pixels_hw3.shape[:2]), codec.tokenizer.quantizer
+    schedule, prior = plan.schedule, codec.prior(plan)
     bits = [b[0] for b in quantizer(h, schedule).bits]
-    coded = encode_scales(Walk(codec.prior, quantizer, schedule), bits)
-    trunk_walk = Walk(codec.prior, quantizer, schedule)
+    coded = encode_scales(Walk(prior, quantizer, schedule), bits)
+    trunk_walk = Walk(prior, quantizer, schedule)
     rows = []
     for scale, raw in zip(coded, raw_bits(schedule, quantizer.channels), strict=True):
         ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
         trunk, _ = trunk_walk.predict()
         active = trunk_walk.active[scale.scale]
-        counts = codec.prior.counts(trunk[..., :active]).flatten(0, 1).cpu().numpy()
+        counts = prior.counts(trunk[..., :active]).flatten(0, 1).cpu().numpy()
         tokens = scale.bits_hwd[..., :active].flatten(0, 1).cpu().numpy()
         call = (tokens.flatten(), counts.flatten().astype(np.uint16))
         # Everything in one phase: without a context head nothing waits for anything.
@@ -61,8 +61,9 @@ def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray) -> float:
     height, width = (-(-side // STRIDE) * STRIDE for side in pixels_hw3.shape[:2])
     pad = ((0, height - pixels_hw3.shape[0]), (0, width - pixels_hw3.shape[1]), (0, 0))
     x = to_tensor([np.pad(pixels_hw3, pad, mode="edge")])
-    schedule, nats, _ = scale_losses(prior, codec.tokenizer, x)
-    raw = raw_bits(schedule, codec.tokenizer.quantizer.channels)
+    batch = Batch.plain(x)
+    nats, _ = scale_losses(prior, codec.tokenizer, batch)
+    raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.channels)
     return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
 
 

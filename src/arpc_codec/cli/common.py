@@ -320,4 +320,10 @@ fill_options = options(
         help="How scales that were not sent are made up.",
     ),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="For --fill sample (0)."),
+    click.option(
+        "--guidance",
+        type=click.FloatRange(min=0),
+        metavar="G",
+        help="How strongly a caption that conditions the prior draws what is filled (3; 1 for mean).",
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from itertools import islice
@@ -19,7 +19,6 @@ from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError
 if TYPE_CHECKING:
     from arpc_codec.codecs.lossy import Decoded
     from arpc_codec.container import Container
-    from arpc_codec.loading import LossyCodec
 
 _SUFFIX = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam"}
 
@@ -53,6 +52,7 @@ def decode(
     steps: Path | None,
     fill: str,
     seed: int,
+    guidance: float | None,
     format: str | None,
     allow_truncated: bool,
     device: str,
@@ -126,9 +126,10 @@ def decode(
         wanted, noun = parts_wanted(header.codec, scales, stages), header.codec.noun
         codec = load_for(header, device)
         if steps is None:
-            decoded = codec.decode(container, scales=wanted, fill=fill, seed=seed)
+            decoded = codec.decode(container, scales=wanted, fill=fill, seed=seed, guidance=guidance)
         else:
-            decoded = _each_step(codec, container, wanted, fill, seed, lambda step: emit(step, step_path(name, step)))
+            steps_shown = codec.steps(container, fill=fill, seed=seed, guidance=guidance)
+            decoded = _each_step(steps_shown, container, wanted, lambda step: emit(step, step_path(name, step)))
         if not only_steps:
             emit(decoded, target)
         filled = header.codec is Codec.ARPC and fill != "none" and decoded.scales < decoded.total_scales
@@ -155,17 +156,12 @@ def decode(
 
 
 def _each_step(
-    codec: LossyCodec,
-    container: Container,
-    scales: int | None,
-    fill: str,
-    seed: int,
-    emit: Callable[[Decoded], None],
+    steps: Iterator[Decoded], container: Container, scales: int | None, emit: Callable[[Decoded], None]
 ) -> Decoded:
     """Hand every step up to `scales` to `emit`; the last one, with `damaged` set when a scale stopped the walk."""
     wanted = min(len(container.segments), scales or len(container.segments))
     last = None
-    for step in islice(codec.steps(container, fill=fill, seed=seed), wanted):
+    for step in islice(steps, wanted):
         emit(step)
         last = step
     if last is None:

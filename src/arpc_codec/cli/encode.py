@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -44,6 +44,14 @@ class Result(NamedTuple):
     metavar="[STEPS]",
     help="Lossless: fit the prior to the picture first (200 steps); slower, smaller.",
 )
+@click.option("--verify", is_flag=True, help="Decode again, as differently as this machine can, and compare.")
+@click.option("--portable", is_flag=True, help="Codec arpc: larger, but decoded without a prior, on any machine.")
+@click.option(
+    "--guard",
+    type=click.FloatRange(min=0),
+    metavar="G",
+    help="Imported models: how far apart the logits of two machines may be (3e-4).",
+)
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option
 @common.jobs_option
@@ -71,6 +79,9 @@ def encode(
     codec: str | None,
     lossless: bool,
     adapt: int | None,
+    verify: bool,
+    portable: bool,
+    guard: float | None,
     model: str | None,
     device: str,
     jobs: int,
@@ -96,6 +107,10 @@ def encode(
         raise UsageError("--adapt belongs to --lossless")
     if codec == "hpac" and caption == AUTO_CAPTION:
         raise UsageError("--caption auto does not belong to --lossless")
+    if codec == "hpac" and verify:
+        raise UsageError("a lossless file is verified with `arpc verify --against`")
+    if codec != "arpc" and (portable or guard is not None):
+        raise UsageError("--portable and --guard belong to --codec arpc")
     rate_bytes(1, 1, scales=scales, target_bytes=target_bytes, target_bpp=target_bpp)
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
     outputs.check(inputs)
@@ -106,7 +121,10 @@ def encode(
         code = _exactly(model, device, adapt or 0, caption, max_pixels, crew, log)
     else:
         limits = scales, target_bytes, target_bpp
-        code = _progressively(codec, model, device, limits, caption, keep, alpha, max_pixels)
+        coding: dict[str, Any] = {"verify": verify}
+        if codec == "arpc":
+            coding |= {"portable": portable, "guard": guard}
+        code = _progressively(codec, model, device, limits, caption, coding, keep, alpha, max_pixels)
 
     def work(name: str) -> int:
         target = outputs.target(name, ".arpc")
@@ -133,11 +151,12 @@ def _progressively(
     device: str,
     limits: tuple[int | None, int | None, float | None],
     caption: str,
+    coding: Mapping[str, Any],
     keep: str,
     alpha: str,
     max_pixels: int,
 ) -> Callable[[bytes], Result]:
-    """A picture file -> its scales or stages."""
+    """A picture file -> its scales or stages; coding: other options of the codec's `encode`."""
     from arpc_codec.container import Codec
     from arpc_codec.imageio import apply_alpha, check_alpha, check_keep, read, to_chunks
     from arpc_codec.loading import caption_for, load
@@ -161,6 +180,7 @@ def _progressively(
             caption=words,
             grey=picture.grey,
             chunks=chunks,
+            **coding,
         )
         summary = f"{encoded.scales} of {encoded.total_scales} {Codec[codec.upper()].noun}s"
         return Result(encoded.data, width, height, (*picture.notes, *more, *written, *encoded.notes), summary)

@@ -37,8 +37,10 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
     kind = f"{info.codec}, model {_model(info.model_id)}, {info.width}x{info.height} {info.colour}"
     yield f"{common.printable(common.shown(name))}: {kind}{', tiled' if info.tiled else ''}"
     if info.caption:
-        yield f'caption  "{common.printable(info.caption)}"'
+        yield f'caption  "{common.printable(info.caption)}"{", conditions the prior" if info.conditioned else ""}'
     sent = f"{info.scales_declared} {nouns} sent"
+    if info.portable:
+        sent += ", portable"
     if info.phases is not None:
         sent += f", the last one in part ({info.phases} of 4 phases)"
     if info.lossless is not None:

@@ -29,6 +29,7 @@ def preview(
     cell: int,
     fill: str,
     seed: int,
+    guidance: float | None,
     force: bool,
     device: str,
     max_pixels: int,
@@ -52,7 +53,7 @@ def preview(
         if header.lossless is not None:
             raise UsageError("a lossless file has no steps to show")
         cells = []
-        for step in load_for(header, device).steps(container, fill=fill, seed=seed):
+        for step in load_for(header, device).steps(container, fill=fill, seed=seed, guidance=guidance):
             size = len(truncate(data, scales=step.scales, max_pixels=max_pixels))
             bpp = 8 * size / (header.width * header.height)
             picture = to_image(step.pixels, None, bool(header.colour)).convert("RGB")

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from arpc_codec.cli import common
+from arpc_codec.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from arpc_codec.zoo.registry import ModelEntry
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _WEIGHTS = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _config = click.option("--config", default="tiny", show_default=True, metavar="NAME", help="Bundled config, or a file.")
+_minutes = click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
+)
+_length = common.options(
+    click.option(
+        "-o", "--out", type=_FOLDER, required=True, metavar="DIR", help="Run folder; a stopped run goes on there."
+    ),
+    _minutes,
+)
 _run_options = common.options(
     click.option("--data", type=_FOLDER, required=True, metavar="DIR", help="Training shards with their index.csv."),
-    click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Run folder; a stopped run goes on there."),
-    click.option(
-        "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
-    ),
+    _length,
 )
 _run = common.options(_config, _run_options)
 _progic_config = click.option(
@@ -43,6 +58,19 @@ _target = common.options(
     click.option("--name", required=True, help="Name for --model."),
     click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`."),
 )
+_new_model = common.options(
+    click.option(
+        "-o",
+        "--out",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="DIR",
+        help="Model folder to write; found in $ARPC_HOME.",
+    ),
+    click.option("--id", "model_id", type=click.IntRange(1, 2**32 - 1), help="Registry id (made of the fingerprint)."),
+    click.option("--name", help="Name for --model (that of DIR)."),
+    click.option("--licence", help="Licence of the weights (that of MODEL)."),
+)
 _init = click.option("--init", type=_WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
 _prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
 
@@ -66,16 +94,142 @@ def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path,
 
 
 @train.command()
-@_run
-@_tokenizer
-@_init
+@_config
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    metavar="DIR|FILE",
+    help="Training shards with their index.csv; for a model, captions.jsonl.",
+)
+@_length
+@click.option("--tokenizer", metavar="FILE|MODEL", help="Trained tokenizer; for a model, another than its own.")
+@click.option("--init", metavar="FILE|MODEL", help="Weights to start from, or an imported model to fine-tune.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures in a step, for a model only."
+)
 @_device
-def prior(config: str, data: Path, out: Path, minutes: float, tokenizer: Path, init: Path | None, device: str) -> int:
-    """Train a prior on the tokens of a tokenizer."""
-    from arpc_codec.train.cli import run_prior
+def prior(
+    config: str,
+    data: Path,
+    out: Path,
+    minutes: float,
+    tokenizer: str | None,
+    init: str | None,
+    batch: int,
+    device: str,
+) -> int:
+    """Train a prior on the tokens of a tokenizer, or fine-tune that of an imported model.
 
-    run_prior(config=config, data=data, tokenizer=tokenizer, out=out, minutes=minutes, init=init, device=device)
+    With a model (name or folder) as --init, network and tokenizer are the model's, and --data is a file of captioned
+    pictures, one JSON object a line: {"image": path from the file's folder, "long": caption, "short": caption}.
+    --tokenizer may then name another model or a published tokenizer file; if its number of bits a token is another, bit
+    embedding and head start anew. `arpc train export-finetuned` makes a model of the result.
+    """
+    given = click.get_current_context().get_parameter_source
+    if init is None or Path(init).is_file():
+        from arpc_codec.train.cli import run_prior
+
+        if tokenizer is None:
+            raise UsageError("--tokenizer is missing")
+        if given("batch") is ParameterSource.COMMANDLINE:
+            raise UsageError("--batch is for imported models only")
+        weights, start = Path(tokenizer), None if init is None else Path(init)
+        run_prior(config=config, data=data, tokenizer=weights, out=out, minutes=minutes, init=start, device=device)
+        return 0
+    from arpc_codec.train.finetune import finetune
+    from arpc_codec.zoo.registry import find_or_open
+
+    if given("config") is ParameterSource.COMMANDLINE:
+        raise UsageError("a model has a config of its own: --config does not go with --init MODEL")
+    model = find_or_open(init)
+    encode = _text_encoder(model)
+    finetune(model, data, out, minutes, encode, tokenizer=tokenizer, batch=batch, device=device)
     return 0
+
+
+@train.command()
+@click.option("-m", "--model", required=True, metavar="MODEL", help="Imported model that was fine-tuned.")
+@click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Its trained prior, RUN/ema.safetensors.")
+@click.option("--tokenizer", metavar="FILE|MODEL", help="The other tokenizer it was trained with.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="T",
+    help="What coding divides logits by (that of MODEL).",
+)
+@_new_model
+def export_finetuned(
+    model: str,
+    prior: Path,
+    tokenizer: str | None,
+    temperature: float | None,
+    out: Path,
+    model_id: int | None,
+    name: str | None,
+    licence: str | None,
+) -> int:
+    """Make a model folder of a fine-tuned prior; prints its id, name and fingerprint."""
+    from arpc_codec.train.finetune import export_finetuned
+    from arpc_codec.zoo.registry import find_or_open
+
+    entry = export_finetuned(
+        find_or_open(model),
+        prior,
+        out,
+        tokenizer=tokenizer,
+        temperature=temperature,
+        model_id=model_id,
+        name=name,
+        licence=licence,
+    )
+    click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
+    return 0
+
+
+@train.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("-m", "--model", required=True, metavar="MODEL", help="Imported model, by name or folder.")
+@_new_model
+@_minutes
+@_device
+def context_head(
+    data: Path,
+    model: str,
+    out: Path,
+    minutes: float,
+    model_id: int | None,
+    name: str | None,
+    licence: str | None,
+    device: str,
+) -> int:
+    """Train a context head for an imported model, whose files get smaller by it; writes the model with the head.
+
+    DATA is a folder of pictures, or a file of captioned ones as `arpc train prior` takes it. What the transformer makes
+    of each picture is computed once (about 4 kB a token for 2048 channels) and kept in the folder DIR.run with
+    the checkpoints, so that a stopped run goes on; delete it afterwards. Prints id, name and fingerprint, and the coded
+    bits of held-out pictures as a share of the raw ones.
+    """
+    from arpc_codec.train.context import run_context_head
+    from arpc_codec.zoo.registry import find_or_open
+
+    base = find_or_open(model)
+    encode = None if data.is_dir() else _text_encoder(base)
+    entry, metrics = run_context_head(
+        base, data, out, minutes, encode, device=device, model_id=model_id, name=name, licence=licence
+    )
+    click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
+    click.echo(
+        f"held-out pictures: {metrics['val_ratio']:.4f} of the raw bits, {metrics['val_trunk']:.4f} without the head"
+    )
+    return 0
+
+
+def _text_encoder(model: ModelEntry) -> Callable[[str], Tensor] | None:
+    """Caption -> features by the model's text encoder; None when it has none."""
+    from arpc_codec.text import text_encoder
+
+    return text_encoder(model)
 
 
 @train.command()

@@ -34,6 +34,7 @@ def verify(
     against: str | None,
     fill: str,
     seed: int,
+    guidance: float | None,
     device: str,
     jobs: int,
     max_pixels: int,
@@ -66,7 +67,8 @@ def verify(
         extras = from_chunks(container.chunks, header.height, header.width)
         # Only a comparison needs the scales that were not sent.
         codec = load_for(header, device)
-        decoded = codec.decode(container, fill=fill if against is not None else "none", seed=seed)
+        filled = {"fill": fill, "seed": seed, "guidance": guidance} if against is not None else {"fill": "none"}
+        decoded = codec.decode(container, **filled)
         noun = header.codec.noun
         parts = [f"{decoded.scales} of {header.scales} {noun}s good"]
         if against is not None:

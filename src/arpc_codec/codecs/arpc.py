@@ -1,4 +1,4 @@
-"""The ARPC codec: pixels -> tokenizer -> scales -> exact prior -> entropy coder -> container, and back.
+"""The ARPC codec: pixels -> tokenizer -> scales -> prior -> entropy coder -> container, and back.
 
 encode:  pixels -> h -> tiles -> bits per scale -> one sealed stream per scale -> file
 decode:  file -> bits of the scales that were sent -> prior fills the others -> z -> pixels
@@ -6,7 +6,7 @@ decode:  file -> bits of the scales that were sent -> prior fills the others -> 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,19 +15,27 @@ from torch import Tensor
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..container.varint import CutError, decode_varint, encode_varint
-from ..errors import FormatError, ModelError, UsageError
+from ..entropy.guard import MAX_GUARD
+from ..errors import ArpcError, FormatError, ModelError, UsageError
 from ..exact.prior import ExactPrior
+from ..prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
 from ..prior.context import PHASES
-from ..scales import Schedule, latent_size, scale_schedule
+from ..text import text_encoder
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
+from .layout import Layout, layout, resample
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
-from .tiles import Tile, Windows, blend, tiles
-from .tokens import CodedScale, Walk, decode_scale, encode_scales, fill_scales
+from .tiles import Tile, Windows, blend
+from .tokens import CodedScale, Walk, coded_positions, decode_scale, encode_scales, fill_scales
+from .verification import another_machine
 
 FILLS = ("mean", "argmax", "sample", "none")
 # The decoder of model tiny sees 18 cells; the last two are worth 1e-5 of a level.
 WINDOWS = Windows(side=48, halo=16)
+# Logits of two machines may be this far apart; measured by `bench.noise`, see docs/exactness.md.
+DEFAULT_GUARD = 3e-4
+# How strongly a caption draws what is generated with `argmax` and `sample`.
+FILL_GUIDANCE = 3.0
 
 
 class DamagedScale(FormatError):
@@ -39,19 +47,48 @@ class DamagedScale(FormatError):
 
 
 class ArpcCodec:
-    """Encoder and decoder of one model; safe to reuse for any number of pictures."""
+    """Encoder and decoder of one model; safe to reuse for any number of pictures.
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
-        if not isinstance(bundle.prior, ExactPrior):
-            raise ModelError(f"model '{bundle.entry.name}' has a float prior, which this version cannot code with yet")
-        self.bundle, self.prior, self.device = bundle, bundle.prior, torch.device(device)
+    text_encoder: caption -> features [T, text_channels] of a prior that takes text; without it captions change nothing.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: str = "cpu", text_encoder: Callable[[str], Tensor] | None = None
+    ) -> None:
+        self.bundle, self.device, self.text_encoder = bundle, torch.device(device), text_encoder
         self.tokenizer = bundle.tokenizer
-        channels_last(self.tokenizer)
+        # Its norms are over the whole picture, which windows would not see, and are as published only channels first.
+        self._whole = self.tokenizer.config.network == "pyramid"
+        if not self._whole:
+            channels_last(self.tokenizer)
 
     @classmethod
     def load(cls, model: str | int = "tiny", device: str = "cpu") -> ArpcCodec:
-        """Load a model by name or registry id. Raises ModelError when it is missing or has no exact prior."""
-        return cls(load_bundle(model, device), device)
+        """Load a model by name or registry id. Raises ModelError when it is missing."""
+        bundle = load_bundle(model, device)
+        return cls(bundle, device, text_encoder(bundle.entry, device))
+
+    def layout(self, height: int, width: int) -> Layout:
+        """What this model codes of a picture of that size."""
+        return layout(height, width, as_published=self.bundle.prior.config.rope_grid == "published")
+
+    def prior(self, plan: Layout, caption: str = "") -> CodingPrior:
+        """The model's prior for pictures of one layout; caption: what conditions it, if anything.
+
+        Raises ModelError for a caption without a text encoder.
+        """
+        own = self.bundle.prior
+        if isinstance(own, ExactPrior):
+            return own
+        if not caption:
+            return FloatPrior(own, self.bundle.context, text_condition(own, None), plan.grid)
+        if self.text_encoder is None:
+            name = self.bundle.entry.name
+            raise ModelError(f"the caption conditions model '{name}', whose text encoder is not on this machine")
+        return FloatPrior(own, self.bundle.context, text_condition(own, self.text_encoder(caption)), plan.grid)
+
+    def _takes_text(self) -> bool:
+        return self.text_encoder is not None and self.bundle.prior.config.text_channels > 0
 
     # -- encode ------------------------------------------------------------------------------------------------------
 
@@ -65,50 +102,72 @@ class ArpcCodec:
         caption: str = "",
         grey: bool = False,
         chunks: tuple[Chunk, ...] = (),
+        portable: bool = False,
+        guard: float | None = None,
+        verify: bool = False,
     ) -> Encoded:
         """uint8 [H, W, 3] -> file with the first `scales` scales (None: all), or as many as fit `target_bytes`.
 
-        Raises UsageError for another array, for scales < 1 and when not even one scale fits the target.
+        portable: coded without the prior, so that decoding needs the tokenizer alone. guard: how far, in logits, the
+        priors of two machines may be apart (None: DEFAULT_GUARD); of a float prior only. verify: decode the file again,
+        as differently as this machine can, and compare; a guard that was too small is raised tenfold.
+
+        Raises UsageError for another array, for scales < 1, when not even one scale fits the target, and for a guard
+        that is too large; ArpcError when the file does not decode to what was encoded.
         """
         check_pixels(pixels_hw3)
+        height, width = pixels_hw3.shape[:2]
+        plan = self.layout(height, width)
+        sent, notes = to_send(scales, len(plan.schedule), Codec.ARPC.noun)
+        conditioned = bool(caption) and not portable and self._takes_text()
+        prior = self._coding_prior(plan, portable, caption if conditioned else "")
+        if guard is not None and not prior.guarded:
+            raise UsageError("a guard is of models with a float prior, and not of portable files")
         h = self.analyse(pixels_hw3)
-        layout = tiles(h.shape[-2], h.shape[-1])
-        total = len(scale_schedule(layout[0].height, layout[0].width))
-        sent, notes = to_send(scales, total, Codec.ARPC.noun)
-        coded = [self._encode_tile(h, tile, sent) for tile in layout]
+        coded = [self._encode_tile(h, tile, plan, prior, sent) for tile in plan.tiles]
         header = Header(
             codec=Codec.ARPC,
             model_id=self.bundle.entry.id,
-            width=pixels_hw3.shape[1],
-            height=pixels_hw3.shape[0],
+            width=width,
+            height=height,
             scales=sent,
             colour=Colour.GREY if grey else Colour.RGB,
-            tiled=len(layout) > 1,
+            tiled=len(plan.tiles) > 1,
             caption=caption,
+            guarded=prior.guarded,
+            portable=portable,
+            conditioned=conditioned,
         )
-        segments = tuple(self._segment(coded, index) for index in range(sent))
-        container = Container(header, segments, chunks)
-        if target_bytes is not None:
-            container = self._fit(container, coded, target_bytes)
-        return Encoded(write(container), container.header.scales, total, notes)
+        margin = DEFAULT_GUARD if guard is None else guard
+        while True:
+            segments = tuple(self._segment(coded, index, guard=margin) for index in range(sent))
+            container = Container(header, segments, chunks)
+            if target_bytes is not None:
+                container = self._fit(container, coded, target_bytes, margin)
+            if not verify or self._comes_back(container, coded):
+                return Encoded(write(container), container.header.scales, len(plan.schedule), notes)
+            margin *= 10
+            if not prior.guarded or not 0 < margin < MAX_GUARD:
+                raise ArpcError("the file does not decode to the tokens that were encoded")
+            notes = (*notes, f"decoding again gave other tokens: guard raised to {margin:g}")
 
     def analyse(self, pixels_hw3: np.ndarray) -> Tensor:
-        """h [1, C, rows, cols] of a picture."""
-        return analyse(self.tokenizer.encoder, whole_cells(pixels_hw3[None]), self.device, WINDOWS)
+        """h [1, C, rows, cols] of a picture, resampled if its layout says so."""
+        pixels_hw3 = resample(pixels_hw3, self.layout(*pixels_hw3.shape[:2]).size)
+        return analyse(self.tokenizer.encoder, whole_cells(pixels_hw3[None]), self.device, self._windows)
 
-    def _encode_tile(self, h: Tensor, tile: Tile, sent: int) -> list[CodedScale]:
+    def _encode_tile(self, h: Tensor, tile: Tile, plan: Layout, prior: CodingPrior, sent: int) -> list[CodedScale]:
         part = h[(..., *tile.window)].to(self.device)
-        schedule = scale_schedule(tile.height, tile.width)
-        bits = self.tokenizer.quantizer(part, schedule).bits
-        return encode_scales(self._walk(schedule), [b[0] for b in bits[:sent]])
+        bits = self.tokenizer.quantizer(part, plan.schedule).bits
+        return encode_scales(self._walk(prior, plan), [b[0] for b in bits[:sent]])
 
-    def _segment(self, coded: list[list[CodedScale]], index: int, phases: int = len(PHASES)) -> bytes:
-        streams = [tile[index].segment(self.bundle.fingerprint, phases) for tile in coded]
+    def _segment(self, coded: list[list[CodedScale]], index: int, phases: int = len(PHASES), *, guard: float) -> bytes:
+        streams = [tile[index].segment(self.bundle.fingerprint, phases, guard) for tile in coded]
         if len(streams) == 1:
             return streams[0]
         return b"".join(encode_varint(len(stream)) + stream for stream in streams)
 
-    def _fit(self, whole: Container, coded: list[list[CodedScale]], target_bytes: int) -> Container:
+    def _fit(self, whole: Container, coded: list[list[CodedScale]], target_bytes: int, guard: float) -> Container:
         """The longest prefix of scales, the last one in whole phases, that makes a file of at most `target_bytes`."""
 
         kept = fit(whole, target_bytes)
@@ -117,24 +176,54 @@ class ArpcCodec:
             for phases in range(len(PHASES) - 1, 0, -1):
                 adds_tokens = any(tile[sent].phases[phases - 1] for tile in coded)
                 header = replace(whole.header, scales=sent + 1, phases=phases)
-                longer = Container(header, (*kept.segments, self._segment(coded, sent, phases)), whole.chunks)
+                segment = self._segment(coded, sent, phases, guard=guard)
+                longer = Container(header, (*kept.segments, segment), whole.chunks)
                 if adds_tokens and len(write(longer)) <= target_bytes:
                     return longer
         return kept
 
+    def _comes_back(self, container: Container, coded: list[list[CodedScale]]) -> bool:
+        """Whether a file decodes to the tokens it was made of, the network running as it would elsewhere."""
+        header = container.header
+        plan = self.layout(header.height, header.width)
+        try:
+            with another_machine():
+                streams = self._streams(container, header.scales)
+                for index, scales in enumerate(coded):
+                    walk = self._walk(self._coding_prior_of(header, plan), plan)
+                    tokens = self._decode_scales(walk, header, [scale[index] for scale in streams])
+                    for number, (found, scale) in enumerate(zip(tokens, scales, strict=False), 1):
+                        phases = header.phases if header.phases and number == header.scales else len(PHASES)
+                        sent = coded_positions(scale.bits_hwd, phases)
+                        if not torch.equal(found[sent], scale.bits_hwd[sent]):
+                            return False
+        except DamagedScale:
+            return False
+        return True
+
     # -- decode ------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def decode(self, container: Container, *, scales: int | None = None, fill: str = "mean", seed: int = 0) -> Decoded:
+    def decode(
+        self,
+        container: Container,
+        *,
+        scales: int | None = None,
+        fill: str = "mean",
+        seed: int = 0,
+        guidance: float | None = None,
+    ) -> Decoded:
         """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
 
-        Raises FormatError when no scale is usable, ModelError for a file of another model, UsageError for bad options.
+        guidance: how strongly a caption that conditions the prior draws what is filled (None: 3 for argmax and sample,
+        1 for mean). Raises FormatError when no scale is usable, ModelError for a file of another model, UsageError for
+        bad options.
         """
-        used, total = self._check(container, scales, fill, seed)
+        used, total = self._check(container, scales, fill, seed, guidance)
         damaged: set[int] = set()
         while used:
             try:
-                z = self.latent(container, used, fill, seed)
+                z = self.latent(container, used, fill, seed, guidance)
                 return self._synthesise(container, z, used, total, tuple(sorted(damaged)), fill)
             except DamagedScale as error:
                 # Every tile must stop at the same scale, as in a shorter file.
@@ -143,65 +232,74 @@ class ArpcCodec:
         raise FormatError("the first scale is damaged")
 
     @torch.inference_mode()
-    def steps(self, container: Container, *, fill: str = "mean", seed: int = 0) -> Iterator[Decoded]:
+    def steps(
+        self, container: Container, *, fill: str = "mean", seed: int = 0, guidance: float | None = None
+    ) -> Iterator[Decoded]:
         """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
-        sent, total = self._check(container, None, fill, seed)
-        layout = self._layout(container)
-        walk = self._walk(scale_schedule(layout[0].height, layout[0].width))
+        sent, total = self._check(container, None, fill, seed, guidance)
+        header = container.header
+        plan = self.layout(header.height, header.width)
+        walk = self._walk(self._coding_prior_of(header, plan), plan)
         for used in range(1, sent + 1):
-            if len(layout) > 1:
-                decoded = self.decode(container, scales=used, fill=fill, seed=seed)
+            if len(plan.tiles) > 1:
+                decoded = self.decode(container, scales=used, fill=fill, seed=seed, guidance=guidance)
                 if decoded.damaged:
                     return
                 yield decoded
                 continue
             try:
-                self._decode_scales(walk, container.header, list(container.segments[:used]))
+                self._decode_scales(walk, header, list(container.segments[:used]))
             except DamagedScale:
                 return
             filled = walk.fork()
-            if fill != "none":
-                fill_scales(filled, fill, seed)
+            self._fill(filled, header, plan, fill, seed, guidance)
             yield self._synthesise(container, filled.z.float().cpu(), used, total, (), fill)
 
-    def _check(self, container: Container, scales: int | None, fill: str, seed: int) -> tuple[int, int]:
+    def _check(
+        self, container: Container, scales: int | None, fill: str, seed: int, guidance: float | None
+    ) -> tuple[int, int]:
         """(scales to use, scales of the picture) after all that can be checked without decoding."""
         if fill not in FILLS:
             raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
         if not 0 <= seed < 1 << 63:
             raise UsageError(f"seed must be 0 or more, not {seed}")
+        if guidance is not None and not 0 <= guidance < float("inf"):
+            raise UsageError(f"guidance must be 0 or more, not {guidance}")
         check_file(container, Codec.ARPC, self.bundle.entry.id, scales)
         header = container.header
-        layout = self._layout(container)
-        total = len(scale_schedule(layout[0].height, layout[0].width))
-        if header.scales > total or header.tiled != (len(layout) > 1):
+        plan = self.layout(header.height, header.width)
+        total = len(plan.schedule)
+        if header.scales > total or header.tiled != (len(plan.tiles) > 1):
             raise FormatError(f"scales or tile flag do not fit a {header.width}x{header.height} picture")
+        is_float = not isinstance(self.bundle.prior, ExactPrior)
+        if header.guarded != (is_float and not header.portable):
+            raise FormatError(f"guard lists do not fit the prior of model '{self.bundle.entry.name}'")
+        if guidance not in (None, 1) and not self._conditions_fill(header):
+            raise UsageError("guidance is by a caption that conditions the prior, and this file has none")
         return min(len(container.segments), scales or total), total
 
-    @staticmethod
-    def _layout(container: Container) -> list[Tile]:
-        return tiles(*latent_size(container.header.height, container.header.width))
-
-    def latent(self, container: Container, used: int, fill: str, seed: int) -> Tensor:
-        """z [1, C, rows, cols] float32 on the CPU. Raises DamagedScale."""
-        layout = self._layout(container)
+    def latent(self, container: Container, used: int, fill: str, seed: int, guidance: float | None = None) -> Tensor:
+        """z [1, C, rows, cols] float32 on the CPU, of the size that is coded. Raises DamagedScale."""
+        header = container.header
+        plan = self.layout(header.height, header.width)
         streams = self._streams(container, used)
+        prior = self._coding_prior_of(header, plan)
 
         def parts() -> Iterator[tuple[Tile, Tensor]]:
-            for index, tile in enumerate(layout):
-                walk = self._walk(scale_schedule(tile.height, tile.width))
-                self._decode_scales(walk, container.header, [scale[index] for scale in streams])
-                if fill != "none":
-                    fill_scales(walk, fill, seed + index)
+            for index, tile in enumerate(plan.tiles):
+                walk = self._walk(prior, plan)
+                self._decode_scales(walk, header, [scale[index] for scale in streams])
+                self._fill(walk, header, plan, fill, seed + index, guidance)
                 yield tile, walk.z.float().cpu()
 
-        if len(layout) == 1:
+        if len(plan.tiles) == 1:
             return next(parts())[1]
-        return blend(parts(), latent_size(container.header.height, container.header.width))
+        return blend(parts(), plan.cells)
 
     def _streams(self, container: Container, used: int) -> list[list[bytes]]:
         """Streams of the tiles, per scale. Raises DamagedScale."""
-        count, streams = len(self._layout(container)), []
+        count = len(self.layout(container.header.height, container.header.width).tiles)
+        streams = []
         for scale, segment in enumerate(container.segments[:used], 1):
             try:
                 streams.append(_split(segment, count))
@@ -209,35 +307,64 @@ class ArpcCodec:
                 raise DamagedScale(scale) from error
         return streams
 
-    def _decode_scales(self, walk: Walk, header: Header, streams: list[bytes]) -> None:
+    def _decode_scales(self, walk: Walk, header: Header, streams: list[bytes]) -> list[Tensor]:
         """Advance a walk to the end of its streams, the first of which are those of scales already walked.
 
-        Raises DamagedScale.
+        Returns the tokens of the others. Raises DamagedScale.
         """
+        tokens = []
         while walk.scale < len(streams):
             scale = walk.scale
             phases = header.phases if header.phases and scale + 1 == header.scales else len(PHASES)
             try:
-                decode_scale(walk, streams[scale], self.bundle.fingerprint, phases)
+                tokens.append(decode_scale(walk, streams[scale], self.bundle.fingerprint, phases))
             except FormatError as error:
                 raise DamagedScale(scale + 1) from error
+        return tokens
+
+    def _fill(self, walk: Walk, header: Header, plan: Layout, fill: str, seed: int, guidance: float | None) -> None:
+        """Generate what was not sent; the caption of a portable file conditions it where that can be."""
+        if fill == "none" or walk.scale == len(plan.schedule):
+            return
+        conditioned = self._conditions_fill(header)
+        if header.portable:
+            walk.follow(self.prior(plan, header.caption if conditioned else ""))
+        if guidance is None:
+            guidance = 1.0 if fill == "mean" else FILL_GUIDANCE
+        if conditioned and guidance != 1:
+            walk.guide(self.prior(plan), guidance)
+        fill_scales(walk, fill, seed)
+
+    def _conditions_fill(self, header: Header) -> bool:
+        return header.conditioned or (header.portable and bool(header.caption) and self._takes_text())
 
     def _synthesise(
         self, container: Container, z: Tensor, used: int, total: int, damaged: tuple[int, ...], fill: str
     ) -> Decoded:
         header = container.header
+        plan = self.layout(header.height, header.width)
         state = self.tokenizer.state(total - used, fill != "none").to(self.device)
         pixels = synthesise(
             lambda part: self.tokenizer.decoder(part, state),
             z,
-            (header.height, header.width),
+            plan.size,
             self.device,
-            WINDOWS,
+            self._windows,
         )
-        return Decoded(pixels[0], used, total, header.scales, damaged)
+        return Decoded(resample(pixels[0], (header.height, header.width)), used, total, header.scales, damaged)
 
-    def _walk(self, schedule: Schedule) -> Walk:
-        return Walk(self.prior, self.tokenizer.quantizer, schedule)
+    @property
+    def _windows(self) -> Windows | None:
+        return None if self._whole else WINDOWS
+
+    def _coding_prior(self, plan: Layout, portable: bool, caption: str) -> CodingPrior:
+        return NoPrior(self.tokenizer.quantizer.channels, self.device) if portable else self.prior(plan, caption)
+
+    def _coding_prior_of(self, header: Header, plan: Layout) -> CodingPrior:
+        return self._coding_prior(plan, header.portable, header.caption if header.conditioned else "")
+
+    def _walk(self, prior: CodingPrior, plan: Layout) -> Walk:
+        return Walk(prior, self.tokenizer.quantizer, plan.schedule)
 
 
 def _split(segment: bytes, count: int) -> list[bytes]:

@@ -94,15 +94,15 @@ def whole_cells(pixels_bhw3: np.ndarray) -> np.ndarray:
 
 
 def analyse(
-    encoder: Callable[[Tensor], Tensor], pixels_bhw3: np.ndarray, device: torch.device, windows: Windows
+    encoder: Callable[[Tensor], Tensor], pixels_bhw3: np.ndarray, device: torch.device, windows: Windows | None
 ) -> Tensor:
-    """Latents [B, C, rows, cols], on the CPU, of pictures of whole cells."""
+    """Latents [B, C, rows, cols], on the CPU, of pictures of whole cells; without windows, whole and channels first."""
     x = torch.from_numpy(pixels_bhw3).permute(0, 3, 1, 2)
     grid = (x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
 
     def run(part: Tensor) -> Tensor:
         part = part.to(device).float() / 127.5 - 1
-        return encoder(part.contiguous(memory_format=torch.channels_last)).cpu()
+        return encoder(part.contiguous(memory_format=_order(windows))).cpu()
 
     return windowed(run, x, grid, STRIDE, 1, windows).float().contiguous()
 
@@ -112,15 +112,19 @@ def synthesise(
     z_bchw: Tensor,
     size: tuple[int, int],
     device: torch.device,
-    windows: Windows,
+    windows: Windows | None,
 ) -> np.ndarray:
-    """Pictures uint8 [B, *size, 3] of latents."""
+    """Pictures uint8 [B, *size, 3] of latents; windows as in `analyse`."""
     height, width = size
 
     def run(part: Tensor) -> Tensor:
-        image = decoder(part.to(device).contiguous(memory_format=torch.channels_last))
+        image = decoder(part.to(device).contiguous(memory_format=_order(windows)))
         return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
     grid = (z_bchw.shape[-2], z_bchw.shape[-1])
     images = windowed(run, z_bchw, grid, 1, STRIDE, windows)[..., :height, :width]
     return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _order(windows: Windows | None) -> torch.memory_format:
+    return torch.contiguous_format if windows is None else torch.channels_last

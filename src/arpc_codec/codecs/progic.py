@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
-from ..errors import FormatError, UsageError
+from ..errors import ArpcError, FormatError, UsageError
 from ..scales import latent_size
 from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
@@ -25,6 +25,7 @@ from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, syn
 from .stages import ABSENT, lost_positions, write_stage
 from .ties import Ties
 from .tiles import Windows
+from .verification import another_machine
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
 WINDOW = 128
@@ -58,13 +59,21 @@ class ProgicCodec:
         caption: str = "",
         grey: bool = False,
         chunks: tuple[Chunk, ...] = (),
+        verify: bool = False,
     ) -> Encoded:
         """uint8 [H, W, 3] -> file with the first `scales` stages (None: all), or as many as fit `target_bytes`.
 
-        Raises UsageError for another array, for scales < 1 and when not even one stage fits the target.
+        verify: decode the file again, as differently as this machine can, and compare. Raises UsageError for another
+        array, for scales < 1 and when not even one stage fits the target; ArpcError when verifying fails.
         """
         return self.encode_batch(
-            [pixels_hw3], scales=scales, target_bytes=target_bytes, caption=caption, grey=grey, chunks=chunks
+            [pixels_hw3],
+            scales=scales,
+            target_bytes=target_bytes,
+            caption=caption,
+            grey=grey,
+            chunks=chunks,
+            verify=verify,
         )[0]
 
     def encode_batch(
@@ -76,6 +85,7 @@ class ProgicCodec:
         caption: str = "",
         grey: bool = False,
         chunks: tuple[Chunk, ...] = (),
+        verify: bool = False,
     ) -> list[Encoded]:
         """As `encode`, for pictures of one size together, all with the same options; UsageError for several sizes."""
         sent, notes = to_send(scales, self.config.stages, Codec.PROGIC.noun)
@@ -96,6 +106,11 @@ class ProgicCodec:
             container = Container(header, tuple(write_stages(self.model, indices_shw)), chunks)
             if target_bytes is not None:
                 container = fit(container, target_bytes)
+            if verify:
+                with another_machine():
+                    found, _ = self.indices(container)
+                if not np.array_equal(found, indices_shw[: container.header.scales]):
+                    raise ArpcError("the file does not decode to the indices that were encoded")
             encoded.append(Encoded(write(container), container.header.scales, self.config.stages, notes))
         return encoded
 
@@ -108,10 +123,18 @@ class ProgicCodec:
 
     # -- decode ------------------------------------------------------------------------------------------------------
 
-    def decode(self, container: Container, *, scales: int | None = None, fill: str = "none", seed: int = 0) -> Decoded:
+    def decode(
+        self,
+        container: Container,
+        *,
+        scales: int | None = None,
+        fill: str = "none",
+        seed: int = 0,
+        guidance: float | None = None,
+    ) -> Decoded:
         """Picture from the stages that arrived (at most `scales`).
 
-        fill, seed: of codecs that make up what was not sent; nothing is made up here.
+        fill, seed, guidance: of codecs that make up what was not sent; nothing is made up here.
         Raises FormatError when no stage is usable, ModelError for a file of another model, UsageError for bad options.
         """
         return self.decode_batch([container], scales=scales)[0]
@@ -121,7 +144,9 @@ class ProgicCodec:
         found = [self.indices(container, scales) for container in containers]
         return self._pictures(containers, [indices for indices, _ in found], [damaged for _, damaged in found])
 
-    def steps(self, container: Container, *, fill: str = "none", seed: int = 0) -> Iterator[Decoded]:
+    def steps(
+        self, container: Container, *, fill: str = "none", seed: int = 0, guidance: float | None = None
+    ) -> Iterator[Decoded]:
         """The picture after each stage, as `decode` with scales = 1, 2, ... gives it; stops before a damaged stage."""
         indices_shw, _ = self.indices(container)
         for used in range(1, len(indices_shw) + 1):

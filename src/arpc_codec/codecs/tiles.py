@@ -77,9 +77,14 @@ def windowed(
     grid: tuple[int, int],
     in_step: int,
     out_step: int,
-    windows: Windows,
+    windows: Windows | None,
 ) -> Tensor:
-    """`run` over windows of [B, C, H*in_step, W*in_step] with a halo -> [B, C', H*out_step, W*out_step]."""
+    """`run` over windows of [B, C, H*in_step, W*in_step] with a halo -> [B, C', H*out_step, W*out_step].
+
+    windows: None for the whole at once.
+    """
+    if windows is None:
+        return run(x)
     (rows, cols), (side, halo) = grid, windows
     if rows <= side + halo and cols <= side + halo:
         return run(x)

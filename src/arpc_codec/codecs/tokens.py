@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..entropy import PROBABILITY_BITS, BitDecoder, BitEncoder, checkpoint
+from ..entropy.guard import GuardList, encode_list
 from ..errors import FormatError
 from ..exact.fixed import snap
-from ..exact.prior import ExactPrior
+from ..prior.coding import CodingPrior
 from ..prior.context import PHASES, phase_mask
+from ..prior.transformer import guide
 from ..scales import Schedule
 from ..tokenizer import MultiScaleBSQ
 
 # Scales with at least this many coded tokens end with one check byte.
 CHECKED_TOKENS = 16
 
-# (counts [n], flat token positions [n], bit) -> bits [n] bool
+# (logits [n], flat token positions [n], bit) -> bits [n] bool
 BitSource = Callable[[Tensor, Tensor, int], Tensor]
+# (bits [n] bool, counts [n] uint16 or, of a guarded prior, logits [n]) of every call
+Log = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass
 class Walk:
     """Sum of the codes so far, and the prior's caches; `scale` is the next scale's index from 0."""
 
-    prior: ExactPrior
+    prior: CodingPrior
     quantizer: MultiScaleBSQ
     schedule: Schedule
     scale: int = 0
@@ -40,21 +45,47 @@ class Walk:
         self.z = torch.zeros(
             1, self.quantizer.channels, *self.schedule[-1], dtype=torch.float64, device=self.prior.device
         )
-        self._caches = self.prior.begin()
+        self._caches = self.prior.begin(self.schedule)
+        # What the prior saw of each scale; another one can join later.
+        self._inputs: list[Tensor | None] = []
+        self._guide: tuple[CodingPrior, Any, float] | None = None
 
     def fork(self) -> Walk:
-        """A copy that can walk on without changing this one."""
+        """A copy that can walk on without changing this one; without guidance."""
         other = Walk(self.prior, self.quantizer, self.schedule, self.scale)
         other.z = self.z.clone()
-        other._caches = [list(cache) for cache in self._caches]
+        other._inputs = list(self._inputs)
+        other._caches = self.prior.fork(self._caches)
         return other
+
+    def follow(self, prior: CodingPrior) -> None:
+        """Let another prior predict the scales that remain."""
+        self.prior, self._caches = prior, self._seen_by(prior)
+
+    def guide(self, other: CodingPrior, guidance: float) -> None:
+        """Trunk logits of the scales that remain: guidance * own + (1 - guidance) * the other's."""
+        self._guide = other, self._seen_by(other), guidance
+
+    def _seen_by(self, prior: CodingPrior) -> Any:
+        """Caches of a prior that has seen the scales so far."""
+        caches = prior.begin(self.schedule)
+        for scale, x in enumerate(self._inputs):
+            prior.step(x, self.schedule, scale, caches)
+        return caches
 
     def predict(self) -> tuple[Tensor, Tensor]:
         """Trunk logits [h, w, d] and features of the next scale; call once per scale, then `advance`."""
         x = None
         if self.scale:
-            x = snap(self.quantizer.resample(snap(self.z), self.schedule[self.scale]))[0].flatten(1).T
-        return self.prior.step(x, self.schedule, self.scale, self._caches)
+            grid = self.quantizer.grid_bits
+            resampled = self.quantizer.resample(snap(self.z, grid), self.schedule[self.scale])
+            x = snap(resampled, grid)[0].flatten(1).T
+        self._inputs.append(x)
+        trunk, features = self.prior.step(x, self.schedule, self.scale, self._caches)
+        if self._guide is not None:
+            other, caches, guidance = self._guide
+            trunk = guide(trunk, other.step(x, self.schedule, self.scale, caches)[0], guidance)
+        return trunk, features
 
     def advance(self, code_bchw: Tensor) -> None:
         """Add the code of the scale that was predicted and go to the next."""
@@ -85,41 +116,42 @@ class Walk:
             logits = trunk.flatten(0, 1)[positions]
             signs = torch.zeros_like(logits)
             for bit in range(active):
-                counts = self.prior.counts(self.prior.bit_logit(logits, units, signs, bit))
-                drawn = source(counts, positions, bit)
-                signs[:, bit] = drawn.double() * 2 - 1
+                drawn = source(self.prior.bit_logit(logits, units, signs, bit), positions, bit)
+                signs[:, bit] = drawn.to(signs.dtype) * 2 - 1
             bits.view(-1, bits.shape[-1])[positions] = signs > 0
         return bits
 
 
-def known(bits_hwd: Tensor, log: list[tuple[np.ndarray, np.ndarray]]) -> BitSource:
-    """Source that repeats given bits and logs (bits, counts) for the entropy coder."""
+def known(bits_hwd: Tensor, prior: CodingPrior, log: Log) -> BitSource:
+    """Source that repeats given bits and logs what the entropy coder needs."""
 
-    def source(counts: Tensor, positions: Tensor, bit: int) -> Tensor:
+    def source(logits: Tensor, positions: Tensor, bit: int) -> Tensor:
         drawn = bits_hwd.flatten(0, 1)[positions, bit]
-        log.append((drawn.cpu().numpy(), counts.cpu().numpy().astype(np.uint16)))
+        values = logits.cpu().numpy() if prior.guarded else prior.counts(logits).cpu().numpy().astype(np.uint16)
+        log.append((drawn.cpu().numpy(), values))
         return drawn
 
     return source
 
 
-def decoded(decoder: BitDecoder) -> BitSource:
-    """Source that reads the bits of a segment."""
-    return lambda counts, positions, bit: torch.from_numpy(decoder.decode(counts.cpu().numpy())).to(counts.device) > 0
+def decoded(decoder: BitDecoder, counts: Callable[[Tensor], np.ndarray]) -> BitSource:
+    """Source that reads the bits of a segment; counts: int [n] of logits [n]."""
+    return lambda logits, positions, bit: torch.from_numpy(decoder.decode(counts(logits))).to(logits.device) > 0
 
 
-def likeliest(counts: Tensor, positions: Tensor, bit: int) -> Tensor:
+def likeliest(prior: CodingPrior) -> BitSource:
     """Source of the more probable value of each bit."""
-    return counts > 1 << (PROBABILITY_BITS - 1)
+    return lambda logits, positions, bit: prior.probability(logits) > 0.5
 
 
-def sampled(seed: int) -> BitSource:
+def sampled(prior: CodingPrior, seed: int) -> BitSource:
     """Source that draws each bit with its probability; the raw PCG64 stream is the same in every numpy."""
     generator = np.random.PCG64(seed)
 
-    def source(counts: Tensor, positions: Tensor, bit: int) -> Tensor:
-        raw = np.asarray(generator.random_raw(len(counts)), dtype=np.uint64) >> np.uint64(64 - PROBABILITY_BITS)
-        return torch.from_numpy(raw.astype(np.int32)).to(counts.device) < counts
+    def source(logits: Tensor, positions: Tensor, bit: int) -> Tensor:
+        raw = np.asarray(generator.random_raw(len(logits)), dtype=np.uint64) >> np.uint64(64 - PROBABILITY_BITS)
+        uniform = torch.from_numpy(raw.astype(np.float64) * 2.0**-PROBABILITY_BITS)
+        return uniform.to(logits.device) < prior.probability(logits)
 
     return source
 
@@ -127,37 +159,48 @@ def sampled(seed: int) -> BitSource:
 def expected_code(walk: Walk, trunk: Tensor) -> Tensor:
     """Expected code [1, d, h, w] of the current scale, from the trunk alone."""
     active = walk.active[walk.scale]
-    signs = walk.prior.counts(trunk).double() * 2.0 ** (1 - PROBABILITY_BITS) - 1
+    signs = walk.prior.probability(trunk) * 2 - 1
     signs[..., active:] = walk.quantizer.fill
-    return snap(signs.permute(2, 0, 1)[None] * walk.magnitude)
+    return snap(signs.permute(2, 0, 1)[None] * walk.magnitude, walk.quantizer.grid_bits)
 
 
 @dataclass(frozen=True)
 class CodedScale:
-    """What one scale of one tile costs: (bits, counts) of every call, per phase; and its tokens."""
+    """What one scale of one tile costs: (bits, counts) of every call, per phase; and its tokens.
+
+    guarded: instead of counts there are logits, of a prior that needs guard lists.
+    """
 
     scale: int
     phases: tuple[tuple[tuple[np.ndarray, np.ndarray], ...], ...]
     bits_hwd: Tensor
+    guarded: bool = False
 
-    def segment(self, fingerprint: bytes, phases: int = len(PHASES)) -> bytes:
-        """The sealed stream of the first `phases` phases."""
+    def segment(self, fingerprint: bytes, phases: int = len(PHASES), guard: float = 0.0) -> bytes:
+        """The sealed stream of the first `phases` phases; guard: as in `encode_list`."""
         encoder = BitEncoder()
-        for phase in self.phases[:phases]:
-            for bits, counts in phase:
-                encoder.encode(bits.astype(np.int32), counts)
+        calls = [call for phase in self.phases[:phases] for call in phase]
+        bits, values = (np.concatenate(part) for part in zip(*calls, strict=True))
+        counts = encode_list(encoder, values, guard) if self.guarded else values
+        encoder.encode(bits.astype(np.int32), counts)
         check = scale_check(fingerprint, self.scale, self.bits_hwd, phases)
         if check is not None:
             encoder.encode_byte(check)
         return encoder.seal()
 
 
-def scale_check(fingerprint: bytes, scale: int, bits_hwd: Tensor, phases: int) -> int | None:
-    """Check byte of the tokens of the first `phases` phases; None for a scale too small to have one."""
+def coded_positions(bits_hwd: Tensor, phases: int) -> Tensor:
+    """[h, w] bool: the positions of the first `phases` phases."""
     height, width = bits_hwd.shape[:2]
     coded = torch.zeros(height, width, dtype=torch.bool, device=bits_hwd.device)
     for phase in range(phases):
         coded |= phase_mask(height, width, phase, bits_hwd.device)
+    return coded
+
+
+def scale_check(fingerprint: bytes, scale: int, bits_hwd: Tensor, phases: int) -> int | None:
+    """Check byte of the tokens of the first `phases` phases; None for a scale too small to have one."""
+    coded = coded_positions(bits_hwd, phases)
     if int(coded.sum()) < CHECKED_TOKENS:
         return None
     return checkpoint(fingerprint, scale, np.packbits((bits_hwd & coded[..., None]).cpu().numpy()).tobytes())
@@ -168,31 +211,37 @@ def encode_scales(walk: Walk, bits: list[Tensor]) -> list[CodedScale]:
     coded = []
     for bits_hwd in bits:
         trunk, features = walk.predict()
-        logs: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in PHASES]
-        masked = walk.draw(trunk, features, [known(bits_hwd, log) for log in logs])
-        coded.append(CodedScale(walk.scale, tuple(tuple(log) for log in logs), masked))
+        logs: list[Log] = [[] for _ in PHASES]
+        masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs])
+        coded.append(CodedScale(walk.scale, tuple(tuple(log) for log in logs), masked, walk.prior.guarded))
         walk.advance(walk.code(masked))
     return coded
 
 
-def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = len(PHASES)) -> None:
-    """Take one scale from its segment; a partly sent scale is completed with the likeliest bits.
+def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = len(PHASES)) -> Tensor:
+    """Take one scale from its segment: bits [h, w, d]; a partly sent scale is completed with the likeliest bits.
 
     Raises FormatError when the check byte disagrees; the walk is then spent.
     """
-    decoder = BitDecoder(segment)
+    decoder, prior = BitDecoder(segment), walk.prior
     trunk, features = walk.predict()
+    if prior.guarded:
+        guards = GuardList(decoder, int(coded_positions(trunk, phases).sum()) * walk.active[walk.scale])
+        source = decoded(decoder, lambda logits: guards.counts(logits.cpu().numpy()))
+    else:
+        source = decoded(decoder, lambda logits: prior.counts(logits).cpu().numpy())
     missing = len(PHASES) - phases
-    bits = walk.draw(trunk, features, [decoded(decoder)] * phases + [likeliest] * missing)
+    bits = walk.draw(trunk, features, [source] * phases + [likeliest(prior)] * missing)
     expected = scale_check(fingerprint, walk.scale, bits, phases)
     if expected is not None and decoder.decode_byte() != expected:
         raise FormatError(f"scale {walk.scale + 1} is damaged")
     walk.advance(walk.code(bits))
+    return bits
 
 
 def fill_scales(walk: Walk, fill: str, seed: int) -> None:
     """Generate every remaining scale: `argmax`, `sample` or `mean` (expected value of each bit)."""
-    source = sampled(seed) if fill == "sample" else likeliest
+    source = sampled(walk.prior, seed) if fill == "sample" else likeliest(walk.prior)
     while walk.scale < len(walk.schedule):
         trunk, features = walk.predict()
         if fill == "mean":

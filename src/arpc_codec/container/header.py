@@ -20,9 +20,10 @@ SMALLEST_TILE = 16
 MAX_TILE_STEP = 12
 
 _EXT_PRESENT = 0x04
-_EXT_CAPTION, _EXT_TAIL, _EXT_PARTIAL, _EXT_TILED, _EXT_HOLES = 0x01, 0x02, 0x04, 0x08, 0x40
-_EXT_LATER = {0x10: "float-prior guard lists", 0x20: "adapters"}
+_EXT_CAPTION, _EXT_TAIL, _EXT_PARTIAL, _EXT_TILED, _EXT_GUARDED, _EXT_HOLES = 0x01, 0x02, 0x04, 0x08, 0x10, 0x40
+_EXT_LATER = {0x20: "adapters"}
 _EXT_RESERVED = 0x80
+_MODE_PORTABLE, _MODE_CONDITIONED = 0x80, 0x40
 
 
 class Codec(IntEnum):
@@ -59,6 +60,8 @@ class Header:
     """Everything known before the payload; `scales` counts segments (scales, ProGIC stages, 1 for HPAC).
 
     lossless: there exactly with the codec HPAC. holes: the segments say which positions arrived (PROGIC only).
+    Of ARPC only: guarded: the prior computes in floating point, so segments have guard lists. portable: the scales were
+    coded without a prior. conditioned: the caption conditions the prior.
     """
 
     codec: Codec
@@ -72,6 +75,9 @@ class Header:
     caption: str = ""
     lossless: LosslessMode | None = None
     holes: bool = False
+    guarded: bool = False
+    portable: bool = False
+    conditioned: bool = False
 
     @property
     def channels(self) -> int:
@@ -96,6 +102,7 @@ def encode_fields(header: Header, *, has_tail: bool) -> bytes:
         | _EXT_TAIL * has_tail
         | _EXT_PARTIAL * (header.phases is not None)
         | _EXT_TILED * header.tiled
+        | _EXT_GUARDED * header.guarded
         | _EXT_HOLES * header.holes
     )
     out = bytearray([header.codec << 3 | _EXT_PRESENT * bool(ext) | header.colour])
@@ -103,7 +110,7 @@ def encode_fields(header: Header, *, has_tail: bool) -> bytes:
         out.append(ext)
     for number in (header.model_id, header.width - 1, header.height - 1):
         out += encode_varint(number)
-    out.append(header.scales if header.lossless is None else _lossless_byte(header.lossless))
+    out.append(_mode_byte(header))
     if header.phases is not None:
         out.append(header.phases)
     if header.caption:
@@ -134,6 +141,7 @@ def parse_fields(cursor: Cursor) -> tuple[Header, bool]:
     cursor.mark("height", f"{height} pixels")
     mode = cursor.byte()
     scales, lossless, mode_meaning = _read_mode(codec, mode)
+    flags = mode if codec is Codec.ARPC else 0
     cursor.mark("mode", mode_meaning)
     phases = None
     if ext & _EXT_PARTIAL:
@@ -154,6 +162,9 @@ def parse_fields(cursor: Cursor) -> tuple[Header, bool]:
         caption=caption,
         lossless=lossless,
         holes=bool(ext & _EXT_HOLES),
+        guarded=bool(ext & _EXT_GUARDED),
+        portable=bool(flags & _MODE_PORTABLE),
+        conditioned=bool(flags & _MODE_CONDITIONED),
     )
     return header, bool(ext & _EXT_TAIL)
 
@@ -173,6 +184,12 @@ def _problem(header: Header) -> str | None:
         return "a lossless mode belongs to hpac, and to nothing else"
     if header.tiled and header.codec is not Codec.ARPC:
         return f"a latent of tiles belongs to arpc only, not to {header.codec.name.lower()}"
+    if (header.guarded or header.portable or header.conditioned) and header.codec is not Codec.ARPC:
+        return f"guard lists, portable scales and conditions belong to arpc only, not to {header.codec.name.lower()}"
+    if header.portable and (header.guarded or header.conditioned):
+        return "portable scales have no guard lists and no condition"
+    if header.conditioned and not (header.guarded and header.caption):
+        return "only a caption conditions a prior, and only one with guard lists"
     if header.holes and header.codec is not Codec.PROGIC:
         return f"holes belong to progic only, not to {header.codec.name.lower()}"
     if header.lossless is not None and (
@@ -222,12 +239,15 @@ def _parse_ext(cursor: Cursor) -> int:
         if ext & bit:
             raise UnsupportedError(f"the file uses {feature}, which this reader does not know")
     names = {_EXT_CAPTION: "caption", _EXT_TAIL: "tail chunks", _EXT_PARTIAL: "partial", _EXT_TILED: "tiled"}
-    names[_EXT_HOLES] = "holes"
+    names |= {_EXT_GUARDED: "guard lists", _EXT_HOLES: "holes"}
     cursor.mark("ext", ", ".join(name for bit, name in names.items() if ext & bit))
     return ext
 
 
-def _lossless_byte(mode: LosslessMode) -> int:
+def _mode_byte(header: Header) -> int:
+    mode = header.lossless
+    if mode is None:
+        return header.scales | _MODE_PORTABLE * header.portable | _MODE_CONDITIONED * header.conditioned
     return (mode.bits == 16) << 6 | mode.alpha << 5 | (mode.tile // SMALLEST_TILE).bit_length() - 1
 
 
@@ -239,9 +259,11 @@ def _read_mode(codec: Codec, mode: int) -> tuple[int, LosslessMode | None, str]:
         lossless = LosslessMode(16 if mode & 0x40 else 8, bool(mode & 0x20), SMALLEST_TILE << (mode & 15))
         alpha = ", with alpha" if lossless.alpha else ""
         return 1, lossless, f"{lossless.bits} bits a sample{alpha}, tiles of {lossless.tile}"
-    if mode & ~(15 if codec is Codec.ARPC else 7):
+    if mode & ~(15 | _MODE_PORTABLE | _MODE_CONDITIONED if codec is Codec.ARPC else 7):
         raise FormatError(f"reserved bits of the mode byte are set ({mode:#04x})")
-    return mode, None, f"{codec.noun}s: {mode}"
+    portable = ", portable" if mode & _MODE_PORTABLE else ""
+    conditioned = ", conditioned by the caption" if mode & _MODE_CONDITIONED else ""
+    return mode & 15, None, f"{codec.noun}s: {mode & 15}{portable}{conditioned}"
 
 
 def _parse_check(cursor: Cursor) -> None:

@@ -16,7 +16,8 @@ class Info:
 
     `bpp_per_scale[i]` is the rate, in bits a pixel, of the file that `truncate(scales=i + 1)` gives. `lossless`: bits
     of a sample, channels, tile side and bits a sample (bpsp) of an HPAC file, `sound`: its file check is right.
-    `holes`: packets of a ProGIC file were lost, so that its stages are not there everywhere.
+    `holes`: packets of a ProGIC file were lost, so that its stages are not there everywhere. `guarded`, `portable` and
+    `conditioned` as in `Header`.
     """
 
     codec: str
@@ -40,6 +41,9 @@ class Info:
     fields: tuple[Field, ...]
     lossless: dict[str, float] | None = None
     holes: bool = False
+    guarded: bool = False
+    portable: bool = False
+    conditioned: bool = False
     sound: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +92,9 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         fields=tuple(fields),
         lossless=None if header.lossless is None else _lossless(header, header.lossless, len(data)),
         holes=header.holes,
+        guarded=header.guarded,
+        portable=header.portable,
+        conditioned=header.conditioned,
         sound=container.sound,
     )
 

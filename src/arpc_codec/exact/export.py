@@ -26,10 +26,10 @@ POSITIONS = 128
 def export_prior(prior: Prior) -> dict[str, Tensor]:
     """Integer state of a prior without text: per layer int16 weight, int8 row exponent, int32 bias; tables; embeddings.
 
-    Raises ModelError for a prior that is conditioned on text: its modulations are not constant.
+    Raises ModelError for a prior with text (its modulations are not constant) or without a context head.
     """
-    if prior.config.text_channels:
-        raise ModelError("only a prior without text can be made exact")
+    if prior.config.text_channels or prior.context is None:
+        raise ModelError("only a prior without text, with a context head, can be made exact")
     # On a copy: the caller may go on training.
     trunk, context = copy.deepcopy(prior.trunk).double(), copy.deepcopy(prior.context).double()
     state: dict[str, Tensor] = {}

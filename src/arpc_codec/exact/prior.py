@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..entropy import PROBABILITY_BITS
 from ..prior.attention import NORM_EPS
 from ..prior.config import PriorConfig
 from ..prior.context import known_codes
@@ -17,6 +18,8 @@ from ..scales import Schedule
 from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
 
+# Of each block, rotated keys and values of every scale that is looked at.
+Caches = list[list[tuple[Tensor, Tensor]]]
 # Unit vectors on this grid have dot products that are float32 numbers.
 COSINE_BITS = 11
 # Attention is computed for so many queries at a time that scores stay near this many elements.
@@ -67,6 +70,8 @@ def rotate(x_hne: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 class ExactPrior:
     """Integer twin of `Prior`; state comes from `export_prior`."""
 
+    guarded = False
+
     def __init__(self, state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu") -> None:
         device = torch.device(device)
         self.config, self.device = config, device
@@ -87,16 +92,18 @@ class ExactPrior:
             ExactLinear(state, f"context.{name}", device) for name in ("units", "earlier", "out")
         )
         self.gelu = state["tables.gelu"].to(device).double() * 2.0**-12
-        self.probability = state["tables.probability"].to(device)
+        self.probabilities = state["tables.probability"].to(device)
         self.rotation = state["tables.rotation"].to(device).double() * 2.0**-ROTATION_BITS
 
-    def begin(self) -> list[list[tuple[Tensor, Tensor]]]:
+    def begin(self, schedule: Schedule) -> Caches:
         """Empty caches for one picture."""
         return [[] for _ in self.attention]
 
-    def step(
-        self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: list[list[tuple[Tensor, Tensor]]]
-    ) -> tuple[Tensor, Tensor]:
+    def fork(self, caches: Caches) -> Caches:
+        """A copy of the caches; what is in them never changes."""
+        return [list(cache) for cache in caches]
+
+    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> tuple[Tensor, Tensor]:
         """(trunk logits [h, w, d], projected features [1, width, h, w]) of one scale.
 
         `x_nd`: z so far, resampled to the scale and on the 2^-12 grid; None for the first scale.
@@ -136,7 +143,11 @@ class ExactPrior:
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536."""
-        return look_up(self.probability, logits, LOGIT_BITS)
+        return look_up(self.probabilities, logits, LOGIT_BITS)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """The same as float64, without rounding."""
+        return self.counts(logits).double() * 2.0**-PROBABILITY_BITS
 
     def _rotation(self, size: tuple[int, int], final: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """cos and sin [h*w, e/2]: angles of the rows, then of the columns."""

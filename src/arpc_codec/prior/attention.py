@@ -20,6 +20,11 @@ NORM_EPS = 1e-6
 SCORE_ELEMENTS = 1 << 27
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """What must not be computed in a smaller type."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 @dataclass(frozen=True)
 class Text:
     """Text features [B, T, text_channels]; where lengths differ also a mask [B, T] (True = real)."""
@@ -64,6 +69,13 @@ class KeyValueCache:
         self._values[:, :, start : self.used] = v_bhne
         return self._keys[:, :, : self.used], self._values[:, :, : self.used]
 
+    def fork(self) -> KeyValueCache:
+        """A copy that can grow without changing this one."""
+        other = KeyValueCache(self.length)
+        if self._keys is not None and self._values is not None:
+            other.used, other._keys, other._values = self.used, self._keys.clone(), self._values.clone()
+        return other
+
 
 class SelfAttention(nn.Module):
     """Cosine attention: unit q and k, a learned temperature per head, rotary positions, no other scale."""
@@ -83,11 +95,11 @@ class SelfAttention(nn.Module):
         """Attend from each scale (`sizes` tokens each) to itself and all coarser ones, [B, L, C]."""
         bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
         qkv = self.qkv.apply_with(x_blc, bias).unflatten(-1, (3, self.num_heads, -1))
-        qk_blxhe, v = qkv[:, :, :2].float(), qkv[:, :, 2].transpose(1, 2)
+        qk_blxhe, v = at_least_float32(qkv[:, :, :2]), qkv[:, :, 2].transpose(1, 2)
         # Not F.normalize: its backward pass costs three times as much on a CPU.
         unit = qk_blxhe * (qk_blxhe.square().sum(-1, keepdim=True) + 1e-24).rsqrt()
         q_blhe, k_blhe = rotate(unit, rotation_2lf).unbind(2)
-        scale = self.log_scale.float().clamp(max=MAX_LOG_SCALE).exp()
+        scale = at_least_float32(self.log_scale).clamp(max=MAX_LOG_SCALE).exp()
         q = (q_blhe * scale[:, None]).to(v.dtype).transpose(1, 2)
         k = k_blhe.to(v.dtype).transpose(1, 2)
         end = 0 if cache is None else cache.used
@@ -173,10 +185,15 @@ class TextCondition(nn.Module):
 
     def forward(self, text: Text) -> Condition:
         """Normalise, pool and project the text features."""
-        normed = self.norm(text.features_btc.float())
+        normed = self.norm(at_least_float32(text.features_btc))
         return Condition(self.pool(normed, text.mask_bt), self.memory(normed), text.mask_bt)
 
     def unconditional(self, text: Text) -> Text:
         """The `no text` features with the batch, lengths and mask of `text`, as guidance needs them."""
         batch, length, _ = text.features_btc.shape
         return Text(self.uncond[:length].expand(batch, -1, -1), text.mask_bt)
+
+    def dropped(self, text: Text, dropped_b: Tensor) -> Text:
+        """A copy of `text` with the `no text` features in place of the prompts that `dropped_b` [B] bool marks."""
+        nothing = self.unconditional(text).features_btc
+        return Text(torch.where(dropped_b[:, None, None], nothing, text.features_btc), text.mask_bt)

@@ -8,6 +8,7 @@ condition --------------------> shared adaLN --+------ ... ------+----> head ada
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from itertools import pairwise
 from typing import cast
 
@@ -108,6 +109,12 @@ class State:
         self.shared_b6c = model.modulation(condition.pooled_bc)
         self.caches = [KeyValueCache(sum(tokens)) for _ in model.stack]
         self.memories = [block.memory(condition) for block in model.stack]
+
+    def fork(self) -> State:
+        """A copy that can be advanced without changing this one."""
+        other = copy(self)
+        other.caches = [cache.fork() for cache in self.caches]
+        return other
 
 
 class VAR(nn.Module):

@@ -28,7 +28,7 @@ from .indices import IndexTraining, train_indices
 from .linear import SIDE as LINEAR_SIDE
 from .linear import fit_draft_gains, init_linear, linear_networks
 from .loop import STATE
-from .prior import PriorTraining, train_prior
+from .prior import PriorTraining, crop_batches, held_photos, train_prior
 from .progic import ProgicTraining, take_weights, train_progic
 from .progic import start as start_progic
 from .tokenizer import TokenizerTraining, train_tokenizer
@@ -103,7 +103,11 @@ def run_prior(
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     if init is not None:
         prior.load_state_dict(load_state(init))
-    train_prior(prior.to(device), _tokenizer(sizes, tokenizer).to(device), _photos(data), out, minutes, PriorTraining())
+    place, setup = torch.device(device), PriorTraining()
+    train, held = _photos(data)
+    draw = crop_batches(train, setup.crops, place)
+    pixels = _tokenizer(sizes, tokenizer).to(place)
+    train_prior(prior.to(place), pixels, draw, lambda: held_photos(held, place), out, minutes, setup)
 
 
 def run_decoder(

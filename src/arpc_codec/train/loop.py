@@ -87,7 +87,6 @@ def run(
     device = next(module.parameters()).device
     ema = Ema(module, config.ema_half_life)
     index, spent = _resume(folder, module, adversary, optimisers, ema)
-    torch.manual_seed(config.seed + index)
     budget = config.minutes * 60
     last = saved = time.monotonic()
     sums: dict[str, list[float]] = {}
@@ -96,6 +95,8 @@ def run(
     bar.start()
     while spent < budget:
         progress = spent / budget
+        # A step has the same chances in a run that was stopped and in one that was not.
+        torch.manual_seed(config.seed + index)
         rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
         for optimiser in optimisers:
@@ -122,7 +123,7 @@ def run(
             sums.setdefault(name, []).append(value)
         done = spent >= budget
         if index % config.log_every == 0 or done:
-            _log(
+            log_line(
                 folder,
                 {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}},
             )
@@ -131,7 +132,7 @@ def run(
             _save(folder, module, adversary, optimisers, ema, index, spent, config)
             saved = now
             if validate is not None:
-                _log(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
+                log_line(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
                 last = time.monotonic()
     bar.stop()
     return ema
@@ -182,7 +183,8 @@ def _with_weights(module: nn.Module, state: dict[str, Tensor], call: Callable[[n
         module.train()
 
 
-def _log(folder: Path, values: dict[str, float]) -> None:
+def log_line(folder: Path, values: Mapping[str, float | str]) -> None:
+    """Append a line to the log of a run."""
     with (folder / "log.jsonl").open("a") as handle:
         handle.write(
             json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n"

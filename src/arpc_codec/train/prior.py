@@ -1,25 +1,54 @@
-"""Train the prior (trunk and context head) on the tokens of a frozen tokenizer, at the sizes that are coded."""
+"""Train the prior on the tokens of a frozen tokenizer, at the sizes that are coded.
+
+A new prior, trunk and context head together, on crops of photographs; or, as ARPC's second stage (PAPERS 1.3), a
+published trunk on whole captioned pictures (captions.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..prior.attention import Text
 from ..prior.model import Prior
+from ..prior.rope import Size
 from ..scales import Schedule, scale_schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
 
+# Held-out pictures of each size that a validation looks at.
+VALIDATED = 6
+
+
+class Batch(NamedTuple):
+    """Pictures [B, 3, 16H, 16W] in [-1, 1], the schedule of their latents; text and grid as in `VAR.forward`."""
+
+    x: Tensor
+    schedule: Schedule
+    text: Text | None = None
+    grid: Size | None = None
+
+    @classmethod
+    def plain(cls, x: Tensor) -> Batch:
+        """Without text, scheduled by their size."""
+        return cls(x, scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
+
 
 @dataclass(frozen=True)
 class PriorTraining:
-    """flip_*: bitwise self-correction, share of steps and its rates."""
+    """How a prior is trained; the defaults are for a new one on crops.
+
+    flip_*: bitwise self-correction, share of steps and its rates. trunk_weight: of the trunk's own loss beside that
+    with the context head. text_drop: how often a picture is shown without its text. muon: as in `LoopConfig`.
+    """
 
     crops: CropMix = (
         (256, 256, 8, 0.25),
@@ -29,22 +58,38 @@ class PriorTraining:
     flip_share: float = 0.3
     flip_rates: tuple[float, ...] = tuple(i / 100 for i in range(0, 31, 5))
     trunk_weight: float = 0.3
+    text_drop: float = 0.1
     lr: float = 2e-3
+    beta2: float = 0.98
+    weight_decay: float = 0.02
+    muon: str = "trunk.blocks"
+    save_minutes: float = 4.0
+
+
+# ARPC's second stage (PAPERS 1.3). Its weight decay is not stated.
+FINETUNING = PriorTraining(
+    flip_share=1.0,
+    flip_rates=tuple(i / 100 for i in range(31)),
+    trunk_weight=0.0,
+    lr=6e-5,
+    beta2=0.97,
+    weight_decay=0.0,
+    muon="",
+)
 
 
 @torch.no_grad()
-def tokenize(
-    tokenizer: Tokenizer, x: Tensor, flip: list[float] | None = None
-) -> tuple[Schedule, list[Tensor], list[Tensor]]:
-    """(schedule, bits per scale [B, h, w, d], trunk inputs of scales 1.. [B, h*w, d]) of a batch of pictures."""
-    h = tokenizer.encoder(x).float().contiguous()
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
-    quantized = tokenizer.quantizer(h, schedule, flip)
+def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None) -> tuple[list[Tensor], list[Tensor]]:
+    """(bits per scale [B, h, w, d], trunk inputs of scales 1.. [B, h*w, d]) of a batch; `flip` as in the quantizer."""
+    # In full precision: a bit is the sign of what may be very little.
+    with torch.autocast(batch.x.device.type, enabled=False):
+        h = tokenizer.encoder(batch.x).contiguous()
+    quantized = tokenizer.quantizer(h, batch.schedule, flip)
     inputs = [
         tokenizer.quantizer.resample(z, size).flatten(2).transpose(1, 2)
-        for z, size in zip(quantized.prefixes[:-1], schedule[1:], strict=True)
+        for z, size in zip(quantized.prefixes[:-1], batch.schedule[1:], strict=True)
     ]
-    return schedule, quantized.bits, inputs
+    return quantized.bits, inputs
 
 
 def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
@@ -54,71 +99,108 @@ def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
 
 
 def scale_losses(
-    prior: Prior, tokenizer: Tokenizer, x: Tensor, flip: list[float] | None = None
-) -> tuple[Schedule, list[Tensor], list[Tensor]]:
-    """(schedule, nats per bit of each scale with the context head, the same of the trunk alone)."""
-    schedule, bits, inputs = tokenize(tokenizer, x, flip)
-    active = tokenizer.quantizer.active(len(schedule))
-    trunk, full = prior(inputs, bits, schedule, active)
+    prior: Prior, tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """(nats per bit of each scale with the context head if there is one, the same of the trunk alone)."""
+    bits, inputs = tokenize(tokenizer, batch, flip)
+    active = tokenizer.quantizer.active(len(batch.schedule))
+    trunk, full = prior(inputs, bits, batch.schedule, active, batch.text, batch.grid)
     full_losses = [bit_losses(f, b, a) for f, b, a in zip(full, bits, active, strict=True)]
-    return schedule, full_losses, [bit_losses(t, b, a) for t, b, a in zip(trunk, bits, active, strict=True)]
+    return full_losses, [bit_losses(t, b, a) for t, b, a in zip(trunk, bits, active, strict=True)]
+
+
+def scale_weights(schedule: Schedule, device: torch.device) -> Tensor:
+    """Weights [K] of the scales' mean losses, of sum 1.
+
+    A token weighs sqrt(area of the last scale / area of its own) (PAPERS 1.3), so a scale as the square root of its
+    tokens: fine scales hold the bytes, coarse ones the picture.
+    """
+    weights = torch.tensor([(h * w) ** 0.5 for h, w in schedule], device=device)
+    return weights / weights.sum()
+
+
+def bit_sums(schedule: Schedule, active: Sequence[int], *losses: list[Tensor]) -> np.ndarray:
+    """Raw active bits of a picture, then its coded bits by each list of nats per bit of its scales."""
+    raw = np.array([h * w * a for (h, w), a in zip(schedule, active, strict=True)])
+    return np.array([raw.sum(), *((raw * [v.item() for v in nats]).sum() / np.log(2) for nats in losses)])
 
 
 def train_prior(
     prior: Prior,
     tokenizer: Tokenizer,
-    photos: tuple[Photos, Photos],
+    draw: Callable[[np.random.Generator], Batch],
+    held: Callable[[], Iterator[tuple[str, Batch]]],
     folder: Path,
     minutes: float,
     setup: PriorTraining,
 ) -> dict[str, Tensor]:
-    """Train within `minutes`; returns the averaged weights. The tokenizer is frozen."""
-    train, held = photos
+    """Train within `minutes`; returns the averaged weights. The tokenizer is frozen.
+
+    `draw`: a batch to train on. `held`: names and batches to validate on; see `validate`.
+    """
     tokenizer.requires_grad_(False).eval()
     channels_last(tokenizer)
-    channels_last(prior.context)
+    if prior.context is not None:
+        channels_last(prior.context)
     device = prior.trunk.pos_start.device
-    sampler = CropSampler(train, setup.crops, device)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 2))
-        x = sampler.draw(rng)
-        height, width = x.shape[-2:]
-        schedule = scale_schedule(height // STRIDE, width // STRIDE)
+        batch = draw(rng)
+        if batch.text is not None:
+            dropped = torch.from_numpy(rng.random(len(batch.x)) < setup.text_drop).to(device)
+            batch = batch._replace(text=prior.trunk.text.dropped(batch.text, dropped))
         flip = None
         if rng.random() < setup.flip_share:
-            flip = [float(rng.choice(setup.flip_rates)) for _ in schedule]
-        _, full, trunk = scale_losses(prior, tokenizer, x, flip)
-        # A scale weighs as the square root of its tokens: fine scales hold the bytes, coarse ones the picture.
-        weights = torch.tensor([(h * w) ** 0.5 for h, w in schedule], device=device)
-        weights = weights / weights.sum()
-        coded, alone = (weights * torch.stack(full)).sum(), (weights * torch.stack(trunk)).sum()
-        name = f"bits_{min(height, width)}x{max(height, width)}" + ("_flip" if flip else "")
-        return coded + setup.trunk_weight * alone, {
-            name: coded.item() / np.log(2),
-            name + "_trunk": alone.item() / np.log(2),
-        }
+            flip = [float(rng.choice(setup.flip_rates)) for _ in batch.schedule]
+        full, trunk = scale_losses(prior, tokenizer, batch, flip)
+        weights = scale_weights(batch.schedule, device)
+        coded = loss = (weights * torch.stack(full)).sum()
+        sides = sorted(batch.x.shape[-2:])
+        name = f"bits_{sides[0]}x{sides[1]}" + ("_flip" if flip else "")
+        metrics = {name: coded.item() / np.log(2)}
+        if prior.context is not None:
+            alone = (weights * torch.stack(trunk)).sum()
+            loss = coded + setup.trunk_weight * alone
+            metrics[name + "_trunk"] = alone.item() / np.log(2)
+        return loss, metrics
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, weight_decay=0.02, muon="trunk.blocks", save_minutes=4.0)
-    return run(prior, step, folder, config, validate=lambda m: validate(m, tokenizer, held)).state
+    config = LoopConfig(
+        minutes=minutes,
+        lr=setup.lr,
+        weight_decay=setup.weight_decay,
+        beta2=setup.beta2,
+        muon=setup.muon,
+        save_minutes=setup.save_minutes,
+    )
+    return run(prior, step, folder, config, validate=lambda m: validate(m, tokenizer, held())).state
 
 
 @torch.no_grad()
-def validate(prior: nn.Module, tokenizer: Tokenizer, held: Photos, count: int = 6) -> Metrics:
-    """Coded bits / raw active bits on held-out pictures of 768x512 and 512x384, with and without the context head."""
+def validate(prior: nn.Module, tokenizer: Tokenizer, held: Iterator[tuple[str, Batch]]) -> Metrics:
+    """Coded bits / raw active bits per name of the held-out batches, with and without the context head."""
     assert isinstance(prior, Prior)
-    result: Metrics = {}
+    sums: dict[str, np.ndarray] = {}
+    for name, batch in held:
+        losses = scale_losses(prior, tokenizer, batch)
+        active = tokenizer.quantizer.active(len(batch.schedule))
+        sums[name] = sums.get(name, 0) + len(batch.x) * bit_sums(batch.schedule, active, *losses)
+    result = {f"{name}_ratio": full / raw for name, (raw, full, _) in sums.items()}
+    if prior.context is not None:
+        result |= {f"{name}_trunk": trunk / raw for name, (raw, _, trunk) in sums.items()}
+    return result
+
+
+def crop_batches(train: Photos, crops: CropMix, device: torch.device) -> Callable[[np.random.Generator], Batch]:
+    """A function that draws a batch of crops of photographs; as `CropSampler`."""
+    sampler = CropSampler(train, crops, device)
+    return lambda rng: Batch.plain(sampler.draw(rng))
+
+
+def held_photos(held: Photos, device: torch.device) -> Iterator[tuple[str, Batch]]:
+    """The corners of a few pictures, of 768x512 and 512x384."""
     for height, width in ((512, 768), (384, 512)):
         pictures = [p if p.shape[1] >= p.shape[0] else np.rot90(p) for p in held.pictures]
-        chosen = [p[:height, :width] for p in pictures if p.shape[0] >= height and p.shape[1] >= width][:count]
-        sums = np.zeros(3)
+        chosen = [p[:height, :width] for p in pictures if p.shape[0] >= height and p.shape[1] >= width][:VALIDATED]
         for picture in chosen:
-            x = to_tensor([np.ascontiguousarray(picture)], prior.trunk.pos_start.device)
-            schedule, full, trunk = scale_losses(prior, tokenizer, x)
-            active = tokenizer.quantizer.active(len(schedule))
-            raw = np.array([h * w * a for (h, w), a in zip(schedule, active, strict=True)])
-            nats = [np.array([v.item() for v in values]) for values in (full, trunk)]
-            sums += [raw.sum(), *(float((raw * n).sum() / np.log(2)) for n in nats)]
-        if chosen:
-            result |= {f"val_{width}_ratio": sums[1] / sums[0], f"val_{width}_trunk": sums[2] / sums[0]}
-    return result
+            yield f"val_{width}", Batch.plain(to_tensor([np.ascontiguousarray(picture)], device))

@@ -1,18 +1,23 @@
 """A model of the codec arpc: config.json, tokenizer.safetensors and its prior.
 
 Models trained here: a float16 tokenizer, and a prior in integers (prior.safetensors). Imported ones: a transformer
-(transformer.safetensors); it and the tokenizer are as the checkpoints have them.
+(transformer.safetensors), it and the tokenizer as the checkpoints have them, and where one was trained for it a float
+context head (context.safetensors).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypedDict
 
 import torch
 
 from ..exact.prior import ExactPrior
 from ..prior.config import PriorConfig
+from ..prior.context import ContextHead
 from ..prior.linear import matrices
 from ..prior.transformer import VAR
 from ..tokenizer import Tokenizer, TokenizerConfig
@@ -20,15 +25,24 @@ from .folder import Tensors, half, naming, read_folder, write_folder
 from .registry import ModelEntry, find
 
 TOKENIZER, PRIOR, TRANSFORMER = "tokenizer.safetensors", "prior.safetensors", "transformer.safetensors"
+CONTEXT = "context.safetensors"
+
+
+class ContextSizes(TypedDict):
+    """Sizes of a context head that do not follow from its transformer."""
+
+    width: int
+    hidden: int
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded model; its prior is exact, or the float transformer of an imported one."""
+    """A loaded model; its prior is exact, or the float transformer of an imported one, perhaps with a context head."""
 
     entry: ModelEntry
     tokenizer: Tokenizer
     prior: ExactPrior | VAR
+    context: ContextHead | None = None
 
     @property
     def fingerprint(self) -> bytes:
@@ -57,11 +71,19 @@ def save_imported(
     licence: str,
     tokenizer: tuple[TokenizerConfig, Tensors],
     transformer: tuple[PriorConfig, Tensors],
+    context: tuple[ContextSizes, Tensors] | None = None,
+    *,
+    linked: Mapping[str, Path] = MappingProxyType({}),
 ) -> str:
-    """Write a model folder with a float transformer, all weights as they are; as `write_folder`."""
+    """Write a model folder with a float transformer, all weights as they are; as `write_folder`.
+
+    context: sizes and state dict of a `ContextHead` for the logits of that transformer over its temperature.
+    """
     sizes = {"tokenizer": asdict(tokenizer[0]), "transformer": asdict(transformer[0])}
     files = {TOKENIZER: _separate(tokenizer[1]), TRANSFORMER: _separate(transformer[1])}
-    return write_folder(folder, model_id, name, licence, "arpc", sizes, files)
+    if context is not None:
+        sizes["context"], files[CONTEXT] = dict(context[0]), _separate(context[1])
+    return write_folder(folder, model_id, name, licence, "arpc", sizes, files, linked)
 
 
 def _separate(weights: Tensors) -> Tensors:
@@ -82,19 +104,23 @@ def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -
 
 def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bundle:
     """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
-    priors = {"prior": PRIOR, "transformer": TRANSFORMER}
+    priors = {"prior": PRIOR, "transformer": TRANSFORMER, "context": CONTEXT}
     entry, sizes, files = read_folder(folder, ("tokenizer",), (TOKENIZER,), check=check, optional=priors)
     with naming(entry):
         # Not on the meta device: initialising there imports a second of torch's compiler.
         tokenizer = Tokenizer(TokenizerConfig.from_json(sizes["tokenizer"]))
         tokenizer.load_state_dict({k: v.float() for k, v in files[TOKENIZER].items()}, assign=True)
         prior: ExactPrior | VAR
+        context = None
         if "transformer" in sizes:
-            prior = _transformer(PriorConfig(**sizes["transformer"]), files[TRANSFORMER]).to(device)
+            config = PriorConfig(**sizes["transformer"])
+            prior = _transformer(config, files[TRANSFORMER]).to(device)
+            if "context" in sizes:
+                context = _context(config, sizes["context"], files[CONTEXT]).to(device)
         else:
             prior = ExactPrior(files[PRIOR], PriorConfig(**sizes["prior"]), device)
     tokenizer.requires_grad_(False).eval().to(device)
-    return Bundle(entry, tokenizer, prior)
+    return Bundle(entry, tokenizer, prior, context)
 
 
 def _transformer(config: PriorConfig, weights: Tensors) -> VAR:
@@ -107,3 +133,10 @@ def _transformer(config: PriorConfig, weights: Tensors) -> VAR:
     kept = matrices(model)
     model.load_state_dict({key: value if key in kept else value.float() for key, value in weights.items()}, assign=True)
     return model.requires_grad_(False).eval()
+
+
+def _context(config: PriorConfig, sizes: ContextSizes, weights: Tensors) -> ContextHead:
+    """The context head of an imported model."""
+    head = ContextHead(config.embed_dim, config.d, **sizes)
+    head.load_state_dict({key: value.float() for key, value in weights.items()})
+    return head.requires_grad_(False).eval()

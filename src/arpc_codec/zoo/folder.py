@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,13 +71,20 @@ def write_folder(
     codec: str,
     sizes: Mapping[str, Any],
     files: Mapping[str, Tensors],
+    linked: Mapping[str, Path] = MappingProxyType({}),
 ) -> str:
-    """Write a model folder; returns the fingerprint, from which the id follows where it is None."""
+    """Write a model folder; returns the fingerprint, from which the id follows where it is None.
+
+    linked: files that hold these tensors already; they become hard links, or copies where that cannot be.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sizes = json.loads(json.dumps(sizes))
     mark = fingerprint(sizes, files)
     for file, tensors in files.items():
-        save_file(tensors, folder / file)
+        if file in linked:
+            _link(linked[file], folder / file)
+        else:
+            save_file(tensors, folder / file)
     values = {
         "id": derived_id(mark) if model_id is None else model_id,
         "name": name,
@@ -90,6 +98,13 @@ def write_folder(
         # safetensors lets nobody else read what it writes; models may be shared.
         shutil.copymode(folder / CONFIG, folder / file)
     return mark
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
 
 
 def read_folder(

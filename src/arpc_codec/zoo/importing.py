@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import ArpcError, ModelError, UsageError
+from ..errors import ModelError
 from ..prior.config import PriorConfig
 from ..text.pretrained import check_folder
 from . import infinity, infinity_tokenizer
 from .bundle import save_imported
 from .checkpoint import read_weights
-from .registry import CAPTIONER, TEXT, ModelEntry, models, read_entry
+from .placing import NOTE, check_new, link, new_folder
+from .registry import CAPTIONER, TEXT, ModelEntry, read_entry
 
-NOTE = "LICENCE.txt"
 LICENCE = f"see {NOTE}"
 _NOTE = """\
 These weights were converted by `arpc models import infinity` from
@@ -72,12 +68,7 @@ def import_infinity(
     Raises ModelError for files that cannot be used or do not fit together, UsageError for a bad name or one that is
     taken, ArpcError when `out` exists or cannot be written.
     """
-    name = out.name if name is None else name
-    if not re.fullmatch(r"[\w.-]+", name) or name.isdecimal():
-        raise UsageError(f"a model's name is letters, digits, '.', '_' and '-', not digits alone: not {name!r}")
-    if out.exists() or out.is_symlink():
-        raise ArpcError(f"{out} exists already")
-    _check_free({name} if model_id is None else {name, str(model_id)})
+    name = check_new(out, model_id, name)
     rest = PRESETS[preset]
     pixels, images = infinity_tokenizer.tokenizer_state(read_weights(tokenizer, infinity_tokenizer.NESTINGS))
     tokens, weights = infinity.transformer_state(read_weights(transformer, infinity.NESTINGS))
@@ -90,27 +81,11 @@ def import_infinity(
     if bf16:
         weights = infinity.rounded(tokens, weights)
     halves = ((replace(pixels, **rest.tokenizer), images), (replace(tokens, **rest.transformer), weights))
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with new_folder(out) as temporary:
         save_imported(temporary, model_id, name, LICENCE, *halves)
-        _check_free({str(read_entry(temporary).id)})
         (temporary / NOTE).write_text(_NOTE.format(tokenizer=tokenizer.name, transformer=transformer.name))
-        for link, folder in ((TEXT, text), (CAPTIONER, captioner)):
-            if folder is not None:
-                (temporary / link).symlink_to(folder.resolve(), target_is_directory=True)
-        os.rename(temporary, out)
-    except OSError as error:
-        raise ArpcError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        link(temporary, {TEXT: text, CAPTIONER: captioner})
     return read_entry(out)
-
-
-def _check_free(labels: set[str]) -> None:
-    """UsageError when a model on this machine has one of these names or ids."""
-    for entry in models():
-        if taken := labels & {entry.name, str(entry.id)}:
-            raise UsageError(f"{min(taken)} is taken by the model in {entry.path}: choose another --name or --id")
 
 
 def _check_text(folder: Path, config: PriorConfig) -> None:

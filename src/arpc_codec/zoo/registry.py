@@ -51,6 +51,12 @@ def find(model: str | int) -> ModelEntry:
     raise _missing(model)
 
 
+def find_or_open(model: str) -> ModelEntry:
+    """The model in a folder of that path, or else as `find`."""
+    folder = Path(model)
+    return read_entry(folder) if (folder / CONFIG).is_file() else find(model)
+
+
 def _missing(model: str | int) -> ModelError:
     label = f"model id {model}" if str(model).isdecimal() else f"model '{model}'"
     return ModelError(f"{label} is not on this machine (see `arpc models list`)")

@@ -1,0 +1,167 @@
+"""`python -m arpc_codec.bench.noise MODEL PICTURE...`: how far apart a float prior's logits come out on one machine.
+
+The same bits, coded in different ways: other thread counts, other kernels, float64, all scales at once. Then what guard
+lists cost. `--random WIDTH,DEPTH` takes random weights instead of the model's transformer: their rates mean nothing,
+their rounding and the share of listed bits do.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..codecs.arpc import ArpcCodec
+from ..codecs.tokens import CodedScale, Walk, encode_scales
+from ..entropy import BitEncoder
+from ..entropy.guard import encode_list
+from ..exact.fixed import snap
+from ..imageio import read
+from ..prior.coding import FloatPrior, text_condition
+from ..prior.config import PriorConfig
+from ..prior.transformer import VAR
+
+GUARDS = (1e-5, 1e-4, 3e-4, 1e-3)
+QUANTILES = (50.0, 99.0, 99.9)
+# Like that of a trained prior (of the bundled one: 2.9).
+LOGIT_DEVIATION = 2.5
+
+
+def random_transformer(config: PriorConfig, seed: int = 0) -> VAR:
+    """A transformer whose blocks all matter, with attention as sharp and logits as large as trained ones have."""
+    torch.manual_seed(seed)
+    trunk = VAR(config)
+    with torch.no_grad():
+        for module in trunk.modules():
+            if isinstance(module, nn.Linear) and not module.weight.any():
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        for block in trunk.stack:
+            block.sa.log_scale.uniform_(math.log(4), math.log(100))
+        nn.init.normal_(trunk.head.weight, std=LOGIT_DEVIATION * config.temperature / math.sqrt(2 * config.embed_dim))
+        if config.text_channels:
+            nn.init.normal_(trunk.text.uncond)
+    return trunk.requires_grad_(False).eval()
+
+
+@contextmanager
+def threads(count: int, *, kernels: bool = True) -> Iterator[None]:
+    """So many threads; kernels: with those of oneDNN."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
+            with torch.backends.mkldnn.flags(enabled=kernels):
+                yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def tokens(codec: ArpcCodec, pixels_hw3: np.ndarray) -> list[Tensor]:
+    """Bits [h, w, d] of every scale of a picture of one tile."""
+    bits = codec.tokenizer.quantizer(codec.analyse(pixels_hw3), codec.layout(*pixels_hw3.shape[:2]).schedule).bits
+    return [b[0] for b in bits]
+
+
+def flat_logits(coded: list[CodedScale]) -> np.ndarray:
+    """Logits of all coded bits, float64."""
+    calls = [logits for scale in coded for phase in scale.phases for _, logits in phase]
+    return np.concatenate(calls).astype(np.float64)
+
+
+def all_at_once(codec: ArpcCodec, prior: FloatPrior, coded: list[CodedScale], pixels_hw3: np.ndarray) -> np.ndarray:
+    """[bits] trunk logits minus the cached ones, from one teacher-forced call; the context head plays no part."""
+    plan, quantizer = codec.layout(*pixels_hw3.shape[:2]), codec.tokenizer.quantizer
+    trunk_only = replace(prior, context=None)
+    walk, inputs, stepped = Walk(trunk_only, quantizer, plan.schedule), list[Tensor](), list[Tensor]()
+    for scale in coded:
+        if walk.scale:
+            resampled = quantizer.resample(snap(walk.z, quantizer.grid_bits), plan.schedule[walk.scale])
+            inputs.append(snap(resampled, quantizer.grid_bits).float().flatten(2).mT)
+        stepped.append(walk.predict()[0].flatten(0, 1))
+        walk.advance(walk.code(scale.bits_hwd))
+    forced = prior.trunk(inputs, plan.schedule, None, prior.text, prior.grid)
+    pairs = (torch.cat(forced, 1)[0] / prior.trunk.config.temperature).unflatten(-1, (-1, 2))
+    return (pairs[..., 1] - pairs[..., 0] - torch.cat(stepped)).flatten().double().numpy()
+
+
+def list_bytes(coded: list[CodedScale], guard: float) -> tuple[int, float]:
+    """(listed bits, bytes that the lists of all scales take)."""
+    items, size = 0, 0
+    for scale in coded:
+        encoder = BitEncoder()
+        logits = np.concatenate([logits for phase in scale.phases for _, logits in phase]).astype(np.float64)
+        encode_list(encoder, logits, guard)
+        size += len(encoder.seal())
+        items += int((np.abs(np.abs(logits * 2 % 1 - 0.5) / 2) <= guard).sum())
+    return items, size
+
+
+@click.command()
+@click.argument("model")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--random", "sizes", metavar="W,D", help="Random weights of this width and depth, heads of 64.")
+@torch.inference_mode()
+def main(model: str, pictures: tuple[Path, ...], sizes: str | None) -> None:
+    """Print tables of differences to the run with one thread, over all coded bits of all pictures."""
+    codec = ArpcCodec.load(model)
+    trunk = codec.bundle.prior
+    if not isinstance(trunk, VAR):
+        raise click.UsageError(f"model {model} has an exact prior")
+    if sizes is not None:
+        width, depth = (int(size) for size in sizes.split(","))
+        trunk = random_transformer(replace(trunk.config, embed_dim=width, depth=depth, num_heads=width // 64))
+        codec.bundle = replace(codec.bundle, prior=trunk, context=None)
+    double = deepcopy(trunk).double()
+    runs: dict[str, tuple[Callable[[], AbstractContextManager[None]], bool]] = {
+        "2 threads": (lambda: threads(2), False),
+        "without oneDNN": (lambda: threads(1, kernels=False), False),
+        "2 threads, without oneDNN": (lambda: threads(2, kernels=False), False),
+        "float64": (nullcontext, True),
+    }
+    found: dict[str, list[np.ndarray]] = {}
+    bits, costs = 0, dict.fromkeys(GUARDS, np.zeros(2))
+    for path in pictures:
+        pixels = read(path).pixels
+        prior = codec.prior(codec.layout(*pixels.shape[:2]))
+        assert isinstance(prior, FloatPrior)
+        schedule = codec.layout(*pixels.shape[:2]).schedule
+        with threads(1):
+            chosen = tokens(codec, pixels)
+            reference = encode_scales(Walk(prior, codec.tokenizer.quantizer, schedule), chosen)
+            logits = flat_logits(reference)
+            found.setdefault("all scales at once", []).append(all_at_once(codec, prior, reference, pixels))
+        for name, (context, wide) in runs.items():
+            other = replace(prior, trunk=double, text=text_condition(double, None)) if wide else prior
+            if wide and prior.context is not None:
+                continue
+            with threads(1), context():
+                again = encode_scales(Walk(other, codec.tokenizer.quantizer, schedule), chosen)
+            found.setdefault(name, []).append(flat_logits(again) - logits)
+        bits += len(logits)
+        for guard in GUARDS:
+            costs[guard] = costs[guard] + list_bytes(reference, guard)
+    parameters = sum(parameter.numel() for parameter in trunk.parameters())
+    click.echo(f"{parameters / 1e6:.1f} M parameters, {bits} bits, logits deviate by {logits.std():.2f}\n")
+    click.echo("| run | " + " | ".join(f"p{q:g}" for q in QUANTILES) + " | largest |")
+    click.echo("|---|" + "---|" * (len(QUANTILES) + 1))
+    for name, parts in found.items():
+        apart = np.abs(np.concatenate(parts))
+        shown = [*np.percentile(apart, QUANTILES), apart.max()]
+        click.echo(f"| {name} | " + " | ".join(f"{value:.1e}" for value in shown) + " |")
+    click.echo("\n| guard | listed | bytes of lists | bits a coded bit |\n|---|---|---|---|")
+    for guard, (items, size) in costs.items():
+        click.echo(f"| {guard:g} | {items:.0f} | {size:.0f} | {8 * size / bits:.5f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What is coded of a picture of some size: at which size, in which tiles, in which scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..scales import Schedule, latent_size, scale_schedule
+from ..scales.published import published
+from .tiles import Tile, tiles
+
+
+@dataclass(frozen=True)
+class Layout:
+    """size: (height, width) that is coded, in pixels. schedule: of each tile. grid: that of the prior's positions."""
+
+    size: tuple[int, int]
+    tiles: list[Tile]
+    schedule: Schedule
+    grid: tuple[int, int] | None = None
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(rows, columns) of the whole latent."""
+        return latent_size(*self.size)
+
+
+def layout(height: int, width: int, *, as_published: bool) -> Layout:
+    """Layout of a picture; as_published: resampled to one of the published sizes, never tiled."""
+    if as_published:
+        schedule, grid, size = published(height, width)
+        return Layout(size, [Tile(0, 0, *schedule[-1])], schedule, grid)
+    found = tiles(*latent_size(height, width))
+    return Layout((height, width), found, scale_schedule(found[0].height, found[0].width))
+
+
+def resample(pixels_hw3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 picture at another size, by Pillow's Lanczos filter; the same array if it has that size."""
+    if pixels_hw3.shape[:2] == size:
+        return pixels_hw3
+    return np.array(Image.fromarray(pixels_hw3).resize(size[::-1], Image.Resampling.LANCZOS))

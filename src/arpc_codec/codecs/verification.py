@@ -1,0 +1,24 @@
+"""Decoding a file once more, as another machine might compute."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def another_machine() -> Iterator[None]:
+    """Another number of threads and other kernels: sums are taken in another order, so floats round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        with warnings.catch_warnings():
+            # That there is no Intel GPU, which is not news.
+            warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
+            with torch.backends.mkldnn.flags(enabled=False):
+                yield
+    finally:
+        torch.set_num_threads(threads)

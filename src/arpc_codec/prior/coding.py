@@ -1,0 +1,189 @@
+"""What drives the coding of bits, and two priors that can: the float transformer, and none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..entropy.guard import grid_counts
+from ..scales import Schedule
+from .attention import Text
+from .context import ContextHead, known_codes
+from .rope import Size
+from .transformer import VAR, State
+
+# Rows of the `no text` features that stand for no caption.
+UNCAPTIONED_TOKENS = 64
+
+
+class CodingPrior(Protocol):
+    """What a walk through the scales needs of a prior; `ExactPrior` says more about each method.
+
+    guarded: logits may differ between machines, so coding needs a guard list and `counts` are those of its grid.
+    """
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def guarded(self) -> bool: ...
+
+    def begin(self, schedule: Schedule) -> Any:
+        """Empty caches for one picture."""
+
+    def fork(self, caches: Any) -> Any:
+        """A copy of the caches."""
+
+    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Any) -> tuple[Tensor, Tensor]:
+        """(trunk logits [h, w, d], features for `phase_context`) of one scale; x_nd: z so far, float64."""
+
+    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
+        """Context of the tokens at n flat positions, given the bits of earlier phases."""
+
+    def phase_units(self, context: Tensor) -> Tensor:
+        """What `bit_logit` needs of it."""
+
+    def bit_logit(self, trunk_nd: Tensor, units: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
+        """Logit [n] of one bit, given the signs of the earlier bits of each token."""
+
+    def counts(self, logits: Tensor) -> Tensor:
+        """P(bit = 1) as int32 counts of 65536."""
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """P(bit = 1), float64, for what need not be coded."""
+
+
+@contextmanager
+def plain_float32(device: torch.device) -> Iterator[None]:
+    """No autocast and no TF32: float32 is float32."""
+    with torch.autocast(device.type, enabled=False):
+        matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+
+
+@dataclass(frozen=True)
+class FloatPrior:
+    """A float transformer under one condition, one picture at a time, one call a scale.
+
+    context: adds to the logits over the temperature. text: needed exactly if the transformer has text. grid: as in
+    `VAR.start`.
+    """
+
+    trunk: VAR
+    context: ContextHead | None = None
+    text: Text | None = None
+    grid: Size | None = None
+    guarded = True
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.trunk.pos_start.device
+
+    def begin(self, schedule: Schedule) -> State:
+        """Empty caches for one picture. Raises UsageError when the schedule does not fit the transformer."""
+        with plain_float32(self.device):
+            return self.trunk.start(schedule, text=self.text, grid=self.grid)
+
+    def fork(self, caches: State) -> State:
+        """A copy of the caches."""
+        return caches.fork()
+
+    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: State) -> tuple[Tensor, Tensor]:
+        """(trunk logits [h, w, d] over the temperature, features [1, width, h, w], or nothing without context head)."""
+        with plain_float32(self.device):
+            logits, hidden = self.trunk.step(None if x_nd is None else x_nd.to(self.trunk.pos_start)[None], caches)
+            pairs = logits[0].unflatten(-1, (-1, 2)).unflatten(0, schedule[scale])
+            if self.context is None:
+                features = hidden.new_empty(0)
+            else:
+                features = self.context.feature(hidden).mT.unflatten(-1, schedule[scale])
+            return pairs[..., 1] - pairs[..., 0], features
+
+    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
+        """[n, width] context of the tokens at n flat positions; nothing without context head."""
+        if self.context is None:
+            return features
+        with plain_float32(self.device):
+            context = self.context.neighbourhood(features, known_codes(bits_hwd[None], phase, active))
+            return context[0].flatten(1).T[positions]
+
+    def phase_units(self, context: Tensor) -> Tensor:
+        """[n, width] context -> hidden units [n, d, u] before the earlier bits; nothing without context head."""
+        if self.context is None:
+            return context
+        with plain_float32(self.device):
+            return self.context.units(context).unflatten(-1, (self.context.d, -1))
+
+    def bit_logit(self, trunk_nd: Tensor, units: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
+        """Logit [n] of one bit, given the +-1 signs of the earlier bits of each token (0 from `bit` on)."""
+        if self.context is None:
+            return trunk_nd[:, bit]
+        with plain_float32(self.device):
+            hidden = (units[:, bit] + signs_nd @ self.context.earlier[bit].T).relu()
+            return trunk_nd[:, bit] + (hidden * self.context.out[bit]).sum(-1) + self.context.bias[bit]
+
+    def counts(self, logits: Tensor) -> Tensor:
+        """P(bit = 1) as int32 counts of 65536, of the rows nearest to the logits."""
+        return torch.from_numpy(np.asarray(grid_counts(logits.cpu().numpy()))).to(logits.device)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """P(bit = 1), float64."""
+        return logits.double().sigmoid()
+
+
+@dataclass(frozen=True)
+class NoPrior:
+    """Every bit is as likely 0 as 1: how portable files are coded."""
+
+    channels: int
+    device: torch.device
+    guarded = False
+
+    def begin(self, schedule: Schedule) -> None:
+        """No caches."""
+
+    def fork(self, caches: None) -> None:
+        """No caches."""
+
+    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: None) -> tuple[Tensor, Tensor]:
+        """(logits of 0 [h, w, d], nothing)."""
+        return torch.zeros(*schedule[scale], self.channels, device=self.device), torch.empty(0, device=self.device)
+
+    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
+        """Nothing."""
+        return features
+
+    def phase_units(self, context: Tensor) -> Tensor:
+        """Nothing."""
+        return context
+
+    def bit_logit(self, trunk_nd: Tensor, units: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
+        """Zeros [n]."""
+        return trunk_nd[:, bit]
+
+    def counts(self, logits: Tensor) -> Tensor:
+        """Half of 65536."""
+        return torch.full_like(logits, 1 << 15, dtype=torch.int32)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """One half."""
+        return torch.full_like(logits, 0.5, dtype=torch.float64)
+
+
+def text_condition(trunk: VAR, features_tc: Tensor | None) -> Text | None:
+    """What conditions a transformer: text features [T, text_channels], or for None its own that mean no text."""
+    if not trunk.config.text_channels:
+        return None
+    features = trunk.text.uncond[:UNCAPTIONED_TOKENS] if features_tc is None else features_tc
+    return Text(features.to(trunk.pos_start)[None])

@@ -1,0 +1,133 @@
+"""Train a context head on the frozen transformer of an imported model; see prior/context.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..prior.context import ContextHead
+from ..scales import Schedule
+from ..scales.published import Published
+from ..tokenizer import channels_last
+from ..zoo.bundle import ContextSizes
+from ..zoo.derived import save_derived
+from ..zoo.placing import check_new
+from ..zoo.registry import ModelEntry
+from .captions import Encode, Record, load_records
+from .features import Features, Frozen, load, store
+from .finetune import float_parts
+from .loop import LoopConfig, Metrics, run
+from .prior import bit_losses, bit_sums, scale_weights
+
+
+@dataclass(frozen=True)
+class ContextTraining:
+    """width, hidden: sizes of the head. batch: pictures in a step."""
+
+    width: int = 96
+    hidden: int = 8
+    batch: int = 4
+    lr: float = 2e-3
+    save_minutes: float = 4.0
+
+
+def head_losses(
+    head: ContextHead, features: Features, schedule: Schedule, active: Sequence[int]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """(nats per bit of each scale with the head, the same of the trunk alone)."""
+    tokens = [h * w for h, w in schedule]
+    full, alone = [], []
+    for hidden, logits, bits, size, a in zip(*(t.split(tokens, 1) for t in features), schedule, active, strict=True):
+        trunk, bits_bhwd = logits.unflatten(1, size), bits.unflatten(1, size)
+        added = head(hidden.float().unflatten(1, size), bits_bhwd, a)
+        full.append(bit_losses(trunk + added, bits_bhwd, a))
+        alone.append(bit_losses(trunk, bits_bhwd, a))
+    return full, alone
+
+
+def train_context(
+    frozen: Frozen, records: tuple[list[Record], list[Record]], folder: Path, minutes: float, setup: ContextTraining
+) -> tuple[ContextHead, Metrics]:
+    """Train a head within `minutes`; returns it with averaged weights, and what held-out pictures cost with it.
+
+    First the features of all (training, validation) records are stored in folder/features, which no minute is counted
+    for. Metrics: coded bits / raw active bits, `val_ratio` with the head, `val_trunk` without.
+    """
+    device = frozen.trunk.pos_start.device
+    train, held = (_by_layout(side, store(frozen, side, folder / "features")) for side in records)
+    torch.manual_seed(0)
+    head = ContextHead(frozen.trunk.config.embed_dim, frozen.trunk.config.d, setup.width, setup.hidden).to(device)
+    channels_last(head)
+    shares = np.array([len(paths) for paths in train.values()], float)
+    shares /= shares.sum()
+    layouts = list(train)
+
+    def active(layout: Published) -> tuple[int, ...]:
+        return frozen.tokenizer.quantizer.active(len(layout.schedule))
+
+    def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng((index, 5))
+        layout = layouts[int(rng.choice(len(layouts), p=shares))]
+        chosen = [train[layout][int(i)] for i in rng.integers(len(train[layout]), size=setup.batch)]
+        full, alone = head_losses(head, load(chosen, device), layout.schedule, active(layout))
+        weights = scale_weights(layout.schedule, device)
+        coded, trunk = (weights * torch.stack(full)).sum(), (weights * torch.stack(alone)).sum()
+        return coded, {"bits": coded.item() / np.log(2), "bits_trunk": trunk.item() / np.log(2)}
+
+    @torch.no_grad()
+    def validate(module: nn.Module) -> Metrics:
+        assert isinstance(module, ContextHead)
+        sums = np.zeros(3)
+        for layout, paths in held.items():
+            for path in paths:
+                losses = head_losses(module, load([path], device), layout.schedule, active(layout))
+                sums += bit_sums(layout.schedule, active(layout), *losses)
+        return {"val_ratio": float(sums[1] / sums[0]), "val_trunk": float(sums[2] / sums[0])}
+
+    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=setup.save_minutes)
+    head.load_state_dict(run(head, step, folder, config, validate=validate).state)
+    return head, validate(head.eval())
+
+
+def run_context_head(
+    model: ModelEntry,
+    data: Path,
+    out: Path,
+    minutes: float,
+    encode: Encode | None,
+    *,
+    device: str = "cpu",
+    model_id: int | None = None,
+    name: str | None = None,
+    licence: str | None = None,
+    setup: ContextTraining | None = None,
+) -> tuple[ModelEntry, Metrics]:
+    """Train a context head for an imported model and write the model folder `out`, the same model with the head.
+
+    data: as in `load_records`. encode: as in `finetune`; without it, or without captions, the head is trained for what
+    the model predicts without text. Features and checkpoints are kept in a folder beside `out`, named `out`.run.
+    Returns the new model and what held-out pictures cost (`train_context`). Raises as `float_parts`, `load_records` and
+    `save_derived`, before anything is trained.
+    """
+    setup = ContextTraining() if setup is None else setup
+    check_new(out, model_id, name)
+    trunk, tokenizer = float_parts(model)
+    encode = encode if trunk.config.text_channels else None
+    frozen = Frozen(model.fingerprint, trunk.to(device), tokenizer.to(device), encode)
+    records = load_records(data, trunk.config)
+    head, metrics = train_context(frozen, records, out.with_name(f"{out.name}.run"), minutes, setup)
+    weights = {key: tensor.cpu() for key, tensor in head.state_dict().items()}
+    context = ContextSizes(width=setup.width, hidden=setup.hidden), weights
+    return save_derived(model, out, context=context, model_id=model_id, name=name, licence=licence), metrics
+
+
+def _by_layout(records: Sequence[Record], paths: Sequence[Path]) -> dict[Published, list[Path]]:
+    found: dict[Published, list[Path]] = {}
+    for record, path in zip(records, paths, strict=True):
+        found.setdefault(record.layout, []).append(path)
+    return found

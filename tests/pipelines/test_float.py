@@ -1,0 +1,447 @@
+"""Models with a float prior: files survive machines that round differently, and are otherwise like any file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+import arpc_codec
+from arpc_codec.cli.main import main
+from arpc_codec.codecs.arpc import DEFAULT_GUARD, ArpcCodec
+from arpc_codec.codecs.progic import ProgicCodec
+from arpc_codec.codecs.tokens import Walk, decode_scale, encode_scales
+from arpc_codec.container import read, truncate
+from arpc_codec.entropy.guard import STEP, GuardList, grid_counts
+from arpc_codec.errors import ArpcError, FormatError, ModelError, UsageError
+from arpc_codec.prior.coding import FloatPrior, NoPrior
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.context import ContextHead
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.tokenizer import MultiScaleBSQ, Tokenizer, TokenizerConfig
+from arpc_codec.zoo.bundle import Bundle, ContextSizes, load_folder, save_imported
+
+Picture = Callable[..., np.ndarray]
+Head = ContextSizes(width=8, hidden=2)
+
+
+def random_weights(module: torch.nn.Module, seed: int, std: float) -> dict[str, Tensor]:
+    """Every matrix and vector of a module made random; norms stay near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: tensor + std * torch.randn(tensor.shape, generator=generator) if "gain" not in name else tensor
+        for name, tensor in module.state_dict().items()
+    }
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ARPC_HOME with two small models as imports make them, `plain` and, with a context head, `headed`."""
+    folder = tmp_path_factory.mktemp("float")
+    widths, depths = (24, 24, 24, 48, 48), (1, 1, 1, 1, 1)
+    pixels = TokenizerConfig(
+        channels=12,
+        encoder_stem=24,
+        encoder_widths=widths,
+        encoder_depths=depths,
+        decoder_widths=widths,
+        decoder_depths=tuple(depth + 1 for depth in depths),
+        learned_gains=False,
+        grid_bits=24,
+        network="pyramid",
+        masked=False,
+    )
+    tokens = PriorConfig(
+        d=12,
+        embed_dim=48,
+        depth=3,
+        num_heads=3,
+        text_channels=40,
+        text_maxlen=5,
+        rope_grid="published",
+        temperature=0.5,
+    )
+    torch.manual_seed(5)
+    halves = (
+        (pixels, random_weights(Tokenizer(pixels), 1, 0.02)),
+        (tokens, random_weights(VAR(tokens), 2, 0.15)),
+    )
+    save_imported(folder / "plain", 501, "plain", "test", *halves)
+    head = random_weights(ContextHead(48, 12, **Head), 3, 0.3)
+    save_imported(folder / "headed", 502, "headed", "test", *halves, context=(Head, head))
+    return folder
+
+
+@pytest.fixture(scope="module", params=["plain", "headed"])
+def codec(home: Path, request: pytest.FixtureRequest) -> ArpcCodec:
+    return ArpcCodec(load_folder(home / request.param, check=True))
+
+
+@pytest.fixture(scope="module")
+def headed(home: Path) -> ArpcCodec:
+    return ArpcCodec(load_folder(home / "headed"))
+
+
+def features(caption: str) -> Tensor:
+    """A stand-in for a text encoder: one made-up feature vector for each letter."""
+    return torch.randn(len(caption), 40, generator=torch.Generator().manual_seed(len(caption)))
+
+
+def noisy(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
+    """Another machine's logits."""
+    plain = FloatPrior.bit_logit
+    monkeypatch.setattr(FloatPrior, "bit_logit", lambda self, *args: change(plain(self, *args)))
+
+
+def across(guard: float) -> Callable[[Tensor], Tensor]:
+    """Every logit moved towards the nearest edge, over it where the guard suffices."""
+
+    def change(logits: Tensor) -> Tensor:
+        x = logits.double()
+        distance = (x / STEP - torch.floor(x / STEP) - 0.5) * STEP
+        return x - (distance * 1.001).clamp(-0.999 * guard, 0.999 * guard)
+
+    return change
+
+
+# -- whole files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (256, 256), (100, 333)])
+def test_every_size_comes_back(codec: ArpcCodec, picture: Picture, size: tuple[int, int]) -> None:
+    pixels = picture(*size)
+    encoded = codec.encode(pixels)
+    container = read(encoded.data)
+    assert container.header.guarded
+    assert (container.header.tiled, container.header.portable, container.header.conditioned) == (False,) * 3
+    decoded = codec.decode(container)
+    assert decoded.pixels.shape == (*size, 3)
+    assert (decoded.scales, decoded.total_scales, decoded.damaged) == (7, 7, ())
+
+
+def test_decoder_gets_the_tokens_that_were_encoded(codec: ArpcCodec, picture: Picture) -> None:
+    pixels = picture(250, 260)
+    h = codec.analyse(pixels)
+    assert h.shape == (1, 12, 16, 16)
+    schedule = codec.layout(250, 260).schedule
+    expected = codec.tokenizer.quantizer(h, schedule).prefixes
+    data = codec.encode(pixels).data
+    for sent in (3, 7):
+        z = codec.latent(read(truncate(data, scales=sent)), sent, "none", 0)
+        assert np.allclose(z.numpy(), expected[sent - 1].numpy(), atol=1e-5)
+
+
+def test_a_large_picture_is_never_tiled(headed: ArpcCodec) -> None:
+    plan = headed.layout(3000, 2000)
+    assert [(tile.height, tile.width) for tile in plan.tiles] == [(78, 52)]
+    assert plan.grid == (78, 52)
+
+
+def test_truncated_files_are_filled(codec: ArpcCodec, picture: Picture) -> None:
+    data = truncate(codec.encode(picture(256, 256)).data, scales=4)
+    shown = {fill: codec.decode(read(data), fill=fill).pixels for fill in ("mean", "argmax", "sample", "none")}
+    assert len({pixels.tobytes() for pixels in shown.values()}) == 4
+    assert codec.encode(picture(256, 256), scales=4).data == data
+    steps = list(codec.steps(read(data), fill="argmax"))
+    assert [step.scales for step in steps] == [1, 2, 3, 4]
+    assert np.array_equal(steps[-1].pixels, shown["argmax"])
+
+
+def test_part_of_a_scale(codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole phases, with the list of just these; completed the same way by a machine within the guard."""
+    whole = len(codec.encode(picture(256, 256), guard=1e-3).data)
+    parts = set()
+    for target in range(whole // 3, whole, whole // 12):
+        encoded = codec.encode(picture(256, 256), guard=1e-3, target_bytes=target, verify=True)
+        assert len(encoded.data) <= target
+        assert not encoded.notes
+        header = read(encoded.data).header
+        parts.add(header.phases)
+        with monkeypatch.context() as patch:
+            noisy(patch, across(1e-3))
+            assert not codec.decode(read(encoded.data), fill="none").damaged
+    assert {1, 2, 3} & parts
+
+
+# -- noise -------------------------------------------------------------------------------------------------------------
+
+
+def test_noise_below_the_guard_never_gives_a_wrong_token(
+    codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for guard in (DEFAULT_GUARD, 3e-3, 0.1):
+        container = read(codec.encode(picture(256, 256), guard=guard).data)
+        clean = codec.latent(container, 7, "none", 0)
+        for seed in range(6):
+            generator = torch.Generator().manual_seed(seed)
+
+            def change(x: Tensor, generator: torch.Generator = generator, guard: float = guard) -> Tensor:
+                return x.double() + 0.999 * guard * (2 * torch.rand(x.shape, generator=generator) - 1)
+
+            with monkeypatch.context() as patch:
+                noisy(patch, change if seed else across(guard))
+                assert torch.equal(codec.latent(container, 7, "none", 0), clean)
+
+
+def test_the_list_is_what_saves_the_file(headed: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = read(headed.encode(picture(256, 256), guard=0.02).data)
+    noisy(monkeypatch, across(0.02))
+    assert not headed.decode(container, fill="none").damaged
+    monkeypatch.setattr(GuardList, "counts", lambda self, logits: grid_counts(logits))
+    assert headed.decode(container, fill="none").damaged
+
+
+class Given(NoPrior):
+    """A float prior whose logits are given, and may be off by some noise."""
+
+    guarded = True
+
+    def __init__(self, logits_hwd: Tensor) -> None:
+        super().__init__(logits_hwd.shape[-1], torch.device("cpu"))
+        object.__setattr__(self, "logits", logits_hwd)
+
+    def step(self, *args: object) -> tuple[Tensor, Tensor]:
+        return self.logits, torch.empty(0)  # type: ignore[attr-defined]
+
+    def counts(self, logits: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(grid_counts(logits.numpy())))
+
+
+def arrives(seed: int, guard: float, noise: float, phases: int) -> bool | None:
+    """Whether one scale of 36 tokens comes back; None when the check byte caught that it did not."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2.5 * torch.randn(6, 6, 16, generator=generator, dtype=torch.float64)
+    bits = torch.rand(6, 6, 16, generator=generator) < 0.5
+    quantizer, schedule = MultiScaleBSQ(16, masked=False), ((6, 6),)
+    scale = encode_scales(Walk(Given(logits), quantizer, schedule), [bits])[0]
+    moved = logits + noise * (2 * torch.rand(logits.shape, generator=generator, dtype=torch.float64) - 1)
+    walk = Walk(Given(moved), quantizer, schedule)
+    try:
+        found = decode_scale(walk, scale.segment(bytes(32), phases, guard), bytes(32), phases)
+    except FormatError:
+        return None
+    sent = torch.zeros(6, 6, dtype=torch.bool)
+    for row, col in ((0, 0), (1, 1), (0, 1), (1, 0))[:phases]:
+        sent[row::2, col::2] = True
+    return torch.equal(found[sent], bits[sent])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.floats(1e-9, 0.12), st.integers(1, 4))
+def test_a_scale_arrives_through_noise_below_its_guard(seed: int, guard: float, phases: int) -> None:
+    assert arrives(seed, guard, 0.999999 * guard, phases)
+
+
+def test_noise_above_the_guard_is_noticed() -> None:
+    """255 of 256 wrong scales, with a fixed seed: of about 400 wrong ones 1.6 are expected to pass."""
+    outcomes = [arrives(seed, 1e-4, 0.02, 4) for seed in range(400)]
+    caught, missed = outcomes.count(None), outcomes.count(False)
+    assert caught + missed > 300
+    assert missed <= 8
+
+
+def test_verifying_raises_a_guard_that_is_too_small(
+    headed: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = picture(256, 256)
+    assert headed.encode(pixels, verify=True).data == headed.encode(pixels).data
+    threads = torch.get_num_threads()
+    plain = FloatPrior.bit_logit
+
+    def change(self: FloatPrior, *args: Tensor) -> Tensor:
+        logits = plain(self, *args)
+        return logits if torch.get_num_threads() == threads else across(3e-4)(logits)
+
+    monkeypatch.setattr(FloatPrior, "bit_logit", change)
+    encoded = headed.encode(pixels, guard=1e-6, verify=True)
+    assert [note.rpartition(" ")[2] for note in encoded.notes] == ["1e-05", "0.0001", "0.001"]
+    assert encoded.data == headed.encode(pixels, guard=1e-3).data
+    with pytest.raises(ArpcError, match="does not decode"):
+        headed.encode(pixels, guard=0.0, verify=True)
+
+
+# -- portable files ----------------------------------------------------------------------------------------------------
+
+
+def test_portable_files_need_no_prior(codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = picture(256, 256)
+    encoded = codec.encode(pixels, portable=True, verify=True)
+    container = read(encoded.data)
+    assert container.header.portable
+    assert not container.header.guarded
+    assert len(encoded.data) == pytest.approx(521 * 12 / 8, abs=30)
+    clean = codec.latent(read(codec.encode(pixels).data), 7, "none", 0)
+    with monkeypatch.context() as patch:
+        patch.delattr(FloatPrior, "step")
+        assert torch.equal(codec.latent(container, 7, "none", 0), clean)
+        short = read(truncate(encoded.data, scales=4))
+        without = codec.decode(short, fill="none").pixels
+    filled = codec.decode(short, fill="argmax").pixels
+    assert not np.array_equal(filled, without)
+    assert np.array_equal(filled, codec.decode(read(codec.encode(pixels, scales=4).data), fill="argmax").pixels)
+
+
+def test_portable_files_of_exact_models(micro: ArpcCodec, picture: Picture) -> None:
+    pixels = picture(900, 64)
+    for scales in (None, 4):
+        portable = read(micro.encode(pixels, portable=True, scales=scales, verify=True).data)
+        plain = read(micro.encode(pixels, scales=scales, verify=True).data)
+        assert portable.header.tiled
+        assert np.array_equal(micro.decode(portable).pixels, micro.decode(plain).pixels)
+    part = micro.encode(pixels, portable=True, target_bytes=700, verify=True)
+    assert len(part.data) <= 700
+    damaged = bytearray(micro.encode(pixels, portable=True).data)
+    damaged[-300] ^= 1
+    assert micro.decode(read(bytes(damaged))).damaged
+
+
+def test_verifying_progic(micro_progic: ProgicCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = picture(64, 64)
+    assert micro_progic.encode(pixels, verify=True).data == micro_progic.encode(pixels).data
+    plain = ProgicCodec.indices
+    monkeypatch.setattr(ProgicCodec, "indices", lambda self, container: (plain(self, container)[0] + 1, ()))
+    with pytest.raises(ArpcError, match="does not decode"):
+        micro_progic.encode(pixels, verify=True)
+
+
+# -- captions ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_caption_conditions_where_there_is_a_text_encoder(headed: ArpcCodec, picture: Picture) -> None:
+    pixels = picture(256, 256)
+    steered = ArpcCodec(headed.bundle, text_encoder=features)
+    plain, ignored = headed.encode(pixels), headed.encode(pixels, caption="cat")
+    assert read(plain.data).segments == read(ignored.data).segments
+    container = read(steered.encode(pixels, caption="cat", verify=True).data)
+    assert container.header.conditioned
+    assert container.segments != read(plain.data).segments
+    assert torch.equal(steered.latent(container, 7, "none", 0), headed.latent(read(plain.data), 7, "none", 0))
+    with pytest.raises(ModelError, match="text encoder"):
+        headed.decode(container)
+    assert not steered.decode(read(ignored.data)).damaged
+
+
+def test_guidance_is_for_what_is_filled(headed: ArpcCodec, picture: Picture) -> None:
+    steered = ArpcCodec(headed.bundle, text_encoder=features)
+    pixels = picture(256, 256)
+    container = read(steered.encode(pixels, caption="cat", scales=3).data)
+    shown = {g: steered.decode(container, fill="argmax", guidance=g).pixels for g in (None, 0.0, 1.0, 3.0)}
+    assert np.array_equal(shown[None], shown[3.0])
+    assert len({pixels.tobytes() for pixels in shown.values()}) == 3
+    assert np.array_equal(
+        steered.decode(container, fill="mean").pixels, steered.decode(container, fill="mean", guidance=1).pixels
+    )
+    portable = read(steered.encode(pixels, caption="cat", scales=3, portable=True).data)
+    assert np.array_equal(steered.decode(portable, fill="argmax").pixels, shown[3.0])
+    *_, last = steered.steps(container, fill="argmax")
+    assert np.array_equal(last.pixels, shown[3.0])
+    with pytest.raises(UsageError, match="caption"):
+        headed.decode(read(headed.encode(pixels, scales=3).data), guidance=2.0)
+
+
+def test_guidance_equals_a_run_of_both_halves(headed: ArpcCodec) -> None:
+    """A second prior that joins late and runs apart gives what the published doubled batch gives."""
+    plan = headed.layout(256, 256)
+    bare = ArpcCodec(replace(headed.bundle, context=None), text_encoder=features)
+    prior, without = bare.prior(plan, "caption"[:5]), bare.prior(plan)
+    assert isinstance(prior, FloatPrior)
+    walk = Walk(prior, bare.tokenizer.quantizer, plan.schedule)
+    generator = torch.Generator().manual_seed(1)
+    doubled = prior.trunk.start(plan.schedule, text=prior.text, grid=plan.grid, guided=True)
+    with torch.inference_mode():
+        for scale, (height, width) in enumerate(plan.schedule):
+            if scale == 3:
+                walk.guide(without, 3.0)
+            logits, _ = walk.predict()
+            x = walk._inputs[scale]
+            both, _ = prior.trunk.step(None if x is None else x.float()[None], doubled, guidance=3.0)
+            pairs = both[0].unflatten(-1, (-1, 2)).unflatten(0, (height, width))
+            if scale >= 3:
+                assert torch.allclose(logits, pairs[..., 1] - pairs[..., 0], atol=1e-3)
+            walk.advance(walk.code(torch.rand(height, width, 12, generator=generator) < 0.5))
+
+
+# -- misuse ------------------------------------------------------------------------------------------------------------
+
+
+def test_options_that_do_not_fit(headed: ArpcCodec, micro: ArpcCodec, picture: Picture) -> None:
+    pixels = picture(32, 32)
+    for codec, options in ((micro, {"guard": 1e-3}), (headed, {"guard": 1e-3, "portable": True})):
+        with pytest.raises(UsageError, match="guard"):
+            codec.encode(pixels, **options)
+    with pytest.raises(UsageError, match="guard"):
+        headed.encode(pixels, guard=0.2)
+    container = read(headed.encode(pixels).data)
+    with pytest.raises(FormatError, match="guard lists"):
+        headed.decode(replace(container, header=replace(container.header, guarded=False)))
+
+
+# -- command line and Python -------------------------------------------------------------------------------------------
+
+
+def run(*words: str | Path) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert "Traceback" not in result.stderr
+    return result
+
+
+@pytest.mark.parametrize("options", [(), ("--portable",), ("--guard", "1e-3", "--verify"), ("--target-bytes", "400")])
+def test_commands(
+    home: Path, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ARPC_HOME", str(home))
+    source, file, short = tmp_path / "x.png", tmp_path / "x.arpc", tmp_path / "short.arpc"
+    Image.fromarray(picture(200, 300)).save(source)
+    device = ("--device", "cpu")
+    result = run("encode", source, "-m", "headed", "-o", file, *device, *options)
+    assert result.exit_code == 0, result.stderr
+    described = json.loads(run("info", "--json", file).stdout)
+    assert described["portable"] == ("--portable" in options)
+    assert described["guarded"] != described["portable"]
+    assert run("verify", file, *device).stdout.startswith(f"{file}: ok")
+    assert run("truncate", file, "-k", "3", "-o", short).exit_code == 0
+    assert run("decode", short, "-o", tmp_path / "y.png", "--fill", "argmax", *device).exit_code == 0
+    with Image.open(tmp_path / "y.png") as shown:
+        assert shown.size == (300, 200)
+    assert run("preview", short, "-o", tmp_path / "sheet.png", *device).exit_code == 0
+    assert run("decode", short, "-o", tmp_path / "z.png", "--guidance", "2", *device).exit_code == 2
+
+
+def test_options_of_other_codecs(picture: Picture, tmp_path: Path) -> None:
+    Image.fromarray(picture(32, 32)).save(tmp_path / "x.png")
+    for words in (("-c", "progic", "--portable"), ("-c", "progic", "--guard", "1e-3"), ("--lossless", "--verify")):
+        assert run("encode", tmp_path / "x.png", "-o", tmp_path / "x.arpc", *words).exit_code == 2
+
+
+def test_python(home: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARPC_HOME", str(home))
+    for options in ({}, {"portable": True}, {"verify": True, "guard": 1e-3}):
+        data = arpc_codec.encode(picture(64, 96), model="plain", **options)
+        assert arpc_codec.decode(data).size == (96, 64)
+    with pytest.raises(UsageError):
+        arpc_codec.encode(picture(64, 96), codec="progic", portable=True)
+
+
+# -- reference weights -------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_model_codes(infinity_tiny: Bundle, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = ArpcCodec(infinity_tiny)
+    pixels = picture(336, 224)
+    container = read(codec.encode(pixels, verify=True).data)
+    expected = codec.tokenizer.quantizer(codec.analyse(pixels), codec.layout(336, 224).schedule).prefixes[-1]
+    noisy(monkeypatch, across(DEFAULT_GUARD))
+    assert np.allclose(codec.latent(container, 7, "none", 0).numpy(), expected.numpy(), atol=1e-5)
+    decoded = codec.decode(container)
+    assert decoded.pixels.shape == (336, 224, 3)
+    assert not decoded.damaged
