@@ -17,6 +17,7 @@ from ..codecs.arpc import ArpcCodec
 from ..codecs.tiles import TILE
 from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
+from ..exact.prior import ExactPrior
 from ..imageio import read
 from ..prior.context import PHASES
 from ..prior.model import Prior
@@ -76,6 +77,8 @@ def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray) -> float:
 def main(folder: Path, model: str, float_prior: Path | None, config: str, target: Path | None) -> None:
     """Print the table for pictures that share one schedule (others are counted with those of as many scales)."""
     codec = ArpcCodec.load(model)
+    if not isinstance(codec.bundle.prior, ExactPrior):
+        raise click.UsageError(f"model {model} has a float prior, and this table is of integer probabilities")
     prior = None if float_prior is None else load_prior(load_config(config), float_prior)
     ratios = []
     sums: dict[int, np.ndarray] = {}
