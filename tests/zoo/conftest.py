@@ -103,13 +103,20 @@ def random_checkpoint(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> C
 
 
 @pytest.fixture
-def full_size() -> tuple[Checkpoint, Checkpoint]:
-    """The released d32 tokenizer and 2B transformer, all zeros in no memory; their sizes are those of KEYS.md."""
-    released = (
+def released_shapes() -> tuple[Shapes, Shapes]:
+    """Of the d32 tokenizer and the 2B transformer; their sizes are those of KEYS.md."""
+    return (
         tokenizer_shapes(32, 128, (1, 2, 4, 4, 4), 2),
         transformer_shapes(32, 2048, 32, 16, 8, 2048, 512, 8192, 15),
     )
-    tokenizer, transformer = ({key: torch.zeros(()).expand(s) for key, s in shapes.items()} for shapes in released)
+
+
+@pytest.fixture
+def full_size(released_shapes: tuple[Shapes, Shapes]) -> tuple[Checkpoint, Checkpoint]:
+    """The released models, all zeros in no memory."""
+    tokenizer, transformer = (
+        {key: torch.zeros(()).expand(s) for key, s in shapes.items()} for shapes in released_shapes
+    )
     return tokenizer, transformer
 
 
