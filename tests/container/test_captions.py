@@ -1,5 +1,6 @@
 """Captions: round trips, one spelling, what strange ones cost, the model as the specification words it, the rate."""
 
+import random
 import time
 import zlib
 from collections import Counter, defaultdict
@@ -105,6 +106,14 @@ def test_the_costliest_captions_take_little_time() -> None:
         text = (seed * 1024)[:1024]
         assert decode_text(encode_text(text)) == text
     assert time.perf_counter() - start < 10
+
+
+def test_every_context_is_computed_once() -> None:
+    """The longest caption has 1025, its end included: a cache of fewer would forget each before it is asked again."""
+    text = bytes(random.Random(0).choices(range(97, 123), k=MAX_CAPTION_BYTES))
+    captions._ends.cache_clear()
+    assert decode_text(encode_text(text)) == text
+    assert captions._ends.cache_info().misses == MAX_CAPTION_BYTES + 1
 
 
 def test_shares_are_those_of_the_specification() -> None:

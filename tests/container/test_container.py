@@ -21,11 +21,14 @@ from arpc_codec.container import (
     Container,
     Header,
     LosslessMode,
+    captions,
     info,
     read,
     truncate,
     write,
 )
+from arpc_codec.container import header as header_module
+from arpc_codec.container.captions import encode_caption
 from arpc_codec.container.varint import MAX_VARINT, CutError, decode_varint, encode_varint
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UnsupportedError, UsageError
 
@@ -132,7 +135,20 @@ def test_info_accounts_for_every_byte(container: Container) -> None:
     assert about.payload_bytes == sum(map(len, container.segments))
     assert about.caption_bytes <= len(container.header.caption.encode())
     assert about.bpp_per_scale[-1] == about.bpp
+    if about.lossless is None:
+        sizes = [len(truncate(data, scales=count)) for count in range(1, about.scales_present + 1)]
+        pixels = about.width * about.height
+        assert about.bpp_per_scale == tuple(8 * size / pixels for size in sizes)
     assert about.to_json()["schema"] == 1
+
+
+def test_info_codes_a_caption_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = photo(*range(15), caption="a red kite over a lighthouse")
+    calls = []
+    monkeypatch.setattr(header_module, "encode_caption", lambda text: calls.append(text) or encode_caption(text))
+    monkeypatch.setattr(captions, "encode_caption", lambda text: calls.append(text) or encode_caption(text))
+    assert len(info(data).bpp_per_scale) == 15
+    assert len(calls) == 3
 
 
 def test_corruption_raises_nothing_unexpected() -> None:

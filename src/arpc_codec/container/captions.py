@@ -20,8 +20,8 @@ ORDER = 6
 # Stands before and behind every text.
 END = b"\0"
 _TEXT = Path(__file__).with_name("captions.txt")
-# As many contexts as a caption has: what is decoded is then encoded to compare, and that once for each truncation.
-_REMEMBERED = MAX_CAPTION_BYTES
+# As many contexts as a caption has, its end included: what is decoded is then encoded to compare.
+_REMEMBERED = MAX_CAPTION_BYTES + 1
 
 
 def encode_caption(caption: str) -> bytes:

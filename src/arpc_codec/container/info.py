@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
-from arpc_codec.container.container import MAX_PIXELS, parse, truncate
+from arpc_codec.container.container import MAX_PIXELS, Container, keep, parse, write
 from arpc_codec.container.cursor import Field, Kind
 from arpc_codec.container.header import Header, LosslessMode
+from arpc_codec.container.varint import encode_varint
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,7 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         return sum(field.length for field in fields if field.kind == kind)
 
     pixels = header.width * header.height
-    counts = range(1, len(container.segments) + 1)
-    if header.lossless is None:
-        sizes = [len(truncate(data, scales=count, max_pixels=max_pixels)) for count in counts]
-    else:
-        sizes = [len(data) for _ in counts]
+    sizes = _truncated(container) if header.lossless is None else [len(data) for _ in container.segments]
     return Info(
         codec=header.codec.name.lower(),
         colour=header.colour.name.lower(),
@@ -97,6 +95,18 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         conditioned=header.conditioned,
         sound=container.sound,
     )
+
+
+def _truncated(container: Container) -> list[int]:
+    """Bytes of the file that `truncate` gives for each number of segments."""
+    if not container.segments:
+        return []
+    # A caption takes time to code, so that not every file's header is written.
+    added = (len(encode_varint(len(segment))) + len(segment) for segment in container.segments[1:])
+    sizes = list(accumulate(added, initial=len(write(keep(container, 1)))))
+    # Only here the header may have a byte more: how much of the last scale is there.
+    sizes[-1] = len(write(keep(container, len(container.segments))))
+    return sizes
 
 
 def _lossless(header: Header, mode: LosslessMode, size: int) -> dict[str, float]:
