@@ -29,6 +29,8 @@ from arpc_codec.train.captions import CaptionSampler, load_records
 from arpc_codec.train.finetune import BIT_LAYERS, export_finetuned, finetune, float_parts, with_bits
 from arpc_codec.train.prior import FINETUNING, Batch, scale_losses, scale_weights, tokenize
 from arpc_codec.zoo.bundle import load_bundle, load_folder
+from arpc_codec.zoo.derived import save_derived
+from arpc_codec.zoo.infinity import rounded
 from arpc_codec.zoo.registry import ModelEntry, read_entry
 
 Encode = Callable[[str], Tensor]
@@ -77,6 +79,30 @@ def test_a_model_of_its_own_comes_out(
     found = teacher_forced(loaded.prior, batch, inputs)
     assert torch.equal(found, teacher_forced(prior.trunk, batch, inputs))
     assert not torch.equal(found, teacher_forced(trunk, batch, inputs))
+
+
+def test_a_narrow_model_is_trained_wide(
+    imported: Imported, captions: Callable[..., Path], encode: Encode, tmp_path: Path
+) -> None:
+    """Matrices in bfloat16 are float32 in training, where small steps move them, and narrow again afterwards."""
+    wide = imported("m")
+    trunk, _ = float_parts(wide)
+    narrow = rounded(trunk.config, dict(trunk.state_dict()))
+    base = save_derived(wide, wide.path.parent / "narrow", transformer=(trunk.config, narrow))
+    trunk, _ = float_parts(base)
+    assert trunk.head.weight.dtype == torch.bfloat16
+    for d in (16, 20):
+        assert {tensor.dtype for tensor in with_bits(trunk, d).state_dict().values()} == {torch.float32}
+    run = tmp_path / "run"
+    finetune(base, captions(5), run, 0.01, encode, batch=2)
+    trained = load_file(run / "ema.safetensors")
+    key = "blocks.0.ffn.0.weight"
+    start = trunk.state_dict()[key]
+    assert (trained[f"trunk.{key}"] != start).float().mean() > 0.9
+    entry = export_finetuned(base, run / "ema.safetensors", base.path.parent / "tuned")
+    found = load_file(entry.path / "transformer.safetensors")
+    assert {name: tensor.dtype for name, tensor in found.items()} == {n: t.dtype for n, t in narrow.items()}
+    assert torch.equal(found[key], trained[f"trunk.{key}"].bfloat16())
 
 
 def test_a_stopped_run_ends_like_any_other(

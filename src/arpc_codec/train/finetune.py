@@ -18,6 +18,7 @@ from ..zoo.checkpoint import read_weights
 from ..zoo.derived import save_derived
 from ..zoo.folder import Tensors
 from ..zoo.importing import PRESETS
+from ..zoo.infinity import rounded
 from ..zoo.registry import ModelEntry, find_or_open
 from .captions import CaptionSampler, Encode, load_records
 from .cli import load_state
@@ -51,11 +52,12 @@ def other_tokenizer(source: str) -> Tokenizer:
 
 
 def with_bits(trunk: VAR, d: int) -> Prior:
-    """A prior of a copy of this trunk for tokens of `d` bits, to be trained, without context head.
+    """A prior of a float32 copy of this trunk for tokens of `d` bits, to be trained, without context head.
 
-    If the trunk has another number of bits, its bit embedding and head are those of a new one.
+    bfloat16 would lose most steps of a small rate: it has three digits. If the trunk has another number of bits, its
+    bit embedding and head are those of a new one.
     """
-    weights = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
+    weights = {name: tensor.to(torch.float32, copy=True) for name, tensor in trunk.state_dict().items()}
     if d != trunk.config.d:
         new = VAR(replace(trunk.config, d=d, depth=1)).state_dict()
         weights |= {name: tensor for name, tensor in new.items() if name.startswith(BIT_LAYERS)}
@@ -117,9 +119,9 @@ def export_finetuned(
 ) -> ModelEntry:
     """Write the model folder `out`: `model` with the transformer of a run, and with the `tokenizer` it was trained for.
 
-    temperature: that coding divides logits by, None for the model's; a run sees them as they are. A context head of
-    `model` is left out: it belongs to the old transformer. Raises ModelError for weights of another model or number of
-    bits; else as `save_derived`.
+    temperature: that coding divides logits by, None for the model's; a run sees them as they are. Matrices are rounded
+    to bfloat16 if those of `model` are. A context head of `model` is left out: it belongs to the old transformer.
+    Raises ModelError for weights of another model or number of bits; else as `save_derived`.
     """
     trunk, _ = float_parts(model)
     pixels = None if tokenizer is None else other_tokenizer(tokenizer)
@@ -130,11 +132,14 @@ def export_finetuned(
         prior = _prior(config, load_state(weights))
     except RuntimeError as error:
         raise ModelError(f"{weights}: not the weights of a run from '{model.name}' ({error})") from error
+    trained = dict(prior.trunk.state_dict())
+    if trunk.head.weight.dtype == torch.bfloat16:
+        trained = rounded(config, trained)
     return save_derived(
         model,
         out,
         tokenizer=None if pixels is None else (pixels.config, dict(pixels.state_dict())),
-        transformer=(config, dict(prior.trunk.state_dict())),
+        transformer=(config, trained),
         model_id=model_id,
         name=name,
         licence=licence,
