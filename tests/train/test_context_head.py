@@ -26,7 +26,7 @@ from arpc_codec.prior.transformer import VAR
 from arpc_codec.train import context
 from arpc_codec.train.captions import batch_of, load_records
 from arpc_codec.train.context import ContextTraining, head_losses, run_context_head
-from arpc_codec.train.features import Frozen, load, store
+from arpc_codec.train.features import PROBE, Frozen, load, store
 from arpc_codec.train.finetune import export_finetuned, finetune, float_parts
 from arpc_codec.train.prior import FINETUNING, scale_losses
 from arpc_codec.zoo.bundle import load_folder
@@ -83,6 +83,8 @@ def test_features_are_made_once(imported: Imported, captions: Captions, encode: 
     calls: list[str] = []
 
     def counted(caption: str) -> Tensor:
+        if caption == PROBE:
+            return encode(caption)
         calls.append(caption)
         if len(calls) == 4:
             raise KeyboardInterrupt
@@ -107,6 +109,8 @@ def test_features_are_made_once(imported: Imported, captions: Captions, encode: 
     assert len(calls) == 10
     # Whatever features depend on is in the name.
     other = store(replace(frozen, fingerprint="other"), records[:1], folder)
+    other += store(replace(frozen, encode=lambda caption: 2 * encode(caption)), records[:1], folder)
+    assert len({*other}) == 2
     records[1].image.write_bytes(records[0].image.read_bytes())
     changed = store(frozen, records[1:2], folder)
     assert not {*other, *changed} & set(paths)

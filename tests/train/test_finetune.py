@@ -27,7 +27,7 @@ from arpc_codec.prior.transformer import VAR
 from arpc_codec.scales import scale_schedule
 from arpc_codec.train.captions import CaptionSampler, load_records
 from arpc_codec.train.finetune import BIT_LAYERS, export_finetuned, finetune, float_parts, with_bits
-from arpc_codec.train.prior import FINETUNING, Batch, scale_losses, scale_weights, tokenize
+from arpc_codec.train.prior import FINETUNING, Batch, scale_losses, scale_weights, tokenize, train_prior
 from arpc_codec.zoo.bundle import load_bundle, load_folder
 from arpc_codec.zoo.derived import save_derived
 from arpc_codec.zoo.infinity import rounded
@@ -103,6 +103,20 @@ def test_a_narrow_model_is_trained_wide(
     found = load_file(entry.path / "transformer.safetensors")
     assert {name: tensor.dtype for name, tensor in found.items()} == {n: t.dtype for n, t in narrow.items()}
     assert torch.equal(found[key], trained[f"trunk.{key}"].bfloat16())
+
+
+def test_training_sees_the_bits_that_coding_does(
+    imported: Imported, captions: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The published norms stay channels first, whatever the order of a batch."""
+    base, data = imported("m", text_channels=0), captions(3)
+    trunk, tokenizer = float_parts(base)
+    batch = CaptionSampler(load_records(data, trunk.config)[0], None, 2).draw(np.random.default_rng(0))
+    expected = tokenizer.encoder(batch.x.contiguous())
+    finetuned = with_bits(trunk, 16)
+    train_prior(finetuned, tokenizer, lambda rng: batch, lambda: iter(()), tmp_path / "run", 0.003, FAST)
+    assert all(weights.is_contiguous() for weights in tokenizer.state_dict().values())
+    assert torch.equal(tokenizer.encoder(batch.x), expected)
 
 
 def test_a_stopped_run_ends_like_any_other(

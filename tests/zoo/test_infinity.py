@@ -70,6 +70,14 @@ def refused(home: Path, result: Result, *parts: str, code: int = 5) -> None:
     assert not list(home.iterdir())
 
 
+def pretrained(folder: Path, model_type: str, **fields: Any) -> Path:
+    """What an import looks at of a folder that transformers wrote."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type} | fields))
+    (folder / "model.safetensors").touch()
+    return folder
+
+
 def unwrapped(tokenizer: Checkpoint) -> Checkpoint:
     """The same without the wrapper level in the keys."""
     shorter = {}
@@ -207,13 +215,7 @@ def test_matrices_in_bfloat16_are_widened_in_use(published: Published, home: Pat
 
 
 def test_an_imported_model_is_like_any_other(published: Published, home: Path, tmp_path: Path) -> None:
-    text = tmp_path / "t5"
-    text.mkdir()
-    (text / "config.json").write_text(json.dumps({"d_model": 128}))
-    blip = tmp_path / "blip"
-    blip.mkdir()
-    (blip / "config.json").write_text(json.dumps({"model_type": "blip"}))
-    (blip / "model.safetensors").touch()
+    text, blip = pretrained(tmp_path / "t5", "t5", d_model=128), pretrained(tmp_path / "blip", "blip")
     result = imported(home, *published(), "--text", text, "--captioner", blip)
     assert result.exit_code == 0, result.stderr
     number, name, mark = result.stdout.split()
@@ -317,9 +319,17 @@ def test_files_that_do_not_belong_together(published: Published, home: Path, tmp
     refused(home, imported(home, published(d=32)[0], transformer), "32 bits a token, the transformer 16")
     refused(home, imported(home, transformer, tokenizer), "tokenizer checkpoint: missing")
     refused(home, imported(home, {"vae": {}, "other": tokenizer}, transformer), "tokenizer")
-    refused(home, imported(home, tokenizer, transformer, "--text", tmp_path), "not the folder of a text encoder")
-    (tmp_path / "config.json").write_text('{"d_model": 64}')
-    refused(home, imported(home, tokenizer, transformer, "--text", tmp_path), "64 features")
+    blip, narrow = pretrained(tmp_path / "blip", "blip", d_model=128), pretrained(tmp_path / "t5", "t5", d_model=64)
+    for folder, problem in (
+        (tmp_path, "not the folder of a network"),
+        (blip, "of type blip, not t5"),
+        (narrow, "64 features a token, the transformer takes 128"),
+        (pretrained(tmp_path / "unsaid", "t5"), "None features a token"),
+    ):
+        refused(home, imported(home, tokenizer, transformer, "--text", folder), problem)
+    (narrow / "config.json").write_text(json.dumps({"model_type": "t5", "d_model": 128}))
+    (narrow / "model.safetensors").rename(narrow / "pytorch_model.bin")
+    refused(home, imported(home, tokenizer, transformer, "--text", narrow), "pickled weights")
     refused(home, imported(home, tokenizer, transformer, "--captioner", tmp_path), "not the folder of a network")
     for name in ("tiny", "1", "a/b", ""):
         refused(home, imported(home, tokenizer, transformer, "--name", name), code=2)

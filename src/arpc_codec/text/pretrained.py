@@ -12,12 +12,13 @@ from typing import Any
 from ..errors import ModelError
 
 
-def check_folder(folder: Path, model_type: str) -> None:
-    """ModelError unless the folder's config.json is of that model type and its weights are safetensors."""
+def check_folder(folder: Path, model_type: str) -> dict[str, Any]:
+    """The folder's config.json; ModelError unless it is of that model type and the weights are safetensors."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: there is no such folder")
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: not the folder of a network (no config.json with model_type)") from error
     if found != model_type:
@@ -26,6 +27,7 @@ def check_folder(folder: Path, model_type: str) -> None:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         problem = "pickled weights, which are never loaded: convert them to safetensors" if pickled else "no weights"
         raise ModelError(f"{folder}: {problem}")
+    return config
 
 
 def load_pretrained(folder: Path, model_type: str, model: str, processor: str, device: str) -> tuple[Any, Any]:

@@ -114,5 +114,10 @@ class Tokenizer(nn.Module):
 
 
 def channels_last(module: nn.Module) -> None:
-    """Lay a network's weights out channels-last, the fast order of convolutions on a CPU."""
+    """Lay a network's weights out channels-last, the fast order of convolutions on a CPU.
+
+    A tokenizer with the network `pyramid` stays as it is: its norms are as published only channels first.
+    """
+    if isinstance(module, Tokenizer) and module.config.network == "pyramid":
+        return
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

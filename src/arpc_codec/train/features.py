@@ -12,6 +12,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,9 @@ from ..tokenizer import Tokenizer
 from .captions import Encode, Record
 from .data import to_tensor
 from .prior import Batch, tokenize
+
+# What a text encoder makes of this tells it from others.
+PROBE = "a red kite over a lighthouse"
 
 
 class Features(NamedTuple):
@@ -52,13 +56,21 @@ class Frozen:
     tokenizer: Tokenizer
     encode: Encode | None = None
 
+    @cached_property
+    def encoder_mark(self) -> str:
+        """Of the text encoder, which is not among the weights of the fingerprint."""
+        if self.encode is None:
+            return ""
+        features = self.encode(PROBE).detach().float().cpu().contiguous()
+        return hashlib.sha256(features.numpy().tobytes()).hexdigest()
+
     @torch.no_grad()
     def features(self, record: Record, caption: str) -> Features:
         """Features of one picture with a caption, or, if that is empty, without text."""
         trunk, layout = self.trunk, record.layout
         place = trunk.pos_start.device
         text = text_condition(trunk, self.encode(caption) if caption and self.encode is not None else None)
-        x = to_tensor([record.pixels()], place).contiguous()
+        x = to_tensor([record.pixels()], place)
         batch = Batch(x, layout.schedule, text, layout.grid)
         bits, inputs = tokenize(self.tokenizer, batch)
         hidden = torch.cat(trunk.features(inputs, layout.schedule, None, text, layout.grid), 1)
@@ -95,9 +107,10 @@ def load(paths: Sequence[Path], device: torch.device) -> Features:
 
 
 def _mark(frozen: Frozen, record: Record, caption: str) -> str:
-    """Of everything that features depend on; of the picture, name, size and time of its file."""
+    """Of the model, the picture (name, size and time of its file), its layout, and the caption and its encoder."""
     file = record.image.stat()
-    parts = (frozen.fingerprint, str(record.image.resolve()), file.st_size, file.st_mtime_ns, caption, record.layout)
+    picture = str(record.image.resolve()), file.st_size, file.st_mtime_ns, record.layout
+    parts = (frozen.fingerprint, picture, caption, frozen.encoder_mark if caption else "")
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

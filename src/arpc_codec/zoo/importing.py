@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ModelError
-from ..prior.config import PriorConfig
 from ..text.pretrained import check_folder
 from . import infinity, infinity_tokenizer
 from .bundle import save_imported
@@ -75,7 +73,9 @@ def import_infinity(
     if pixels.channels != tokens.d:
         raise ModelError(f"the tokenizer has {pixels.channels} bits a token, the transformer {tokens.d}")
     if text is not None:
-        _check_text(text, tokens)
+        width = check_folder(text, "t5").get("d_model")
+        if width != tokens.text_channels:
+            raise ModelError(f"{text}: {width} features a token, the transformer takes {tokens.text_channels}")
     if captioner is not None:
         check_folder(captioner, "blip")
     if bf16:
@@ -86,13 +86,3 @@ def import_infinity(
         (temporary / NOTE).write_text(_NOTE.format(tokenizer=tokenizer.name, transformer=transformer.name))
         link(temporary, {TEXT: text, CAPTIONER: captioner})
     return read_entry(out)
-
-
-def _check_text(folder: Path, config: PriorConfig) -> None:
-    """ModelError unless the folder's config.json has the width of the transformer's text features."""
-    try:
-        width = json.loads((folder / "config.json").read_text())["d_model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: not the folder of a text encoder (no config.json with d_model)") from error
-    if width != config.text_channels:
-        raise ModelError(f"{folder}: {width} features a token, the transformer takes {config.text_channels}")
