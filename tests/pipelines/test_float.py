@@ -23,71 +23,19 @@ from arpc_codec.container import read, truncate
 from arpc_codec.entropy.guard import STEP, GuardList, grid_counts
 from arpc_codec.errors import ArpcError, FormatError, ModelError, UsageError
 from arpc_codec.prior.coding import FloatPrior
-from arpc_codec.prior.config import PriorConfig
-from arpc_codec.prior.context import ContextHead
-from arpc_codec.prior.transformer import VAR
-from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
-from arpc_codec.zoo.bundle import Bundle, ContextSizes, load_folder, save_imported
+from arpc_codec.zoo.bundle import Bundle, load_folder
 
 Picture = Callable[..., np.ndarray]
-Head = ContextSizes(width=8, hidden=2)
-
-
-def random_weights(module: torch.nn.Module, seed: int, std: float) -> dict[str, Tensor]:
-    """Every matrix and vector of a module made random; norms stay near 1."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: tensor + std * torch.randn(tensor.shape, generator=generator) if "gain" not in name else tensor
-        for name, tensor in module.state_dict().items()
-    }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ARPC_HOME with two small models as imports make them, `plain` and, with a context head, `headed`."""
-    folder = tmp_path_factory.mktemp("float")
-    widths, depths = (24, 24, 24, 48, 48), (1, 1, 1, 1, 1)
-    pixels = TokenizerConfig(
-        channels=12,
-        encoder_stem=24,
-        encoder_widths=widths,
-        encoder_depths=depths,
-        decoder_widths=widths,
-        decoder_depths=tuple(depth + 1 for depth in depths),
-        learned_gains=False,
-        grid_bits=24,
-        network="pyramid",
-        masked=False,
-    )
-    tokens = PriorConfig(
-        d=12,
-        embed_dim=48,
-        depth=3,
-        num_heads=3,
-        text_channels=40,
-        text_maxlen=5,
-        rope_grid="published",
-        temperature=0.5,
-    )
-    torch.manual_seed(5)
-    halves = (
-        (pixels, random_weights(Tokenizer(pixels), 1, 0.02)),
-        (tokens, random_weights(VAR(tokens), 2, 0.15)),
-    )
-    save_imported(folder / "plain", 501, "plain", "test", *halves)
-    head = random_weights(ContextHead(48, 12, **Head), 3, 0.3)
-    save_imported(folder / "headed", 502, "headed", "test", *halves, context=(Head, head))
-    return folder
 
 
 @pytest.fixture(scope="module", params=["plain", "headed"])
-def codec(home: Path, request: pytest.FixtureRequest) -> ArpcCodec:
-    return ArpcCodec(load_folder(home / request.param, check=True))
+def codec(float_home: Path, request: pytest.FixtureRequest) -> ArpcCodec:
+    return ArpcCodec(load_folder(float_home / request.param, check=True))
 
 
 @pytest.fixture(scope="module")
-def headed(home: Path) -> ArpcCodec:
-    return ArpcCodec(load_folder(home / "headed"))
+def headed(float_home: Path) -> ArpcCodec:
+    return ArpcCodec(load_folder(float_home / "headed"))
 
 
 def features(caption: str) -> Tensor:
@@ -346,9 +294,9 @@ def run(*words: str | Path) -> Result:
 
 @pytest.mark.parametrize("options", [(), ("--portable",), ("--guard", "1e-3", "--verify"), ("--target-bytes", "400")])
 def test_commands(
-    home: Path, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    float_home: Path, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("ARPC_HOME", str(home))
+    monkeypatch.setenv("ARPC_HOME", str(float_home))
     source, file, short = tmp_path / "x.png", tmp_path / "x.arpc", tmp_path / "short.arpc"
     Image.fromarray(picture(200, 300)).save(source)
     device = ("--device", "cpu")
@@ -372,8 +320,8 @@ def test_options_of_other_codecs(picture: Picture, tmp_path: Path) -> None:
         assert run("encode", tmp_path / "x.png", "-o", tmp_path / "x.arpc", *words).exit_code == 2
 
 
-def test_python(home: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARPC_HOME", str(home))
+def test_python(float_home: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARPC_HOME", str(float_home))
     for options in ({}, {"portable": True}, {"verify": True, "guard": 1e-3}):
         data = arpc_codec.encode(picture(64, 96), model="plain", **options)
         assert arpc_codec.decode(data).size == (96, 64)

@@ -11,6 +11,9 @@ from ..scales import Schedule, latent_size, scale_schedule
 from ..scales.published import published
 from .tiles import Tile, tiles
 
+# Of a picture that is resampled, at once.
+STRIP_PIXELS = 2**22
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -37,7 +40,19 @@ def layout(height: int, width: int, *, as_published: bool) -> Layout:
 
 
 def resample(pixels_hw3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 picture at another size, by Pillow's Lanczos filter; the same array if it has that size."""
+    """uint8 picture at another size, by Pillow's Lanczos filter; the same array if it has that size.
+
+    One strip of columns after the other: whatever size a file claims, memory is that of the two arrays and a little.
+    """
     if pixels_hw3.shape[:2] == size:
         return pixels_hw3
-    return np.array(Image.fromarray(pixels_hw3).resize(size[::-1], Image.Resampling.LANCZOS))
+    source, (height, width) = Image.fromarray(pixels_hw3), size
+    out = np.empty((height, width, 3), np.uint8)
+    step = max(1, STRIP_PIXELS // max(height, source.height))
+    for left in range(0, width, step):
+        right = min(left + step, width)
+        box = (left * source.width / width, 0, right * source.width / width, source.height)
+        # Columns first, as Pillow does for a whole picture: samples are rounded and clipped in between.
+        strip = source.resize((right - left, source.height), Image.Resampling.LANCZOS, box)
+        out[:, left:right] = np.asarray(strip.resize((right - left, height), Image.Resampling.LANCZOS))
+    return out
