@@ -52,6 +52,11 @@ def test_steps_sort_and_end_with_the_picture(arpc: Run, coded: Path, tmp_path: P
     assert not coded.with_suffix(".png").exists()
 
 
+def test_options_of_filling_are_for_scales(arpc: Run, coded: Path) -> None:
+    result = arpc("decode", coded, "--fill", "none", "--guidance", "2")
+    assert (result.exit_code, "ignored" in result.stderr) == (0, False)
+
+
 def test_fewer_scales(arpc: Run, coded: Path, tmp_path: Path) -> None:
     pictures = [arpc("decode", coded, "-o", "-", "--scales", k).stdout_bytes for k in (2, 6, 12)]
     assert pictures[0] != pictures[1] == pictures[2]

@@ -304,3 +304,13 @@ def test_errors() -> None:
     with pytest.raises(FormatError, match="stage 3"):
         arpc_codec.decode(spoilt)
     assert arpc_codec.decode(spoilt, stages=2) == arpc_codec.decode(data, stages=2)
+
+
+def test_options_of_filling_are_not_ignored_in_silence(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    for words in (("--fill", "mean"), ("--guidance", "2"), ("--fill", "none", "--guidance", "0")):
+        result = arpc("decode", coded, "-f", "-o", out, *words)
+        said = " and ".join(word for word in words if word.startswith("--"))
+        assert result.exit_code == 0
+        assert f"{said} ignored: codec progic has no scales to fill" in result.stderr.splitlines()[0]
+    assert "ignored" not in arpc("decode", coded, "-f", "-o", out).stderr

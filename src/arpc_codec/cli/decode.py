@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from arpc_codec.cli import common
 from arpc_codec.codecs.crew import Crew
@@ -69,6 +70,8 @@ def decode(
     """
     outputs, log, crew = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose), Crew(jobs)
     outputs.check(inputs)
+    given = click.get_current_context().get_parameter_source
+    filling = [f"--{name}" for name in ("fill", "guidance") if given(name) is ParameterSource.COMMANDLINE]
 
     from arpc_codec.container import Codec, read
     from arpc_codec.imageio import FORMATS, exact_format, format_of, from_chunks, write, write_exact
@@ -89,6 +92,9 @@ def decode(
         start = time.perf_counter()
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
+        # No error: of many inputs others may be filled.
+        if filling and header.codec is not Codec.ARPC:
+            log.note(name, f"{' and '.join(filling)} ignored: codec {header.codec.name.lower()} has no scales to fill")
         where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         if header.lossless is not None:
             if (scales, stages, steps) != (None, None, None):
