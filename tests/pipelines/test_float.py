@@ -18,81 +18,19 @@ import arpc_codec
 from arpc_codec.cli.main import main
 from arpc_codec.codecs.arpc import DEFAULT_GUARD, ArpcCodec
 from arpc_codec.codecs.progic import ProgicCodec
-from arpc_codec.codecs.tokens import Walk
 from arpc_codec.container import read, truncate
 from arpc_codec.entropy.guard import STEP, GuardList, grid_counts
-from arpc_codec.errors import ArpcError, FormatError, ModelError, UsageError
+from arpc_codec.errors import ArpcError, FormatError, UsageError
 from arpc_codec.prior.coding import FloatPrior
-from arpc_codec.prior.config import PriorConfig
-from arpc_codec.prior.context import ContextHead
-from arpc_codec.prior.transformer import VAR
-from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
-from arpc_codec.zoo.bundle import Bundle, ContextSizes, load_folder, save_imported
+from arpc_codec.zoo.bundle import Bundle, ContextSizes, load_folder
 
 Picture = Callable[..., np.ndarray]
 Head = ContextSizes(width=8, hidden=2)
 
 
-def random_weights(module: torch.nn.Module, seed: int, std: float) -> dict[str, Tensor]:
-    """Every matrix and vector of a module made random; norms stay near 1."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: tensor + std * torch.randn(tensor.shape, generator=generator) if "gain" not in name else tensor
-        for name, tensor in module.state_dict().items()
-    }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ARPC_HOME with two small models as imports make them, `plain` and, with a context head, `headed`."""
-    folder = tmp_path_factory.mktemp("float")
-    widths, depths = (24, 24, 24, 48, 48), (1, 1, 1, 1, 1)
-    pixels = TokenizerConfig(
-        channels=12,
-        encoder_stem=24,
-        encoder_widths=widths,
-        encoder_depths=depths,
-        decoder_widths=widths,
-        decoder_depths=tuple(depth + 1 for depth in depths),
-        learned_gains=False,
-        grid_bits=24,
-        network="pyramid",
-        masked=False,
-    )
-    tokens = PriorConfig(
-        d=12,
-        embed_dim=48,
-        depth=3,
-        num_heads=3,
-        text_channels=40,
-        text_maxlen=5,
-        rope_grid="published",
-        temperature=0.5,
-    )
-    torch.manual_seed(5)
-    halves = (
-        (pixels, random_weights(Tokenizer(pixels), 1, 0.02)),
-        (tokens, random_weights(VAR(tokens), 2, 0.15)),
-    )
-    save_imported(folder / "plain", 501, "plain", "test", *halves)
-    head = random_weights(ContextHead(48, 12, **Head), 3, 0.3)
-    save_imported(folder / "headed", 502, "headed", "test", *halves, context=(Head, head))
-    return folder
-
-
 @pytest.fixture(scope="module", params=["plain", "headed"])
 def codec(home: Path, request: pytest.FixtureRequest) -> ArpcCodec:
     return ArpcCodec(load_folder(home / request.param, check=True))
-
-
-@pytest.fixture(scope="module")
-def headed(home: Path) -> ArpcCodec:
-    return ArpcCodec(load_folder(home / "headed"))
-
-
-def features(caption: str) -> Tensor:
-    """A stand-in for a text encoder: one made-up feature vector for each letter."""
-    return torch.randn(len(caption), 40, generator=torch.Generator().manual_seed(len(caption)))
 
 
 def noisy(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
@@ -261,63 +199,6 @@ def test_verifying_progic(micro_progic: ProgicCodec, picture: Picture, monkeypat
     monkeypatch.setattr(ProgicCodec, "indices", lambda self, container: (plain(self, container)[0] + 1, ()))
     with pytest.raises(ArpcError, match="does not decode"):
         micro_progic.encode(pixels, verify=True)
-
-
-# -- captions ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_caption_conditions_where_there_is_a_text_encoder(headed: ArpcCodec, picture: Picture) -> None:
-    pixels = picture(256, 256)
-    steered = ArpcCodec(headed.bundle, text_encoder=features)
-    plain, ignored = headed.encode(pixels), headed.encode(pixels, caption="cat")
-    assert read(plain.data).segments == read(ignored.data).segments
-    container = read(steered.encode(pixels, caption="cat", verify=True).data)
-    assert container.header.conditioned
-    assert container.segments != read(plain.data).segments
-    assert torch.equal(steered.latent(container, 7, "none", 0), headed.latent(read(plain.data), 7, "none", 0))
-    with pytest.raises(ModelError, match="text encoder"):
-        headed.decode(container)
-    assert not steered.decode(read(ignored.data)).damaged
-
-
-def test_guidance_is_for_what_is_filled(headed: ArpcCodec, picture: Picture) -> None:
-    steered = ArpcCodec(headed.bundle, text_encoder=features)
-    pixels = picture(256, 256)
-    container = read(steered.encode(pixels, caption="cat", scales=3).data)
-    shown = {g: steered.decode(container, fill="argmax", guidance=g).pixels for g in (None, 0.0, 1.0, 3.0)}
-    assert np.array_equal(shown[None], shown[3.0])
-    assert len({pixels.tobytes() for pixels in shown.values()}) == 3
-    assert np.array_equal(
-        steered.decode(container, fill="mean").pixels, steered.decode(container, fill="mean", guidance=1).pixels
-    )
-    portable = read(steered.encode(pixels, caption="cat", scales=3, portable=True).data)
-    assert np.array_equal(steered.decode(portable, fill="argmax").pixels, shown[3.0])
-    *_, last = steered.steps(container, fill="argmax")
-    assert np.array_equal(last.pixels, shown[3.0])
-    with pytest.raises(UsageError, match="caption"):
-        headed.decode(read(headed.encode(pixels, scales=3).data), guidance=2.0)
-
-
-def test_guidance_equals_a_run_of_both_halves(headed: ArpcCodec) -> None:
-    """A second prior that joins late and runs apart gives what the published doubled batch gives."""
-    plan = headed.layout(256, 256)
-    bare = ArpcCodec(replace(headed.bundle, context=None), text_encoder=features)
-    prior, without = bare.prior(plan, "caption"[:5]), bare.prior(plan)
-    assert isinstance(prior, FloatPrior)
-    walk = Walk(prior, bare.tokenizer.quantizer, plan.schedule)
-    generator = torch.Generator().manual_seed(1)
-    doubled = prior.trunk.start(plan.schedule, text=prior.text, grid=plan.grid, guided=True)
-    with torch.inference_mode():
-        for scale, (height, width) in enumerate(plan.schedule):
-            if scale == 3:
-                walk.guide(without, 3.0)
-            logits, _ = walk.predict()
-            x = walk._inputs[scale]
-            both, _ = prior.trunk.step(None if x is None else x.float()[None], doubled, guidance=3.0)
-            pairs = both[0].unflatten(-1, (-1, 2)).unflatten(0, (height, width))
-            if scale >= 3:
-                assert torch.allclose(logits, pairs[..., 1] - pairs[..., 0], atol=1e-3)
-            walk.advance(walk.code(torch.rand(height, width, 12, generator=generator) < 0.5))
 
 
 # -- misuse ------------------------------------------------------------------------------------------------------------

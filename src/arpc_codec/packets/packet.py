@@ -39,9 +39,10 @@ class Kind(IntEnum):
 class Packet:
     """Part `number` of `count` of a kind, of the file whose CRC-32 is `image`; from `count` on parities.
 
-    header: of the file, without its caption unless that conditions the prior. metadata: how many bytes the caption, if it
-    is not in the header, and tail chunks take. size: of bytes only; how many all packets have. stages, bits, interleaved, starts: of positions only; how many stages each has,
-    bits of an index, whether they form a lattice, and the start of the check byte of each stage.
+    header: of the file, without its caption unless that conditions the prior. metadata: how many bytes the caption, if
+    it is not in the header, and tail chunks take. size: of bytes only; how many all packets have. stages, bits,
+    interleaved, starts: of positions only; how many stages each has, bits of an index, whether they form a lattice, and
+    the start of the check byte of each stage.
     """
 
     image: int
