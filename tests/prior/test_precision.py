@@ -54,13 +54,22 @@ def test_nothing_is_left_of_reduced_precision() -> None:
 @pytest.mark.skipif(not NEWER, reason="torch before 2.9")
 def test_with_the_newer_switches() -> None:
     backends: Any = torch.backends
-    backends.fp32_precision = "tf32"
+    backends.fp32_precision = backends.cuda.matmul.fp32_precision = "tf32"
     before = settings()
     for _ in range(2):
         with plain_float32(CPU):
             assert settings() == PLAIN
         assert settings() == before
     assert backends.fp32_precision == "tf32"
+
+
+def test_the_older_switches_agree_inside() -> None:
+    """Where they do not, a GPU refuses to multiply."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    with plain_float32(CPU):
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cuda.matmul.allow_tf32
 
 
 def test_threads_that_overlap() -> None:

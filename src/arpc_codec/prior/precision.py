@@ -9,52 +9,48 @@ from typing import Any
 
 import torch
 
-if hasattr(torch.backends, "fp32_precision"):
-    # Each by itself: the switches above them do not change one that was set. The older ones must not be touched as
-    # well, torch refuses a mixture.
-    _PLAIN: tuple[Any, ...] = ("ieee",) * 4
+_NEWER = hasattr(torch.backends, "fp32_precision")
+_ATTRIBUTE, _PLAIN = ("fp32_precision", "ieee") if _NEWER else ("allow_tf32", False)
 
-    def _backends() -> tuple[Any, ...]:
-        backends: Any = torch.backends
-        return backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv
 
-    def _settings() -> tuple[Any, ...]:
-        return tuple(backend.fp32_precision for backend in _backends())
-
-    def _set(settings: tuple[Any, ...]) -> None:
-        for backend, precision in zip(_backends(), settings, strict=True):
-            backend.fp32_precision = precision
-
-else:
-    # torch before 2.9
-    _PLAIN = ("highest", False)
-
-    def _settings() -> tuple[Any, ...]:
-        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-
-    def _set(settings: tuple[Any, ...]) -> None:
-        precision, torch.backends.cudnn.allow_tf32 = settings
-        torch.set_float32_matmul_precision(precision)
+def _backends() -> tuple[Any, ...]:
+    """What has a switch of its own; before torch 2.9 matrix products have only the one of all."""
+    backends: Any = torch.backends
+    if not _NEWER:
+        return (backends.cudnn,)
+    return backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv
 
 
 class _Plain:
     """The switches of the process, plain as long as any thread needs that."""
 
     def __init__(self) -> None:
-        self._lock, self._users, self._before = Lock(), 0, _PLAIN
+        self._lock, self._users = Lock(), 0
+        self._before: tuple[str, list[Any]] = "", []
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._users:
-                self._before = _settings()
-                _set(_PLAIN)
+                switches = [getattr(backend, _ATTRIBUTE) for backend in _backends()]
+                _switch([_PLAIN] * len(switches))
+                # Only now: it may not be read while it contradicts the others, nor products be taken on a GPU.
+                self._before = torch.get_float32_matmul_precision(), switches
+                torch.set_float32_matmul_precision("highest")
             self._users += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._users -= 1
             if not self._users:
-                _set(self._before)
+                precision, switches = self._before
+                # Sets some of the others, too.
+                torch.set_float32_matmul_precision(precision)
+                _switch(switches)
+
+
+def _switch(values: list[Any]) -> None:
+    for backend, value in zip(_backends(), values, strict=True):
+        setattr(backend, _ATTRIBUTE, value)
 
 
 _plain = _Plain()
