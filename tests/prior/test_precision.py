@@ -64,7 +64,7 @@ def test_with_the_newer_switches() -> None:
 
 
 def test_the_older_switches_agree_inside() -> None:
-    """Where they do not, a GPU refuses to multiply."""
+    """Where they do not, torch raises when one is read."""
     torch.backends.cuda.matmul.allow_tf32 = True
     with plain_float32(CPU):
         assert not torch.backends.cuda.matmul.allow_tf32

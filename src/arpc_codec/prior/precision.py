@@ -33,7 +33,7 @@ class _Plain:
             if not self._users:
                 switches = [getattr(backend, _ATTRIBUTE) for backend in _backends()]
                 _switch([_PLAIN] * len(switches))
-                # Only now: it may not be read while it contradicts the others, nor products be taken on a GPU.
+                # Only now: torch raises where it is read while it contradicts the others.
                 self._before = torch.get_float32_matmul_precision(), switches
                 torch.set_float32_matmul_precision("highest")
             self._users += 1
