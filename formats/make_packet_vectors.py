@@ -21,6 +21,7 @@ CASES = {
     "runs": ("progic", 360, False, 0.0, (0, 1, 3, 4), "the same without interleave"),
     "repeats": ("progic", 120, True, 0.3, (*range(15), 19, 20, 21, 23), "four lost: packets of stage 1 help"),
     "scales": ("all-options", 100, True, 0.0, (0, 1, 2, 4, 5), "codec arpc, a packet lost: scales before it, metadata"),
+    "conditioned": ("conditioned", 40, True, 0.0, (0,), "a caption that conditions the prior is in every packet"),
     "lossless": ("hpac-16-alpha", 200, True, 0.5, (1, 2, 3, 4, 5), "lossless, a parity in the place of a packet"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,7 +45,10 @@ def files(progic_file: Callable[..., bytes]) -> dict[str, bytes]:
     plain = Header(Codec.ARPC, 1, 768, 512, 6)
     rich = Header(Codec.ARPC, 300, 5000, 4000, 6, Colour.GREY, phases=2, tiled=True, caption="Café")
     lossless = Header(Codec.HPAC, 2, 90, 70, 1, lossless=LosslessMode(bits=16, alpha=True, tile=64))
+    conditioned = replace(plain, caption="a red boat", guarded=True, conditioned=True)
     return {
+        "arpc, conditioned": write(Container(conditioned, scales)),
+        "arpc, conditioned, metadata": write(Container(conditioned, scales, chunks)),
         "arpc": write(Container(plain, scales)),
         "arpc, metadata": write(Container(rich, scales, chunks)),
         "progic": progic_file(256, 256, 5),

@@ -24,7 +24,8 @@ from arpc_codec.scales import latent_size
 FINGERPRINT = bytes(32)
 ProgicFile = Callable[..., bytes]
 NAMES = [
-    *("arpc", "arpc, metadata", "hpac", "hpac, metadata"),
+    *("arpc", "arpc, metadata", "arpc, conditioned", "arpc, conditioned, metadata"),
+    *("hpac", "hpac, metadata"),
     *("progic", "progic, one stage", "progic, metadata", "progic, small", "progic, thin"),
 ]
 
@@ -202,6 +203,24 @@ def test_metadata_may_be_lost(files: dict[str, bytes], name: str) -> None:
         join(sort_out(metadata)[0])
     with pytest.raises(FormatError, match="no packet"):
         join([])
+
+
+@pytest.mark.parametrize("name", ["arpc, conditioned", "arpc, conditioned, metadata"])
+def test_a_caption_that_conditions_is_in_every_packet(files: dict[str, bytes], name: str) -> None:
+    original = read(files[name]).header
+    packets = split(files[name], 120)
+    assert {parse(packet).header for packet in packets} == {original}
+    # Nothing but the first packet has arrived, and no metadata.
+    found = read(join(sort_out(packets[:1])[0]).data).header
+    assert found == replace(original, scales=found.scales)
+    assert found.scales < original.scales
+    bare = parse(packets[0])
+    with pytest.raises(UsageError, match="caption"):
+        write(replace(bare, header=replace(bare.header, caption="")))
+    # Any other caption is metadata.
+    plain = replace(bare, header=replace(bare.header, conditioned=False))
+    with pytest.raises(FormatError, match="facts"):
+        parse(write(plain))
 
 
 @pytest.mark.parametrize("name", ["progic, small", "arpc, metadata", "hpac"])

@@ -1,4 +1,4 @@
-"""Small models with a float prior."""
+"""Small models as imports make them, with float priors that take text."""
 
 from __future__ import annotations
 
@@ -73,3 +73,8 @@ def float_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def micro_float(float_home: Path) -> ArpcCodec:
     """The codec of `unscaled`."""
     return ArpcCodec(load_folder(float_home / "unscaled"))
+
+
+@pytest.fixture(scope="session")
+def headed(float_home: Path) -> ArpcCodec:
+    return ArpcCodec(load_folder(float_home / "headed"))

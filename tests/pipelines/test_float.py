@@ -18,10 +18,9 @@ import arpc_codec
 from arpc_codec.cli.main import main
 from arpc_codec.codecs.arpc import DEFAULT_GUARD, ArpcCodec
 from arpc_codec.codecs.progic import ProgicCodec
-from arpc_codec.codecs.tokens import Walk
 from arpc_codec.container import read, truncate
 from arpc_codec.entropy.guard import STEP, GuardList, grid_counts
-from arpc_codec.errors import ArpcError, FormatError, ModelError, UsageError
+from arpc_codec.errors import ArpcError, FormatError, UsageError
 from arpc_codec.prior.coding import FloatPrior
 from arpc_codec.zoo.bundle import Bundle, load_folder
 
@@ -31,16 +30,6 @@ Picture = Callable[..., np.ndarray]
 @pytest.fixture(scope="module", params=["plain", "headed"])
 def codec(float_home: Path, request: pytest.FixtureRequest) -> ArpcCodec:
     return ArpcCodec(load_folder(float_home / request.param, check=True))
-
-
-@pytest.fixture(scope="module")
-def headed(float_home: Path) -> ArpcCodec:
-    return ArpcCodec(load_folder(float_home / "headed"))
-
-
-def features(caption: str) -> Tensor:
-    """A stand-in for a text encoder: one made-up feature vector for each letter."""
-    return torch.randn(len(caption), 40, generator=torch.Generator().manual_seed(len(caption)))
 
 
 def noisy(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
@@ -209,63 +198,6 @@ def test_verifying_progic(micro_progic: ProgicCodec, picture: Picture, monkeypat
     monkeypatch.setattr(ProgicCodec, "indices", lambda self, container: (plain(self, container)[0] + 1, ()))
     with pytest.raises(ArpcError, match="does not decode"):
         micro_progic.encode(pixels, verify=True)
-
-
-# -- captions ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_caption_conditions_where_there_is_a_text_encoder(headed: ArpcCodec, picture: Picture) -> None:
-    pixels = picture(256, 256)
-    steered = ArpcCodec(headed.bundle, text_encoder=features)
-    plain, ignored = headed.encode(pixels), headed.encode(pixels, caption="cat")
-    assert read(plain.data).segments == read(ignored.data).segments
-    container = read(steered.encode(pixels, caption="cat", verify=True).data)
-    assert container.header.conditioned
-    assert container.segments != read(plain.data).segments
-    assert torch.equal(steered.latent(container, 7, "none", 0), headed.latent(read(plain.data), 7, "none", 0))
-    with pytest.raises(ModelError, match="text encoder"):
-        headed.decode(container)
-    assert not steered.decode(read(ignored.data)).damaged
-
-
-def test_guidance_is_for_what_is_filled(headed: ArpcCodec, picture: Picture) -> None:
-    steered = ArpcCodec(headed.bundle, text_encoder=features)
-    pixels = picture(256, 256)
-    container = read(steered.encode(pixels, caption="cat", scales=3).data)
-    shown = {g: steered.decode(container, fill="argmax", guidance=g).pixels for g in (None, 0.0, 1.0, 3.0)}
-    assert np.array_equal(shown[None], shown[3.0])
-    assert len({pixels.tobytes() for pixels in shown.values()}) == 3
-    assert np.array_equal(
-        steered.decode(container, fill="mean").pixels, steered.decode(container, fill="mean", guidance=1).pixels
-    )
-    portable = read(steered.encode(pixels, caption="cat", scales=3, portable=True).data)
-    assert np.array_equal(steered.decode(portable, fill="argmax").pixels, shown[3.0])
-    *_, last = steered.steps(container, fill="argmax")
-    assert np.array_equal(last.pixels, shown[3.0])
-    with pytest.raises(UsageError, match="caption"):
-        headed.decode(read(headed.encode(pixels, scales=3).data), guidance=2.0)
-
-
-def test_guidance_equals_a_run_of_both_halves(headed: ArpcCodec) -> None:
-    """A second prior that joins late and runs apart gives what the published doubled batch gives."""
-    plan = headed.layout(256, 256)
-    bare = ArpcCodec(replace(headed.bundle, context=None), text_encoder=features)
-    prior, without = bare.prior(plan, "caption"[:5]), bare.prior(plan)
-    assert isinstance(prior, FloatPrior)
-    walk = Walk(prior, bare.tokenizer.quantizer, plan.schedule)
-    generator = torch.Generator().manual_seed(1)
-    doubled = prior.trunk.start(plan.schedule, text=prior.text, grid=plan.grid, guided=True)
-    with torch.inference_mode():
-        for scale, (height, width) in enumerate(plan.schedule):
-            if scale == 3:
-                walk.guide(without, 3.0)
-            logits, _ = walk.predict()
-            x = walk._inputs[scale]
-            both, _ = prior.trunk.step(None if x is None else x.float()[None], doubled, guidance=3.0)
-            pairs = both[0].unflatten(-1, (-1, 2)).unflatten(0, (height, width))
-            if scale >= 3:
-                assert torch.allclose(logits, pairs[..., 1] - pairs[..., 0], atol=1e-3)
-            walk.advance(walk.code(torch.rand(height, width, 12, generator=generator) < 0.5))
 
 
 # -- misuse ------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ def test_long_captions_keep_512_tokens(t5: Path) -> None:
 def test_the_encoder_of_a_model_is_loaded_once_and_when_it_is_needed(
     t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Tests before this one may have loaded the same folder.
+    arpc_codec.text._encoder.cache_clear()
     loads: list[Path] = []
     load = TextEncoder.load
     monkeypatch.setattr(TextEncoder, "load", lambda *given: loads.append(given[0]) or load(*given))

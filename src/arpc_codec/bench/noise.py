@@ -2,7 +2,8 @@
 
 The same bits, coded in different ways: other thread counts, other kernels, float64, all scales at once. Then what guard
 lists cost. `--random WIDTH,DEPTH` takes random weights instead of the model's transformer: their rates mean nothing,
-their rounding and the share of listed bits do.
+their rounding and the share of listed bits do. `--caption TEXT` conditions the prior; its features are computed anew by
+every run.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from ..entropy import BitEncoder
 from ..entropy.guard import encode_list
 from ..exact.fixed import snap
 from ..imageio import read
-from ..prior.coding import FloatPrior, text_condition
+from ..prior.attention import Text
+from ..prior.coding import FloatPrior
 from ..prior.config import PriorConfig
 from ..prior.transformer import VAR
 
@@ -110,8 +112,9 @@ def list_bytes(coded: list[CodedScale], guard: float) -> tuple[int, float]:
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--random", "sizes", metavar="W,D", help="Random weights of this width and depth, heads of 64.")
+@click.option("--caption", default="", metavar="TEXT", help="Condition the prior on this text.")
 @torch.inference_mode()
-def main(model: str, pictures: tuple[Path, ...], sizes: str | None) -> None:
+def main(model: str, pictures: tuple[Path, ...], sizes: str | None, caption: str) -> None:
     """Print tables of differences to the run with one thread, over all coded bits of all pictures."""
     codec = ArpcCodec.load(model)
     trunk = codec.bundle.prior
@@ -132,19 +135,24 @@ def main(model: str, pictures: tuple[Path, ...], sizes: str | None) -> None:
     bits, costs = 0, dict.fromkeys(GUARDS, np.zeros(2))
     for path in pictures:
         pixels = read(path).pixels
-        prior = codec.prior(codec.layout(*pixels.shape[:2]))
-        assert isinstance(prior, FloatPrior)
-        schedule = codec.layout(*pixels.shape[:2]).schedule
+        plan = codec.layout(*pixels.shape[:2])
+        schedule = plan.schedule
         with threads(1):
+            prior = codec.prior(plan, caption)
+            assert isinstance(prior, FloatPrior)
             chosen = tokens(codec, pixels)
             reference = encode_scales(Walk(prior, codec.tokenizer.quantizer, schedule), chosen)
             logits = flat_logits(reference)
             found.setdefault("all scales at once", []).append(all_at_once(codec, prior, reference, pixels))
         for name, (context, wide) in runs.items():
-            other = replace(prior, trunk=double, text=text_condition(double, None)) if wide else prior
             if wide and prior.context is not None:
                 continue
             with threads(1), context():
+                other = codec.prior(plan, caption)
+                assert isinstance(other, FloatPrior)
+                if wide:
+                    text = other.text and Text(other.text.features_btc.double())
+                    other = replace(other, trunk=double, text=text)
                 again = encode_scales(Walk(other, codec.tokenizer.quantizer, schedule), chosen)
             found.setdefault(name, []).append(flat_logits(again) - logits)
         bits += len(logits)

@@ -322,8 +322,8 @@ fill_options = options(
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="For --fill sample (0)."),
     click.option(
         "--guidance",
-        type=click.FloatRange(min=0),
+        type=click.FloatRange(0, 100),
         metavar="G",
-        help="How strongly a caption that conditions the prior draws what is filled (3; 1 for mean).",
+        help="How strongly a caption that conditions the prior draws what is filled, 0 to 100 (3; 1 for mean).",
     ),
 )

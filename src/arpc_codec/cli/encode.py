@@ -44,7 +44,11 @@ class Result(NamedTuple):
     metavar="[STEPS]",
     help="Lossless: fit the prior to the picture first (200 steps); slower, smaller.",
 )
-@click.option("--verify", is_flag=True, help="Decode again, as differently as this machine can, and compare.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Decode again, as differently as this machine can (on a GPU: the same way), and compare.",
+)
 @click.option("--portable", is_flag=True, help="Codec arpc: larger, but decoded without a prior, on any machine.")
 @click.option(
     "--guard",

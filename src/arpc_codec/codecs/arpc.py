@@ -20,6 +20,7 @@ from ..errors import ArpcError, FormatError, ModelError, UsageError
 from ..exact.prior import ExactPrior
 from ..prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
 from ..prior.context import PHASES
+from ..prior.precision import plain_float32
 from ..text import text_encoder
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
@@ -36,6 +37,7 @@ WINDOWS = Windows(side=48, halo=16)
 DEFAULT_GUARD = 3e-4
 # How strongly a caption draws what is generated with `argmax` and `sample`.
 FILL_GUIDANCE = 3.0
+MAX_GUIDANCE = 100.0
 
 
 class DamagedScale(FormatError):
@@ -59,8 +61,7 @@ class ArpcCodec:
         self.tokenizer = bundle.tokenizer
         # Its norms are over the whole picture, which windows would not see, and are as published only channels first.
         self._whole = self.tokenizer.config.network == "pyramid"
-        if not self._whole:
-            channels_last(self.tokenizer)
+        channels_last(self.tokenizer)
 
     @classmethod
     def load(cls, model: str | int = "tiny", device: str = "cpu") -> ArpcCodec:
@@ -75,7 +76,7 @@ class ArpcCodec:
     def prior(self, plan: Layout, caption: str = "") -> CodingPrior:
         """The model's prior for pictures of one layout; caption: what conditions it, if anything.
 
-        Raises ModelError for a caption without a text encoder.
+        Raises ModelError for a caption without a text encoder, or of more tokens than the model takes.
         """
         own = self.bundle.prior
         if isinstance(own, ExactPrior):
@@ -85,7 +86,11 @@ class ArpcCodec:
         if self.text_encoder is None:
             name = self.bundle.entry.name
             raise ModelError(f"the caption conditions model '{name}', whose text encoder is not on this machine")
-        return FloatPrior(own, self.bundle.context, text_condition(own, self.text_encoder(caption)), plan.grid)
+        with plain_float32(self.device):
+            features_tc = self.text_encoder(caption)
+        if len(features_tc) > own.config.text_maxlen:
+            raise ModelError(f"a caption of {len(features_tc)} tokens: the model takes {own.config.text_maxlen}")
+        return FloatPrior(own, self.bundle.context, text_condition(own, features_tc), plan.grid)
 
     def _takes_text(self) -> bool:
         return self.text_encoder is not None and self.bundle.prior.config.text_channels > 0
@@ -113,7 +118,8 @@ class ArpcCodec:
         as differently as this machine can, and compare; a guard that was too small is raised tenfold.
 
         Raises UsageError for another array, for scales < 1, when not even one scale fits the target, and for a guard
-        that is too large; ArpcError when the file does not decode to what was encoded.
+        that is too large; ModelError for a caption of more tokens than the model takes; ArpcError when the file does
+        not decode to what was encoded.
         """
         check_pixels(pixels_hw3)
         height, width = pixels_hw3.shape[:2]
@@ -215,9 +221,9 @@ class ArpcCodec:
     ) -> Decoded:
         """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
 
-        guidance: how strongly a caption that conditions the prior draws what is filled (None: 3 for argmax and sample,
-        1 for mean). Raises FormatError when no scale is usable, ModelError for a file of another model, UsageError for
-        bad options.
+        guidance: how strongly a caption that conditions the prior draws what is filled, up to 100 (None: 3 for argmax
+        and sample, 1 for mean). Raises FormatError when no scale is usable, ModelError for a file of another model or
+        a caption that cannot be used as the file needs it, UsageError for bad options.
         """
         used, total = self._check(container, scales, fill, seed, guidance)
         damaged: set[int] = set()
@@ -263,8 +269,8 @@ class ArpcCodec:
             raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
         if not 0 <= seed < 1 << 63:
             raise UsageError(f"seed must be 0 or more, not {seed}")
-        if guidance is not None and not 0 <= guidance < float("inf"):
-            raise UsageError(f"guidance must be 0 or more, not {guidance}")
+        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
+            raise UsageError(f"guidance must be between 0 and {MAX_GUIDANCE:g}, not {guidance}")
         check_file(container, Codec.ARPC, self.bundle.entry.id, scales)
         header = container.header
         plan = self.layout(header.height, header.width)
@@ -274,6 +280,8 @@ class ArpcCodec:
         is_float = not isinstance(self.bundle.prior, ExactPrior)
         if header.guarded != (is_float and not header.portable):
             raise FormatError(f"guard lists do not fit the prior of model '{self.bundle.entry.name}'")
+        if header.conditioned and not self.bundle.prior.config.text_channels:
+            raise FormatError(f"a caption conditions the file, but model '{self.bundle.entry.name}' takes no text")
         if guidance not in (None, 1) and not self._conditions_fill(header):
             raise UsageError("guidance is by a caption that conditions the prior, and this file has none")
         return min(len(container.segments), scales or total), total
@@ -328,11 +336,19 @@ class ArpcCodec:
             return
         conditioned = self._conditions_fill(header)
         if header.portable:
-            walk.follow(self.prior(plan, header.caption if conditioned else ""))
+            try:
+                walk.follow(self.prior(plan, header.caption if conditioned else ""))
+            except ModelError:
+                # No bit depends on the caption, so a text encoder that cannot be used matters to who asks for it only.
+                if guidance not in (None, 1):
+                    raise
+                conditioned = False
+                walk.follow(self.prior(plan))
         if guidance is None:
             guidance = 1.0 if fill == "mean" else FILL_GUIDANCE
         if conditioned and guidance != 1:
-            walk.guide(self.prior(plan), guidance)
+            assert isinstance(walk.prior, FloatPrior)
+            walk.guide(walk.prior.unconditional(), guidance)
         fill_scales(walk, fill, seed)
 
     def _conditions_fill(self, header: Header) -> bool:

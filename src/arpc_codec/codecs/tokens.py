@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +53,9 @@ class Walk:
 
     def fork(self) -> Walk:
         """A copy that can walk on without changing this one; without guidance."""
-        other = Walk(self.prior, self.quantizer, self.schedule, self.scale)
-        other.z = self.z.clone()
-        other._inputs = list(self._inputs)
-        other._caches = self.prior.fork(self._caches)
+        other = copy(self)
+        other.z, other._inputs = self.z.clone(), list(self._inputs)
+        other._caches, other._guide = self.prior.fork(self._caches), None
         return other
 
     def follow(self, prior: CodingPrior) -> None:

@@ -81,11 +81,12 @@ def join(packets: Sequence[Packet]) -> Joined:
     image, header, size = packets[0].image, packets[0].header, packets[0].metadata
     tail = _metadata([packet for packet in packets if packet.kind is Kind.METADATA]) if size else ("", ())
     caption, chunks = tail or ("", ())
+    header = replace(header, caption=header.caption or caption)
     if header.codec is Codec.PROGIC:
         container, lost = _join_stages(of_picture)
-        data = write_file(Container(replace(container.header, caption=caption), container.segments, chunks))
+        data = write_file(Container(replace(container.header, caption=header.caption), container.segments, chunks))
     else:
-        data, lost = _join_bytes(of_picture, replace(header, caption=caption), chunks)
+        data, lost = _join_bytes(of_picture, header, chunks)
     missing = "; ".join(filter(None, (lost, "" if tail else f"{size} bytes of metadata are missing")))
     return Joined(data, missing, bool(missing) or zlib.crc32(data) == image)
 

@@ -39,9 +39,10 @@ class Kind(IntEnum):
 class Packet:
     """Part `number` of `count` of a kind, of the file whose CRC-32 is `image`; from `count` on parities.
 
-    header: of the file, without its caption. metadata: how many bytes caption and tail chunks take. size: of bytes
-    only; how many all packets have. stages, bits, interleaved, starts: of positions only; how many stages each has,
-    bits of an index, whether they form a lattice, and the start of the check byte of each stage.
+    header: of the file, without its caption unless that conditions the prior. metadata: how many bytes the caption, if
+    it is not in the header, and tail chunks take. size: of bytes only; how many all packets have. stages, bits,
+    interleaved, starts: of positions only; how many stages each has, bits of an index, whether they form a lattice, and
+    the start of the check byte of each stage.
     """
 
     image: int
@@ -132,7 +133,7 @@ def _parse(cursor: Cursor) -> Packet:
         canonical = encode_fields(header, has_tail=has_tail) == cursor.data[start : cursor.offset]
     except UsageError as error:
         raise FormatError(f"not a packet: {error}") from error
-    if not canonical or has_tail or header.caption or header.holes:
+    if not canonical or has_tail or header.holes or (header.caption and not header.conditioned):
         raise FormatError("not a packet: its facts about the file are not spelled as they must be")
     metadata, count, number = cursor.varint(), cursor.varint() + 1, cursor.varint()
     bits, starts = (cursor.byte(), cursor.take(stages)) if kind is Kind.POSITIONS else (0, b"")

@@ -10,7 +10,7 @@ from itertools import count, islice
 import numpy as np
 
 from ..codecs.stages import unpack_stage
-from ..container import MAX_PIXELS, Codec, Container, read
+from ..container import MAX_PIXELS, Chunk, Codec, Container, read
 from ..container.captions import encode_caption
 from ..container.chunks import encode_chunks
 from ..container.varint import encode_varint
@@ -42,8 +42,11 @@ def split(
         raise UsageError("a file with holes cannot be split")
     if not container.sound:
         raise FormatError("only a whole file can be split, the check of this one is wrong")
-    header = replace(container.header, caption="")
-    metadata = _metadata(container)
+    header, caption = container.header, ""
+    # Without the caption that conditions the prior no bit can be decoded, so every packet has it.
+    if not header.conditioned:
+        header, caption = replace(header, caption=""), header.caption
+    metadata = _metadata(caption, container.chunks)
     model = Packet(zlib.crc32(data), header, len(metadata), Kind.BYTES, 1, 0)
     if header.codec is Codec.PROGIC:
         stages = _read_stages(container)
@@ -84,12 +87,9 @@ def _parities(packets: list[Packet]) -> Iterator[Packet]:
         yield replace(like, number=like.count + parity, content=content)
 
 
-def _metadata(container: Container) -> bytes:
+def _metadata(caption: str, chunks: tuple[Chunk, ...]) -> bytes:
     """Caption and tail chunks; nothing when there are none."""
-    caption = container.header.caption
-    if not caption and not container.chunks:
-        return b""
-    return encode_caption(caption) + encode_chunks(container.chunks)
+    return encode_caption(caption) + encode_chunks(chunks) if caption or chunks else b""
 
 
 def _bytes(model: Packet, data: bytes, mtu: int) -> list[Packet]:

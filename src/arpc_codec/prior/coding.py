@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +13,7 @@ from ..entropy.guard import grid_counts
 from ..scales import Schedule
 from .attention import Text
 from .context import ContextHead, known_codes
+from .precision import plain_float32
 from .rope import Size
 from .transformer import VAR, State
 
@@ -59,18 +58,6 @@ class CodingPrior(Protocol):
         """P(bit = 1), float64, for what need not be coded."""
 
 
-@contextmanager
-def plain_float32(device: torch.device) -> Iterator[None]:
-    """No autocast and no TF32: float32 is float32."""
-    with torch.autocast(device.type, enabled=False):
-        matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
-
-
 @dataclass(frozen=True)
 class FloatPrior:
     """A float transformer under one condition, one picture at a time, one call a scale.
@@ -89,6 +76,11 @@ class FloatPrior:
     def device(self) -> torch.device:
         """Where it computes."""
         return self.trunk.pos_start.device
+
+    def unconditional(self) -> FloatPrior:
+        """The same for no text in place of its text, of as many tokens, as guidance needs it."""
+        assert self.text is not None
+        return replace(self, text=self.trunk.text.unconditional(self.text))
 
     def begin(self, schedule: Schedule) -> State:
         """Empty caches for one picture. Raises UsageError when the schedule does not fit the transformer."""
