@@ -376,13 +376,3 @@ def test_errors_of_the_api(coded: Path) -> None:
     assert arpc_codec.decode(data[:-1], allow_truncated=True).size == (19, 5)
     with pytest.raises(FormatError, match="tile"):
         arpc_codec.decode_array(changed(data, field(data, "picture 1")[-10]))
-
-
-def test_options_of_filling_are_not_ignored_in_silence(arpc: Run, coded: Path, tmp_path: Path) -> None:
-    out = tmp_path / "x.png"
-    for words in (("--fill", "mean"), ("--guidance", "2"), ("--fill", "none", "--guidance", "0")):
-        result = arpc("decode", coded, "-f", "-o", out, *words)
-        said = " and ".join(word for word in words if word.startswith("--"))
-        assert result.exit_code == 0
-        assert f"{said} ignored: codec hpac has no scales to fill" in result.stderr.splitlines()[0]
-    assert "ignored" not in arpc("decode", coded, "-f", "-o", out).stderr

@@ -306,11 +306,19 @@ def test_errors() -> None:
     assert arpc_codec.decode(spoilt, stages=2) == arpc_codec.decode(data, stages=2)
 
 
-def test_options_of_filling_are_not_ignored_in_silence(arpc: Run, coded: Path, tmp_path: Path) -> None:
-    out = tmp_path / "x.png"
+@pytest.mark.usefixtures("micro_lossless")
+@pytest.mark.parametrize("model", [MODEL, ("--lossless", "-m", "micro-lossless")])
+def test_options_of_filling_are_not_ignored_in_silence(
+    arpc: Run, photo: Path, tmp_path: Path, model: tuple[str, ...]
+) -> None:
+    file, out = tmp_path / "x.arpc", tmp_path / "x.png"
+    assert arpc("encode", photo, "-o", file, *model).exit_code == 0
     for words in (("--fill", "mean"), ("--guidance", "2"), ("--fill", "none", "--guidance", "0")):
-        result = arpc("decode", coded, "-f", "-o", out, *words)
+        result = arpc("decode", file, "-f", "-o", out, *words)
         said = " and ".join(word for word in words if word.startswith("--"))
         assert result.exit_code == 0
-        assert f"{said} ignored: codec progic has no scales to fill" in result.stderr.splitlines()[0]
-    assert "ignored" not in arpc("decode", coded, "-f", "-o", out).stderr
+        assert (
+            f"{said} ignored: codec {info(file.read_bytes()).codec} has no scales to fill"
+            in result.stderr.splitlines()[0]
+        )
+    assert "ignored" not in arpc("decode", file, "-f", "-o", out).stderr

@@ -74,7 +74,7 @@ def test_guidance_equals_a_run_of_both_halves(headed: ArpcCodec, caption: str) -
             if scale == 3:
                 walk.guide(prior.unconditional(), 3.0)
             logits, _ = walk.predict()
-            x = walk._inputs[scale]
+            x = walk.inputs[scale]
             both, _ = prior.trunk.step(None if x is None else x.float()[None], doubled, guidance=3.0)
             pairs = both[0].unflatten(-1, (-1, 2)).unflatten(0, (height, width))
             if scale >= 3:

@@ -9,9 +9,8 @@ every run.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +22,9 @@ from torch import Tensor, nn
 
 from ..codecs.arpc import ArpcCodec
 from ..codecs.tokens import CodedScale, Walk, encode_scales
-from ..entropy import BitEncoder
-from ..entropy.guard import encode_list
-from ..exact.fixed import snap
+from ..codecs.verification import computing
+from ..entropy import BitDecoder, BitEncoder
+from ..entropy.guard import GuardList, encode_list
 from ..imageio import read
 from ..prior.attention import Text
 from ..prior.coding import FloatPrior
@@ -54,20 +53,6 @@ def random_transformer(config: PriorConfig, seed: int = 0) -> VAR:
     return trunk.requires_grad_(False).eval()
 
 
-@contextmanager
-def threads(count: int, *, kernels: bool = True) -> Iterator[None]:
-    """So many threads; kernels: with those of oneDNN."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
-            with torch.backends.mkldnn.flags(enabled=kernels):
-                yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def tokens(codec: ArpcCodec, pixels_hw3: np.ndarray) -> list[Tensor]:
     """Bits [h, w, d] of every scale of a picture of one tile."""
     bits = codec.tokenizer.quantizer(codec.analyse(pixels_hw3), codec.layout(*pixels_hw3.shape[:2]).schedule).bits
@@ -84,13 +69,11 @@ def all_at_once(codec: ArpcCodec, prior: FloatPrior, coded: list[CodedScale], pi
     """[bits] trunk logits minus the cached ones, from one teacher-forced call; the context head plays no part."""
     plan, quantizer = codec.layout(*pixels_hw3.shape[:2]), codec.tokenizer.quantizer
     trunk_only = replace(prior, context=None)
-    walk, inputs, stepped = Walk(trunk_only, quantizer, plan.schedule), list[Tensor](), list[Tensor]()
+    walk, stepped = Walk(trunk_only, quantizer, plan.schedule), list[Tensor]()
     for scale in coded:
-        if walk.scale:
-            resampled = quantizer.resample(snap(walk.z, quantizer.grid_bits), plan.schedule[walk.scale])
-            inputs.append(snap(resampled, quantizer.grid_bits).float().flatten(2).mT)
         stepped.append(walk.predict()[0].flatten(0, 1))
         walk.advance(walk.code(scale.bits_hwd))
+    inputs = [x_nd.float()[None] for x_nd in walk.inputs if x_nd is not None]
     forced = prior.trunk(inputs, plan.schedule, None, prior.text, prior.grid)
     pairs = (torch.cat(forced, 1)[0] / prior.trunk.config.temperature).unflatten(-1, (-1, 2))
     return (pairs[..., 1] - pairs[..., 0] - torch.cat(stepped)).flatten().double().numpy()
@@ -103,8 +86,9 @@ def list_bytes(coded: list[CodedScale], guard: float) -> tuple[int, float]:
         encoder = BitEncoder()
         logits = np.concatenate([logits for phase in scale.phases for _, logits in phase]).astype(np.float64)
         encode_list(encoder, logits, guard)
-        size += len(encoder.seal())
-        items += int((np.abs(np.abs(logits * 2 % 1 - 0.5) / 2) <= guard).sum())
+        written = encoder.seal()
+        size += len(written)
+        items += int(GuardList(BitDecoder(written), len(logits)).listed.sum())
     return items, size
 
 
@@ -126,9 +110,9 @@ def main(model: str, pictures: tuple[Path, ...], sizes: str | None, caption: str
         codec.bundle = replace(codec.bundle, prior=trunk, context=None)
     double = deepcopy(trunk).double()
     runs: dict[str, tuple[Callable[[], AbstractContextManager[None]], bool]] = {
-        "2 threads": (lambda: threads(2), False),
-        "without oneDNN": (lambda: threads(1, kernels=False), False),
-        "2 threads, without oneDNN": (lambda: threads(2, kernels=False), False),
+        "2 threads": (lambda: computing(2), False),
+        "without oneDNN": (lambda: computing(1, onednn=False), False),
+        "2 threads, without oneDNN": (lambda: computing(2, onednn=False), False),
         "float64": (nullcontext, True),
     }
     found: dict[str, list[np.ndarray]] = {}
@@ -137,7 +121,7 @@ def main(model: str, pictures: tuple[Path, ...], sizes: str | None, caption: str
         pixels = read(path).pixels
         plan = codec.layout(*pixels.shape[:2])
         schedule = plan.schedule
-        with threads(1):
+        with computing(1):
             prior = codec.prior(plan, caption)
             assert isinstance(prior, FloatPrior)
             chosen = tokens(codec, pixels)
@@ -147,7 +131,7 @@ def main(model: str, pictures: tuple[Path, ...], sizes: str | None, caption: str
         for name, (context, wide) in runs.items():
             if wide and prior.context is not None:
                 continue
-            with threads(1), context():
+            with computing(1), context():
                 other = codec.prior(plan, caption)
                 assert isinstance(other, FloatPrior)
                 if wide:

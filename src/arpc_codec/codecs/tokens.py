@@ -47,14 +47,14 @@ class Walk:
             1, self.quantizer.channels, *self.schedule[-1], dtype=torch.float64, device=self.prior.device
         )
         self._caches = self.prior.begin(self.schedule)
-        # What the prior saw of each scale; another one can join later.
-        self._inputs: list[Tensor | None] = []
+        # What the prior saw of each scale, None of the first; another one can join later.
+        self.inputs: list[Tensor | None] = []
         self._guide: tuple[CodingPrior, Any, float] | None = None
 
     def fork(self) -> Walk:
         """A copy that can walk on without changing this one; without guidance."""
         other = copy(self)
-        other.z, other._inputs = self.z.clone(), list(self._inputs)
+        other.z, other.inputs = self.z.clone(), list(self.inputs)
         other._caches, other._guide = self.prior.fork(self._caches), None
         return other
 
@@ -69,7 +69,7 @@ class Walk:
     def _seen_by(self, prior: CodingPrior) -> Any:
         """Caches of a prior that has seen the scales so far."""
         caches = prior.begin(self.schedule)
-        for scale, x in enumerate(self._inputs):
+        for scale, x in enumerate(self.inputs):
             prior.step(x, self.schedule, scale, caches)
         return caches
 
@@ -80,7 +80,7 @@ class Walk:
             grid = self.quantizer.grid_bits
             resampled = self.quantizer.resample(snap(self.z, grid), self.schedule[self.scale])
             x = snap(resampled, grid)[0].flatten(1).T
-        self._inputs.append(x)
+        self.inputs.append(x)
         trunk, features = self.prior.step(x, self.schedule, self.scale, self._caches)
         if self._guide is not None:
             other, caches, guidance = self._guide

@@ -1,16 +1,32 @@
-"""Decoding a file once more, as another machine might compute."""
+"""Computing again as another machine might: other numbers of threads, other kernels."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 
 import torch
 
 # Switches of the whole process: one thread at a time, or what the last one restores is what another one had set.
-_switches = Lock()
+_switches = RLock()
+
+
+@contextmanager
+def computing(threads: int, *, onednn: bool = True) -> Iterator[None]:
+    """So many threads of the CPU, with the kernels of oneDNN or without."""
+    with _switches:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            with warnings.catch_warnings():
+                # That there is no Intel GPU, which is not news.
+                warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
+                with torch.backends.mkldnn.flags(enabled=onednn):
+                    yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager
@@ -19,14 +35,5 @@ def another_machine() -> Iterator[None]:
 
     Only on the CPU: a GPU computes the same again.
     """
-    with _switches:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1 if threads > 1 else 2)
-        try:
-            with warnings.catch_warnings():
-                # That there is no Intel GPU, which is not news.
-                warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
-                with torch.backends.mkldnn.flags(enabled=False):
-                    yield
-        finally:
-            torch.set_num_threads(threads)
+    with computing(1 if torch.get_num_threads() > 1 else 2, onednn=False):
+        yield
