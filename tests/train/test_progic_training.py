@@ -22,6 +22,7 @@ from arpc_codec.container import read
 from arpc_codec.errors import ModelError
 from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
 from arpc_codec.train import cli, progic
 from arpc_codec.train.data import Photos, to_tensor
 from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic
@@ -164,6 +165,19 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
+
+
+def test_codebooks_of_a_model_folder_go_on_from_where_they_are(photos: tuple[Photos, Photos]) -> None:
+    """It has no moving means; those of a new network would draw every entry to noise."""
+    trained, model = started(photos), Progic(CONFIG)
+    kept = {name: value for name, value in trained.state_dict().items() if name.split(".")[-1] not in TRAINING_BUFFERS}
+    assert take_weights(model, kept) == ["quantizer.uses"]
+    y = model.encoder(to_tensor([picture[:96, :96] for picture in photos[0].pictures[:2]])).detach()
+    before = model.quantizer(y)
+    model.quantizer.update(y, before, torch.Generator().manual_seed(0))
+    after = model.quantizer(y)
+    errors = [(y - z).square().mean() for z in (before.prefixes[-1], after.prefixes[-1])]
+    assert errors[1] < 1.1 * errors[0]
 
 
 def test_trained_weights_become_a_model_folder(photos: tuple[Photos, Photos], tmp_path: Path) -> None:

@@ -263,11 +263,40 @@ def decoder(
 @_metrics
 @_init
 @_device
-def progic(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None, device: str) -> int:
-    """Train a ProGIC network; its weights are OUT/ema.safetensors. --init also takes a tokenizer's weights."""
+@click.option(
+    "--lr", type=click.FloatRange(0, 1, min_open=True), default=6e-4, show_default=True, help="Learning rate at most."
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="N times as many crops a step."
+)
+def progic(
+    config: str,
+    data: Path,
+    out: Path,
+    minutes: float,
+    metrics: Path,
+    init: Path | None,
+    device: str,
+    lr: float,
+    batch: int,
+) -> int:
+    """Train a ProGIC network; its weights are OUT/ema.safetensors. --init also takes a tokenizer's weights.
+
+    To go on from trained weights, take a lower learning rate, so that they keep what they know, and a larger batch.
+    """
     from arpc_codec.train.cli import run_progic
 
-    run_progic(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init, device=device)
+    run_progic(
+        config=config,
+        data=data,
+        metrics=metrics,
+        out=out,
+        minutes=minutes,
+        init=init,
+        device=device,
+        lr=lr,
+        batch=batch,
+    )
     return 0
 
 

@@ -126,12 +126,20 @@ def run_decoder(
 
 
 def run_progic(
-    config: str, data: Path, metrics: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
+    config: str,
+    data: Path,
+    metrics: Path,
+    out: Path,
+    minutes: float,
+    init: Path | None = None,
+    device: str = "cpu",
+    lr: float = ProgicTraining.lr,
+    batch: int = 1,
 ) -> list[str]:
     """Train a ProGIC network; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
     `init`: weights to start from, as far as they fit, of a ProGIC network or of a tokenizer; returns the names of those
-    that were not in it.
+    that were not in it. `batch`: times as many crops in a step.
     """
     sizes = load_progic_config(config)
     torch.manual_seed(0)
@@ -142,7 +150,9 @@ def run_progic(
     if "quantizer.codebooks" in missing and not (out / STATE).is_file():
         start_progic(model, photos[0].at_least(LINEAR_SIDE), fresh=init is None, side=LINEAR_SIDE)
     # With a device for it, every step decodes all prefixes, as the paper does.
-    setup = ProgicTraining() if device == "cpu" else ProgicTraining(others=sizes.stages - 1)
+    others = ProgicTraining.others if device == "cpu" else sizes.stages - 1
+    crops = tuple((height, width, count * batch, share) for height, width, count, share in ProgicTraining.crops)
+    setup = ProgicTraining(crops=crops, others=others, lr=lr)
     train_progic(model.to(device), photos, metrics, out, minutes, setup)
     return missing
 

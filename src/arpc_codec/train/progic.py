@@ -79,7 +79,10 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     state = dict(weights)
     if "decoder.draft_gain.weight" in state:
         state = from_tokenizer(state)
-    own = model.state_dict()
+    own, books = model.state_dict(), "quantizer.codebooks"
+    if books in state and "quantizer.sums" not in state:
+        # A model folder lacks the moving means: each entry goes on as the mean of one vector, itself.
+        state["quantizer.sums"] = state[books].float()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fitting)
     return sorted(own.keys() - fitting.keys())
