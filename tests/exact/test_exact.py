@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from arpc_codec.errors import ModelError
 from arpc_codec.exact.export import export_prior
 from arpc_codec.exact.fixed import ExactConv3x3, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
-from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.exact.prior import exact_prior
 from arpc_codec.exact.tables import exp_table, gelu_table, probability_table
 from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.context import known_symbols
 from arpc_codec.prior.model import Prior
 from arpc_codec.scales import scale_schedule
 from arpc_codec.scales.resample import bilinear
@@ -96,8 +97,9 @@ def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
     active = quantizer.active(len(schedule))
     bits, prefixes = quantizer(0.4 * torch.randn(1, 16, 12, 16), schedule)
     inputs = [bilinear(z, size).flatten(2).transpose(1, 2) for z, size in zip(prefixes[:-1], schedule[1:], strict=True)]
-    trunk, full = prior(inputs, bits, schedule, active)
-    exact, caches = ExactPrior(export_prior(prior), CONFIG), None
+    symbols = [quantizer.symbols(b, scale, schedule) for scale, b in enumerate(bits)]
+    trunk, full = prior(inputs, bits, symbols, schedule)
+    exact, caches = exact_prior(export_prior(prior), CONFIG), None
     prior.float()
     caches = exact.begin(schedule)
     costs = np.zeros(2)
@@ -107,13 +109,11 @@ def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
         assert torch.allclose(logits, trunk[scale][0].double(), atol=0.03)
         for phase in range(4):
             every = torch.arange(size[0] * size[1])
-            units = exact.phase_units(exact.phase_context(features, bits[scale][0], phase, active[scale], every))
-            signs = bits[scale][0].flatten(0, 1).double() * 2 - 1
+            known = known_symbols(symbols[scale], phase)
+            units = exact.phase_units(exact.phase_context(features, known, every))
             row, col = ((0, 0), (1, 1), (0, 1), (1, 0))[phase]
             for bit in range(active[scale]):
-                earlier = signs.clone()
-                earlier[:, bit:] = 0
-                logit = exact.bit_logit(logits.flatten(0, 1), units, earlier, bit)
+                logit = exact.bit_logit(logits.flatten(0, 1), units, bits[scale][0].flatten(0, 1), bit, 0)
                 mine = logit.unflatten(0, size)[row::2, col::2]
                 theirs = full[scale][0, ..., bit].double()[row::2, col::2]
                 assert torch.allclose(mine, theirs, atol=0.05)

@@ -100,7 +100,7 @@ def test_greedy_completion_bits_are_exact(case: Case, group: str, guidance: floa
     quantizer, d = case.tokenizer.quantizer, case.model.config.d
     z = torch.zeros(1, d, *schedule[-1])
     every: list[Tensor] = []
-    for s, (size, active) in enumerate(zip(schedule, quantizer.active(len(schedule)), strict=True)):
+    for s, size in enumerate(schedule):
         x = quantizer.resample(z, size).flatten(2).transpose(1, 2) if s else None
         logits, _ = case.model.step(x, state, guidance=guidance)
         bits = logits.unflatten(-1, (d, 2)).argmax(-1).reshape(1, *size, d).to(torch.uint8)
@@ -109,8 +109,7 @@ def test_greedy_completion_bits_are_exact(case: Case, group: str, guidance: floa
         else:
             every.append(logits)
             assert torch.equal(bits, case.vectors[f"{group}.{name}.bits.{s:02}"])
-        code = quantizer.code(bits, quantizer.magnitude(size, schedule[-1]).to(z), active)
-        z = z + quantizer.resample(code, schedule[-1])
+        z = z + quantizer.resample(quantizer.code(bits, s, schedule).to(z), schedule[-1])
     if guidance == 1:
         assert error(torch.cat(every, dim=1), case.vectors[f"{group}.greedy.logits"]) < 1e-4
         assert error(z, case.vectors[f"{group}.greedy.z"]) < 2e-6

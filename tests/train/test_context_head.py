@@ -68,9 +68,10 @@ def test_the_head_beats_the_trunk_and_comes_with_the_model(
     batch = batch_of([record], record.captions[:1], encode, torch.device("cpu"))
     with torch.no_grad():
         wanted = scale_losses(prior, bundle.tokenizer, batch)
-        active = bundle.tokenizer.quantizer.active(len(batch.schedule))
         (path,) = store(frozen_of(base, encode), [record], out.with_name("headed.run") / "features")
-        found = head_losses(bundle.context, load([path], torch.device("cpu")), batch.schedule, active)
+        found = head_losses(
+            bundle.context, load([path], torch.device("cpu")), batch.schedule, bundle.tokenizer.quantizer
+        )
     for ours, theirs in zip(found, wanted, strict=True):
         assert torch.allclose(torch.stack(ours), torch.stack(theirs), atol=2e-3)
     with pytest.raises(ArpcError, match="exists already"):

@@ -73,7 +73,7 @@ def test_a_model_of_its_own_comes_out(
     prior = with_bits(trunk, 16)
     prior.load_state_dict(load_file(run / "ema.safetensors"))
     batch = CaptionSampler(load_records(data, trunk.config)[0], encode, 2).draw(np.random.default_rng(0))
-    _, inputs = tokenize(tokenizer, batch)
+    inputs = tokenize(tokenizer, batch).inputs
     assert isinstance(loaded.prior, VAR)
     assert loaded.prior.config == trunk.config
     found = teacher_forced(loaded.prior, batch, inputs)

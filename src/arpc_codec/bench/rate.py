@@ -40,12 +40,13 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     coded = encode_scales(Walk(prior, quantizer, schedule), bits)
     trunk_walk = Walk(prior, quantizer, schedule)
     rows = []
-    for scale, raw in zip(coded, raw_bits(schedule, quantizer.channels), strict=True):
+    for scale, raw in zip(coded, raw_bits(schedule, trunk_walk.active), strict=True):
         ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
         trunk, _ = trunk_walk.predict()
-        active = trunk_walk.active[scale.scale]
-        counts = prior.counts(trunk[..., :active]).flatten(0, 1).cpu().numpy()
-        tokens = scale.bits_hwd[..., :active].flatten(0, 1).cpu().numpy()
+        active, known = trunk_walk.active[scale.scale], scale.bits_hwd.flatten(0, 1)
+        said = [prior.bit_logit(trunk.flatten(0, 1), None, known, bit, trunk_walk.after) for bit in range(active)]
+        counts = prior.counts(torch.stack(said, 1)).cpu().numpy()
+        tokens = known[:, :active].cpu().numpy()
         call = (tokens.flatten(), counts.flatten().astype(np.uint16))
         # Everything in one phase: without a context head nothing waits for anything.
         alone = replace(scale, phases=((call,), *[()] * (len(PHASES) - 1)))
@@ -62,9 +63,9 @@ def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray) -> float:
     height, width = (-(-side // STRIDE) * STRIDE for side in pixels_hw3.shape[:2])
     pad = ((0, height - pixels_hw3.shape[0]), (0, width - pixels_hw3.shape[1]), (0, 0))
     x = to_tensor([np.pad(pixels_hw3, pad, mode="edge")])
-    batch = Batch.plain(x)
+    batch = Batch.plain(x, codec.tokenizer)
     nats, _ = scale_losses(prior, codec.tokenizer, batch)
-    raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.channels)
+    raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.active(len(batch.schedule)))
     return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
 
 

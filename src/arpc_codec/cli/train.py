@@ -72,6 +72,23 @@ _new_model = common.options(
     click.option("--licence", help="Licence of the weights (that of MODEL)."),
 )
 _init = click.option("--init", type=_WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
+_pace = common.options(
+    click.option(
+        "--lr",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=6e-4,
+        show_default=True,
+        help="Learning rate at most.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="N times as many crops a step.",
+    ),
+)
 _prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
 
 
@@ -85,11 +102,32 @@ def train() -> None:
 @_metrics
 @_init
 @_device
-def tokenizer(config: str, data: Path, out: Path, minutes: float, metrics: Path, init: Path | None, device: str) -> int:
-    """Train a tokenizer; its weights are OUT/ema.safetensors."""
+@_pace
+def tokenizer(
+    config: str,
+    data: Path,
+    out: Path,
+    minutes: float,
+    metrics: Path,
+    init: Path | None,
+    device: str,
+    lr: float,
+    batch: int,
+) -> int:
+    """Train a tokenizer; its weights are OUT/ema.safetensors. One with codebooks starts from a ProGIC network."""
     from arpc_codec.train.cli import run_tokenizer
 
-    run_tokenizer(config=config, data=data, metrics=metrics, out=out, minutes=minutes, init=init, device=device)
+    run_tokenizer(
+        config=config,
+        data=data,
+        metrics=metrics,
+        out=out,
+        minutes=minutes,
+        init=init,
+        device=device,
+        lr=lr,
+        batch=batch,
+    )
     return 0
 
 
@@ -263,12 +301,7 @@ def decoder(
 @_metrics
 @_init
 @_device
-@click.option(
-    "--lr", type=click.FloatRange(0, 1, min_open=True), default=6e-4, show_default=True, help="Learning rate at most."
-)
-@click.option(
-    "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="N times as many crops a step."
-)
+@_pace
 def progic(
     config: str,
     data: Path,

@@ -24,7 +24,7 @@ from ..prior.precision import plain_float32
 from ..text import text_encoder
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
-from .layout import Layout, layout, resample
+from .layout import Layout, layout, published_layout, resample
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
 from .tiles import Tile, Windows, blend
 from .tokens import CodedScale, Walk, coded_positions, decode_scale, encode_scales, fill_scales
@@ -71,7 +71,9 @@ class ArpcCodec:
 
     def layout(self, height: int, width: int) -> Layout:
         """What this model codes of a picture of that size."""
-        return layout(height, width, as_published=self.bundle.prior.config.rope_grid == "published")
+        if self.bundle.prior.config.rope_grid == "published":
+            return published_layout(height, width)
+        return layout(height, width, self.tokenizer.schedule)
 
     def prior(self, plan: Layout, caption: str = "") -> CodingPrior:
         """The model's prior for pictures of one layout; caption: what conditions it, if anything.
@@ -374,7 +376,7 @@ class ArpcCodec:
         return None if self._whole else WINDOWS
 
     def _coding_prior(self, plan: Layout, portable: bool, caption: str) -> CodingPrior:
-        return NoPrior(self.tokenizer.quantizer.channels, self.device) if portable else self.prior(plan, caption)
+        return NoPrior(self.tokenizer.quantizer.bits, self.device) if portable else self.prior(plan, caption)
 
     def _coding_prior_of(self, header: Header, plan: Layout) -> CodingPrior:
         return self._coding_prior(plan, header.portable, header.caption if header.conditioned else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from ..scales import Schedule, latent_size, scale_schedule
+from ..scales import Schedule, latent_size
 from ..scales.published import published
 from .tiles import Tile, tiles
 
@@ -30,13 +31,16 @@ class Layout:
         return latent_size(*self.size)
 
 
-def layout(height: int, width: int, *, as_published: bool) -> Layout:
-    """Layout of a picture; as_published: resampled to one of the published sizes, never tiled."""
-    if as_published:
-        schedule, grid, size = published(height, width)
-        return Layout(size, [Tile(0, 0, *schedule[-1])], schedule, grid)
+def layout(height: int, width: int, schedule: Callable[[int, int], Schedule]) -> Layout:
+    """Layout of a picture; schedule: of a tile of (rows, columns)."""
     found = tiles(*latent_size(height, width))
-    return Layout((height, width), found, scale_schedule(found[0].height, found[0].width))
+    return Layout((height, width), found, schedule(found[0].height, found[0].width))
+
+
+def published_layout(height: int, width: int) -> Layout:
+    """Layout of a picture that is resampled to one of the published sizes, and never tiled."""
+    schedule, grid, size = published(height, width)
+    return Layout(size, [Tile(0, 0, *schedule[-1])], schedule, grid)
 
 
 def resample(pixels_hw3: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -203,9 +203,9 @@ class ProgicCodec:
             latent(self.network.quantizer, *(torch.from_numpy(x).to(self.device) for x in pair))
             for pair in zip(indices, depth, strict=True)
         ]
-        used_b = torch.tensor([stages_told(depth_hw) for depth_hw in depth], device=self.device)
+        state_b = torch.tensor([stages_told(depth_hw) - 1 for depth_hw in depth], device=self.device)
         pixels_bhw3 = synthesise(
-            lambda part: self.network.decoder(part, used_b),
+            lambda part: self.network.decoder(part, state_b),
             torch.cat(sums),
             size,
             self.device,

@@ -16,10 +16,10 @@ from ..entropy.guard import GuardList, encode_list
 from ..errors import FormatError
 from ..exact.fixed import snap
 from ..prior.coding import CodingPrior
-from ..prior.context import PHASES, phase_mask
+from ..prior.context import PHASES, known_symbols, phase_mask
 from ..prior.transformer import guide
 from ..scales import Schedule
-from ..tokenizer import MultiScaleBSQ
+from ..tokenizer import MultiScaleQuantizer
 
 # Scales with at least this many coded tokens end with one check byte.
 CHECKED_TOKENS = 16
@@ -35,7 +35,7 @@ class Walk:
     """Sum of the codes so far, and the prior's caches; `scale` is the next scale's index from 0."""
 
     prior: CodingPrior
-    quantizer: MultiScaleBSQ
+    quantizer: MultiScaleQuantizer
     schedule: Schedule
     scale: int = 0
     z: Tensor = field(init=False)
@@ -74,7 +74,7 @@ class Walk:
         return caches
 
     def predict(self) -> tuple[Tensor, Tensor]:
-        """Trunk logits [h, w, d] and features of the next scale; call once per scale, then `advance`."""
+        """What the trunk says [h, w, :], and features, of the next scale; call once per scale, then `advance`."""
         x = None
         if self.scale:
             grid = self.quantizer.grid_bits
@@ -93,32 +93,31 @@ class Walk:
         self.scale += 1
 
     def code(self, bits_hwd: Tensor) -> Tensor:
-        """Bits [h, w, d] of the current scale -> code [1, d, h, w]."""
-        return self.quantizer.code(bits_hwd[None], self.magnitude, self.active[self.scale])
+        """Bits [h, w, d] of the current scale -> code [1, C, h, w]."""
+        return self.quantizer.code(bits_hwd[None], self.scale, self.schedule).detach().to(self.z.device)
 
     @property
-    def magnitude(self) -> Tensor:
-        """Magnitude of the current scale's codes, float64."""
-        size = self.schedule[self.scale]
-        return self.quantizer.magnitude(size, self.schedule[-1]).detach().double().to(self.z.device)
+    def after(self) -> int:
+        """Scales that follow the current one."""
+        return len(self.schedule) - 1 - self.scale
 
     def draw(self, trunk: Tensor, features: Tensor, sources: list[BitSource]) -> Tensor:
         """Bits [h, w, d] of the current scale, phase by phase, each phase taken from its source."""
         height, width = self.schedule[self.scale]
         active = self.active[self.scale]
-        bits = torch.zeros(height, width, self.quantizer.channels, dtype=torch.bool, device=trunk.device)
+        bits = torch.zeros(height, width, self.quantizer.bits, dtype=torch.bool, device=trunk.device)
         for phase, source in enumerate(sources):
             positions = phase_mask(height, width, phase, trunk.device).flatten().nonzero()[:, 0]
             if not len(positions):
                 continue
-            context = self.prior.phase_context(features, bits, phase, active, positions)
+            symbols = self.quantizer.symbols(bits[None], self.scale, self.schedule)
+            context = self.prior.phase_context(features, known_symbols(symbols, phase), positions)
             units = self.prior.phase_units(context)
-            logits = trunk.flatten(0, 1)[positions]
-            signs = torch.zeros_like(logits)
+            said = trunk.flatten(0, 1)[positions]
+            tokens = torch.zeros(len(positions), self.quantizer.bits, dtype=torch.bool, device=trunk.device)
             for bit in range(active):
-                drawn = source(self.prior.bit_logit(logits, units, signs, bit), positions, bit)
-                signs[:, bit] = drawn.to(signs.dtype) * 2 - 1
-            bits.view(-1, bits.shape[-1])[positions] = signs > 0
+                tokens[:, bit] = source(self.prior.bit_logit(said, units, tokens, bit, self.after), positions, bit)
+            bits.view(-1, bits.shape[-1])[positions] = tokens
         return bits
 
 
@@ -157,11 +156,9 @@ def sampled(prior: CodingPrior, seed: int) -> BitSource:
 
 
 def expected_code(walk: Walk, trunk: Tensor) -> Tensor:
-    """Expected code [1, d, h, w] of the current scale, from the trunk alone."""
-    active = walk.active[walk.scale]
-    signs = walk.prior.probability(trunk) * 2 - 1
-    signs[..., active:] = walk.quantizer.fill
-    return snap(signs.permute(2, 0, 1)[None] * walk.magnitude, walk.quantizer.grid_bits)
+    """Expected code [1, C, h, w] of the current scale, from the trunk alone."""
+    chances = walk.prior.chances(trunk, walk.after)
+    return walk.quantizer.expected(chances, walk.scale, walk.schedule).to(walk.z.device)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def snap(x: Tensor, bits: int = ACTIVATION_BITS, limit: float = ACTIVATION_LIMIT
     return (x * 2.0**bits).round_().clamp_(-limit * 2.0**bits, limit * 2.0**bits).mul_(2.0**-bits)
 
 
-def _activation(units: Tensor) -> Tensor:
+def to_activation(units: Tensor) -> Tensor:
     """`snap` of values in units of the activation grid, which are overwritten."""
     limit = ACTIVATION_LIMIT * 2.0**ACTIVATION_BITS
     return units.round_().clamp_(-limit, limit).mul_(2.0**-ACTIVATION_BITS)
@@ -68,11 +68,11 @@ class ExactLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out] on the activation grid."""
-        return _activation(self.units(x))
+        return to_activation(self.units(x))
 
     def output(self, x: Tensor, index: int) -> Tensor:
         """[..., in] -> [...]: one of the outputs."""
-        return _activation(x @ self.weight[:, index] + self.bias[index])
+        return to_activation(x @ self.weight[:, index] + self.bias[index])
 
 
 class ExactConv3x3(ExactLinear):
@@ -81,12 +81,12 @@ class ExactConv3x3(ExactLinear):
     def __call__(self, x: Tensor) -> Tensor:
         """[1, in, h, w] -> [1, out, h, w] on the activation grid."""
         columns = F.unfold(x, 3, padding=1)[0]
-        return _activation(self.weight.T @ columns + self.bias[:, None]).unflatten(1, x.shape[-2:])[None]
+        return to_activation(self.weight.T @ columns + self.bias[:, None]).unflatten(1, x.shape[-2:])[None]
 
     def at(self, x: Tensor, positions: Tensor) -> Tensor:
         """[1, in, h, w], flat positions [n] -> [n, out] at these positions only."""
         columns = F.unfold(x, 3, padding=1)[0].index_select(1, positions)
-        return _activation(self.units(columns.T))
+        return to_activation(self.units(columns.T))
 
 
 def layer_norm(x: Tensor, eps: float) -> Tensor:

@@ -12,10 +12,19 @@ from torch import Tensor
 from ..entropy import PROBABILITY_BITS
 from ..prior.attention import NORM_EPS
 from ..prior.config import PriorConfig
-from ..prior.context import known_codes
 from ..prior.rope import axis_positions
 from ..scales import Schedule
-from .fixed import ACTIVATION_BITS, BIAS_BITS, ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
+from .fixed import (
+    ACTIVATION_BITS,
+    BIAS_BITS,
+    ExactConv3x3,
+    ExactLinear,
+    layer_norm,
+    look_up,
+    snap,
+    to_activation,
+    unit_length,
+)
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
 
 # Of each block, rotated keys and values of every scale that is looked at.
@@ -68,7 +77,7 @@ def rotate(x_hne: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class ExactPrior:
-    """Integer twin of `Prior`; state comes from `export_prior`."""
+    """Integer twin of `Prior` but for its bits; state comes from `export_prior`, `exact_prior` makes the right one."""
 
     guarded = False
 
@@ -88,9 +97,6 @@ class ExactPrior:
         self.known, self.conv1, self.conv2 = (
             ExactConv3x3(state, f"context.{name}", device) for name in ("known", "conv1", "conv2")
         )
-        self.units, self.earlier, self.out = (
-            ExactLinear(state, f"context.{name}", device) for name in ("units", "earlier", "out")
-        )
         self.gelu = state["tables.gelu"].to(device).double() * 2.0**-12
         self.probabilities = state["tables.probability"].to(device)
         self.rotation = state["tables.rotation"].to(device).double() * 2.0**-ROTATION_BITS
@@ -104,7 +110,7 @@ class ExactPrior:
         return [list(cache) for cache in caches]
 
     def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> tuple[Tensor, Tensor]:
-        """(trunk logits [h, w, d], projected features [1, width, h, w]) of one scale.
+        """(what the trunk says [h, w, :], projected features [1, width, h, w]) of one scale.
 
         `x_nd`: z so far, resampled to the scale and on the 2^-12 grid; None for the first scale.
         """
@@ -123,23 +129,10 @@ class ExactPrior:
         features = self.feature(normed).T.unflatten(1, size)[None]
         return self.head(normed).unflatten(0, size), features
 
-    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
-        """[n, width] context of the tokens at n flat positions, given the bits [h, w, d] of earlier phases."""
-        known = known_codes(bits_hwd[None], phase, active).double()
-        x = snap(features + self.known(known)).relu_()
+    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
+        """[n, width] context of the tokens at n flat positions, given the symbols [1, m+1, h, w] of earlier phases."""
+        x = snap(features + self.known(snap(known_bchw.double()))).relu_()
         return self.conv2.at(self.conv1(x).relu_(), positions).relu_()
-
-    def phase_units(self, context_nw: Tensor) -> Tensor:
-        """[n, width] context of a phase's tokens -> hidden units [n, d, u] before the earlier bits."""
-        return self.units(context_nw).unflatten(-1, (self.config.d, -1))
-
-    def bit_logit(self, trunk_nd: Tensor, units_ndu: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
-        """Logit [n] of one bit, given the +-1 signs of the earlier bits of each token (0 from `bit` on)."""
-        width = units_ndu.shape[-1]
-        rows = slice(bit * width, (bit + 1) * width)
-        earlier = (signs_nd @ self.earlier.weight[:, rows]) * 2.0**-ACTIVATION_BITS
-        hidden = snap(units_ndu[:, bit] + earlier).relu_()
-        return trunk_nd[:, bit] + self.out.output(hidden, bit)
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536."""
@@ -156,3 +149,67 @@ class ExactPrior:
         x = self.rotation[:, cols].unsqueeze(1).expand(-1, len(rows), -1, -1)
         cos, sin = torch.cat([y, x], -1).flatten(1, 2)
         return cos, sin
+
+
+class ExactBitPrior(ExactPrior):
+    """The trunk says the logits of independent bits."""
+
+    def __init__(self, state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu") -> None:
+        super().__init__(state, config, device)
+        self.units, self.earlier, self.out = (
+            ExactLinear(state, f"context.{name}", self.device) for name in ("units", "earlier", "out")
+        )
+
+    def phase_units(self, context_nw: Tensor) -> Tensor:
+        """[n, width] context of a phase's tokens -> hidden units [n, d, u] before the earlier bits."""
+        return self.units(context_nw).unflatten(-1, (self.config.d, -1))
+
+    def bit_logit(self, trunk_nd: Tensor, units_ndu: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
+        """Logit [n] of one bit, given the earlier bits of each token; without units by the trunk alone."""
+        if units_ndu is None:
+            return trunk_nd[:, bit]
+        width = units_ndu.shape[-1]
+        rows = slice(bit * width, (bit + 1) * width)
+        signs = bits_nd[:, :bit].double() * 2 - 1
+        hidden = snap(units_ndu[:, bit] + (signs @ self.earlier.weight[:bit, rows]) * 2.0**-ACTIVATION_BITS).relu_()
+        return trunk_nd[:, bit] + self.out.output(hidden, bit)
+
+    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
+        """[h, w, d] of the bits."""
+        return self.probability(trunk_hwd)
+
+
+class ExactTreePrior(ExactPrior):
+    """The trunk says what the nodes of a tree are asked with (prior/tree.py)."""
+
+    def __init__(self, state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu") -> None:
+        super().__init__(state, config, device)
+        self.out = ExactLinear(state, "context.out", self.device)
+        self.nodes = [ExactLinear(state, f"nodes.{level}", self.device) for level in range(len(config.levels))]
+
+    def phase_units(self, context_nw: Tensor) -> Tensor:
+        """[n, width] context of a phase's tokens -> [n, rank], added to what the trunk says."""
+        return self.out(context_nw)
+
+    def bit_logit(self, trunk_nr: Tensor, units_nr: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
+        """Logit [n] of one bit at the nodes that the earlier bits lead to; without units by the trunk alone."""
+        tree = self._tree(after)
+        path = bits_nd[:, :bit].long() << torch.arange(bit - 1, -1, -1, device=bits_nd.device)
+        nodes = path.sum(1) + (2**bit - 1)
+        asked = trunk_nr if units_nr is None else snap(trunk_nr + units_nr)
+        # Products and sums of integers, so that their order cannot matter.
+        return to_activation((asked * tree.weight.T[nodes]).sum(1) + tree.bias[nodes])
+
+    def chances(self, trunk_hwr: Tensor, after: int) -> Tensor:
+        """[h, w, nodes] of turning right."""
+        return self.probability(self._tree(after)(trunk_hwr))
+
+    def _tree(self, after: int) -> ExactLinear:
+        return self.nodes[min(after, len(self.nodes) - 1)]
+
+
+def exact_prior(
+    state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu"
+) -> ExactBitPrior | ExactTreePrior:
+    """The exact prior of a config: of a tree for codebooks, of independent bits otherwise."""
+    return (ExactTreePrior if config.levels else ExactBitPrior)(state, config, device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..entropy.guard import grid_counts
 from ..scales import Schedule
 from .attention import Text
-from .context import ContextHead, known_codes
+from .context import ContextHead
 from .precision import plain_float32
 from .rope import Size
 from .transformer import VAR, State
@@ -42,14 +42,20 @@ class CodingPrior(Protocol):
     def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Any) -> tuple[Tensor, Tensor]:
         """(trunk logits [h, w, d], features for `phase_context`) of one scale; x_nd: z so far, float64."""
 
-    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
-        """Context of the tokens at n flat positions, given the bits of earlier phases."""
+    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
+        """Context of the tokens at n flat positions, given the symbols [1, m+1, h, w] of earlier phases."""
 
     def phase_units(self, context: Tensor) -> Tensor:
         """What `bit_logit` needs of it."""
 
-    def bit_logit(self, trunk_nd: Tensor, units: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
-        """Logit [n] of one bit, given the signs of the earlier bits of each token."""
+    def bit_logit(self, trunk_nd: Tensor, units: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
+        """Logit [n] of one bit, given the earlier bits of each token, and how many scales follow.
+
+        Without units by the trunk alone.
+        """
+
+    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
+        """[h, w, places] chances of a 1 by the trunk alone, float64: what the quantizer takes expected codes of."""
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536."""
@@ -102,12 +108,12 @@ class FloatPrior:
                 features = self.context.feature(hidden).mT.unflatten(-1, schedule[scale])
             return pairs[..., 1] - pairs[..., 0], features
 
-    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
+    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
         """[n, width] context of the tokens at n flat positions; nothing without context head."""
         if self.context is None:
             return features
         with plain_float32(self.device):
-            context = self.context.neighbourhood(features, known_codes(bits_hwd[None], phase, active))
+            context = self.context.neighbourhood(features, known_bchw.to(features))
             return context[0].flatten(1).T[positions]
 
     def phase_units(self, context: Tensor) -> Tensor:
@@ -117,13 +123,18 @@ class FloatPrior:
         with plain_float32(self.device):
             return self.context.units(context).unflatten(-1, (self.context.d, -1))
 
-    def bit_logit(self, trunk_nd: Tensor, units: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
-        """Logit [n] of one bit, given the +-1 signs of the earlier bits of each token (0 from `bit` on)."""
-        if self.context is None:
+    def bit_logit(self, trunk_nd: Tensor, units: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
+        """Logit [n] of one bit."""
+        if self.context is None or units is None:
             return trunk_nd[:, bit]
+        signs = bits_nd[:, :bit].to(trunk_nd) * 2 - 1
         with plain_float32(self.device):
-            hidden = (units[:, bit] + signs_nd @ self.context.earlier[bit].T).relu()
+            hidden = (units[:, bit] + signs @ self.context.earlier[bit, :, :bit].T).relu()
             return trunk_nd[:, bit] + (hidden * self.context.out[bit]).sum(-1) + self.context.bias[bit]
+
+    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
+        """[h, w, d] of the bits."""
+        return self.probability(trunk_hwd)
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536, of the rows nearest to the logits."""
@@ -138,7 +149,7 @@ class FloatPrior:
 class NoPrior:
     """Every bit is as likely 0 as 1: how portable files are coded."""
 
-    channels: int
+    bits: int
     device: torch.device
     guarded = False
 
@@ -150,9 +161,9 @@ class NoPrior:
 
     def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: None) -> tuple[Tensor, Tensor]:
         """(logits of 0 [h, w, d], nothing)."""
-        return torch.zeros(*schedule[scale], self.channels, device=self.device), torch.empty(0, device=self.device)
+        return torch.zeros(*schedule[scale], self.bits, device=self.device), torch.empty(0, device=self.device)
 
-    def phase_context(self, features: Tensor, bits_hwd: Tensor, phase: int, active: int, positions: Tensor) -> Tensor:
+    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
         """Nothing."""
         return features
 
@@ -160,9 +171,13 @@ class NoPrior:
         """Nothing."""
         return context
 
-    def bit_logit(self, trunk_nd: Tensor, units: Tensor, signs_nd: Tensor, bit: int) -> Tensor:
+    def bit_logit(self, trunk_nd: Tensor, units: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
         """Zeros [n]."""
         return trunk_nd[:, bit]
+
+    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
+        """[h, w, d] halves; scales are filled by a prior that knows something."""
+        return self.probability(trunk_hwd)
 
     def counts(self, logits: Tensor) -> Tensor:
         """Half of 65536."""

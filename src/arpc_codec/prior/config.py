@@ -29,6 +29,12 @@ class PriorConfig:
     """Scales with more tokens than this look at coarser scales but are seen by none; 0 = no limit, as published."""
     max_levels: int = 15
     """Rows of each scale embedding, so the longest schedule."""
+    codes: int = 0
+    """Channels of a code, which the trunk sees; 0: as many as bits."""
+    levels: tuple[int, ...] = ()
+    """Bits of a token by the number of scales that follow, when they are a path in a tree; none: independent bits."""
+    rank: int = 48
+    """Numbers that the nodes of a tree are asked with."""
     temperature: float = 1.0
     """Divides the logits of `VAR.step`, which code and generate; training (`VAR.forward`) sees them as they are."""
 
@@ -38,6 +44,10 @@ class PriorConfig:
                 raise ModelError(f"prior config: {name} must be at least 1, not {getattr(self, name)}")
         if not 0 < self.temperature < float("inf"):
             raise ModelError(f"prior config: temperature must be positive, not {self.temperature}")
+        # Lists in a config file.
+        object.__setattr__(self, "levels", tuple(self.levels))
+        if self.levels and not (max(self.levels) == self.d and min(self.levels) > 0 < self.rank):
+            raise ModelError(f"prior config: trees of depths {self.levels} do not fit tokens of {self.d} bits")
         if self.scale_embed not in ("index", "index+end"):
             raise ModelError(f"prior config: unknown scale_embed {self.scale_embed!r}")
         if self.rope_grid not in ("published", "final"):
@@ -50,6 +60,16 @@ class PriorConfig:
             raise ModelError(
                 f"prior config: embed_dim {self.embed_dim} does not split into {self.text_pool_heads} heads"
             )
+
+    @property
+    def inputs(self) -> int:
+        """Channels of a code."""
+        return self.codes or self.d
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the trunk says of a token: two logits a bit, or what the nodes of a tree are asked with."""
+        return self.rank if self.levels else 2 * self.d
 
     @property
     def head_dim(self) -> int:

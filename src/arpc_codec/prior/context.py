@@ -1,12 +1,11 @@
-"""Context head: the bits of one scale in four interleaved phases that see the neighbours coded so far.
+"""Context heads: the tokens of one scale in four interleaved phases that see the neighbours coded so far.
 
-A VAR trunk predicts all tokens of a scale, and all bits of a token, independently. This small head sits on top of an
-unchanged trunk and adds to its logits:
+A VAR trunk predicts all tokens of a scale independently. These small heads sit on top of an unchanged trunk and add to
+what it says:
 
     trunk features --1x1--+
-                          +-- relu -- 3x3 -- relu -- 3x3 -- relu --> per-bit hidden units --> logit of bit j
-    known codes ---3x3----+                                             ^
-                                           earlier bits of the token ---+ (strictly triangular)
+                          +-- relu -- 3x3 -- relu -- 3x3 -- relu --> what is added for each token
+    known tokens ---3x3---+
 """
 
 from __future__ import annotations
@@ -27,49 +26,77 @@ def phase_mask(height: int, width: int, phase: int, device: torch.device | None 
     return mask
 
 
-def known_codes(bits_bhwd: Tensor, phase: int, active: int) -> Tensor:
-    """[B, d+1, h, w] float: +-1 for active bits of earlier phases, 0 elsewhere; the last channel marks known tokens."""
-    height, width = bits_bhwd.shape[1:3]
-    known = torch.zeros(height, width, dtype=torch.bool, device=bits_bhwd.device)
+def known_symbols(symbols_bmhw: Tensor, phase: int) -> Tensor:
+    """[B, m+1, h, w]: the symbols of earlier phases, 0 elsewhere; the last channel marks known tokens."""
+    height, width = symbols_bmhw.shape[-2:]
+    known = torch.zeros(height, width, dtype=torch.bool, device=symbols_bmhw.device)
     for earlier in range(phase):
         known |= phase_mask(height, width, earlier, known.device)
-    signs = bits_bhwd.permute(0, 3, 1, 2).float() * 2 - 1
-    signs = signs * known
-    signs[:, active:] = 0
-    return torch.cat([signs, known.expand(len(signs), 1, -1, -1).float()], 1)
+    marks = known.expand(len(symbols_bmhw), 1, -1, -1).to(symbols_bmhw.dtype)
+    return torch.cat([symbols_bmhw * known, marks], 1)
 
 
-class ContextHead(nn.Module):
-    """Logit corrections [.., d] for the tokens of one phase, given trunk features and what was coded before."""
+class Neighbourhood(nn.Module):
+    """What surrounds a token: trunk features, and `symbols` channels of the tokens that are known."""
 
-    def __init__(self, features: int, d: int, width: int = 96, hidden: int = 8) -> None:
+    def __init__(self, features: int, symbols: int, width: int) -> None:
         super().__init__()
-        self.d, self.hidden = d, hidden
         self.feature = nn.Linear(features, width)
-        self.known = nn.Conv2d(d + 1, width, 3, padding=1)
+        self.known = nn.Conv2d(symbols + 1, width, 3, padding=1)
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def neighbourhood(self, features_bchw: Tensor, known_bchw: Tensor) -> Tensor:
+        """[B, C, h, w] trunk features (after `feature`) and known symbols -> [B, width, h, w]."""
+        x = F.relu(features_bchw + self.known(known_bchw))
+        x = F.relu(self.conv1(x))
+        return F.relu(self.conv2(x))
+
+    def every(self, features_bhwc: Tensor, symbols_bmhw: Tensor) -> Tensor:
+        """[B, h, w, width]: teacher-forced, every token with what its phase sees."""
+        height, width = symbols_bmhw.shape[-2:]
+        projected = self.feature(features_bhwc).permute(0, 3, 1, 2)
+        known = torch.cat([known_symbols(symbols_bmhw, phase) for phase in range(4)])
+        every = self.neighbourhood(projected.repeat(4, 1, 1, 1), known.to(projected)).unflatten(0, (4, -1))
+        masks = torch.stack([phase_mask(height, width, phase, symbols_bmhw.device) for phase in range(4)])
+        return (every * masks[:, None, None]).sum(0).permute(0, 2, 3, 1)
+
+
+class ContextHead(Neighbourhood):
+    """Logit corrections for the d independent bits of a token; within a token they also see its earlier bits.
+
+    neighbourhood --> hidden units of each bit --> logit of bit j
+                             ^
+    earlier bits of the token (strictly triangular)
+    """
+
+    def __init__(self, features: int, d: int, width: int = 96, hidden: int = 8) -> None:
+        super().__init__(features, d, width)
+        self.d, self.hidden = d, hidden
         self.units = nn.Linear(width, d * hidden)
         self.earlier = nn.Parameter(torch.zeros(d, hidden, d))  # [bit, unit, earlier bit]
         self.out = nn.Parameter(torch.randn(d, hidden) * 0.02)
         self.bias = nn.Parameter(torch.zeros(d))
 
-    def neighbourhood(self, features_bchw: Tensor, known_bchw: Tensor) -> Tensor:
-        """[B, C, h, w] trunk features (after `feature`) and known codes -> [B, width, h, w]."""
-        x = F.relu(features_bchw + self.known(known_bchw))
-        x = F.relu(self.conv1(x))
-        return F.relu(self.conv2(x))
-
-    def forward(self, features_bhwc: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
+    def forward(self, features_bhwc: Tensor, symbols_bmhw: Tensor, bits_bhwd: Tensor) -> Tensor:
         """Teacher-forced corrections [B, h, w, d] of all four phases at once."""
-        height, width = bits_bhwd.shape[1:3]
-        projected = self.feature(features_bhwc).permute(0, 3, 1, 2)
-        known = torch.cat([known_codes(bits_bhwd, phase, active) for phase in range(4)])
-        every = self.neighbourhood(projected.repeat(4, 1, 1, 1), known).unflatten(0, (4, -1))
-        masks = torch.stack([phase_mask(height, width, phase, bits_bhwd.device) for phase in range(4)])
-        context = (every * masks[:, None, None]).sum(0).permute(0, 2, 3, 1)
+        context = self.every(features_bhwc, symbols_bmhw)
         signs = bits_bhwd.to(context.dtype) * 2 - 1
         lower = torch.tril(torch.ones(self.d, self.d, device=signs.device), -1)[:, None]
         units = self.units(context).unflatten(-1, (self.d, self.hidden))
         units = units + (signs @ (self.earlier * lower).flatten(0, 1).T).unflatten(-1, (self.d, self.hidden))
         return (F.relu(units) * self.out).sum(-1) + self.bias
+
+
+class TreeContext(Neighbourhood):
+    """Corrections to what the nodes of a tree (tree.py) are asked with."""
+
+    def __init__(self, features: int, symbols: int, rank: int, width: int = 96) -> None:
+        super().__init__(features, symbols, width)
+        self.out = nn.Linear(width, rank)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features_bhwc: Tensor, symbols_bmhw: Tensor) -> Tensor:
+        """Teacher-forced corrections [B, h, w, rank] of all four phases at once."""
+        return self.out(self.every(features_bhwc, symbols_bmhw))

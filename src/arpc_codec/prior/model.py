@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from ..scales import Schedule
 from .attention import Text
 from .config import PriorConfig
-from .context import ContextHead
+from .context import ContextHead, TreeContext
 from .rope import Size
 from .transformer import VAR
+from .tree import TreeHead
 
 
 class Prior(nn.Module):
@@ -21,31 +22,50 @@ class Prior(nn.Module):
         super().__init__()
         self.config = config
         self.trunk = VAR(config)
-        headed = context_width > 0
-        self.context = ContextHead(config.embed_dim, config.d, context_width, context_hidden) if headed else None
+        self.tree = TreeHead(config.levels, config.rank) if config.levels else None
+        self.context: ContextHead | TreeContext | None = None
+        if context_width and config.levels:
+            self.context = TreeContext(config.embed_dim, config.inputs, config.rank, context_width)
+        elif context_width:
+            self.context = ContextHead(config.embed_dim, config.d, context_width, context_hidden)
 
     def forward(
         self,
         x_scales: Sequence[Tensor],
         bits: Sequence[Tensor],
+        symbols: Sequence[Tensor],
         schedule: Schedule,
-        active: Sequence[int],
         text: Text | None = None,
         grid: Size | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Teacher-forced logits [B, h, w, d] per scale: (trunk alone, with the context head if there is one).
 
-        `x_scales`: inputs of scales 1.. [B, h*w, d]; `bits`: [B, h, w, d] of every scale; `active`: channels coded;
-        `text` and `grid` as in `VAR.forward`.
+        `x_scales`: inputs of scales 1.. [B, h*w, C]; `bits`: [B, h, w, d] of every scale; `symbols`: [B, m, h, w], what
+        the quantizer shows of them; `text` and `grid` as in `VAR.forward`.
         """
         features = self.trunk.features(x_scales, schedule, None, text, grid)
-        trunk = [bit_logits(self.trunk.head(hidden), size) for hidden, size in zip(features, schedule, strict=True)]
-        if self.context is None:
-            return trunk, trunk
-        full = []
-        for logits, hidden, bits_bhwd, size, a in zip(trunk, features, bits, schedule, active, strict=True):
-            full.append(logits + self.context(hidden.unflatten(1, size), bits_bhwd, a))
-        return trunk, full
+        alone, full = [], []
+        for scale, (hidden, bits_bhwd, shown, size) in enumerate(zip(features, bits, symbols, schedule, strict=True)):
+            after, hidden_bhwc = len(schedule) - 1 - scale, hidden.unflatten(1, size)
+            if self.tree is None:
+                trunk = bit_logits(self.trunk.head(hidden), size)
+                alone.append(trunk)
+                if isinstance(self.context, ContextHead):
+                    trunk = trunk + self.context(hidden_bhwc, shown, bits_bhwd)
+                full.append(trunk)
+            else:
+                asked = self.trunk.head(hidden_bhwc)
+                alone.append(self.tree(asked, bits_bhwd, after))
+                if isinstance(self.context, TreeContext):
+                    asked = asked + self.context(hidden_bhwc, shown)
+                full.append(self.tree(asked, bits_bhwd, after))
+        return alone, full
+
+    def chances(self, outputs_bnd: Tensor, size: Size, after: int) -> Tensor:
+        """Chances [B, h, w, places] of a 1 from the trunk's outputs: of the bits, or at the nodes of the tree."""
+        if self.tree is None:
+            return bit_logits(outputs_bnd, size).sigmoid()
+        return self.tree.every(outputs_bnd.unflatten(1, size), after).sigmoid()
 
 
 def bit_logits(pairs_bnd: Tensor, size: Size) -> Tensor:

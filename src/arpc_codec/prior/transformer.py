@@ -133,14 +133,14 @@ class VAR(nn.Module):
         else:
             self.cond = nn.Parameter(torch.zeros(width))
         self.pos_start = nn.Parameter(torch.zeros(width))
-        self.word_embed = Linear(config.d, width)
+        self.word_embed = Linear(config.inputs, width)
         self.lvl_embed = nn.Embedding(config.max_levels, width)
         if config.scale_embed == "index+end":
             self.end_embed = nn.Embedding(config.max_levels, width)
         self.shared_ada = Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.head_ada = Linear(width, 2 * width)
-        self.head = Linear(width, 2 * config.d)
+        self.head = Linear(width, config.outputs)
         self.init_weights()
 
     @property
@@ -329,9 +329,9 @@ class VAR(nn.Module):
 
     def _check_inputs(self, x_scales: Sequence[Tensor], sizes: Schedule) -> None:
         found = [tuple(x.shape[1:]) for x in x_scales]
-        expected = [(h * w, self.config.d) for h, w in sizes]
+        expected = [(h * w, self.config.inputs) for h, w in sizes]
         if found != expected:
-            raise UsageError(f"inputs of the scales must be (tokens, bits) {expected}, not {found}")
+            raise UsageError(f"inputs of the scales must be (tokens, channels) {expected}, not {found}")
         if any(len(a) != len(b) for a, b in pairwise(x_scales)):
             raise UsageError("inputs of the scales differ in batch size")
 

@@ -1,12 +1,22 @@
 """Scale schedules: which token maps exist for a picture of any size."""
 
-from .schedule import MAX_SCALES, STRIDE, Schedule, active_channels, latent_size, raw_bits, scale_schedule
+from .schedule import (
+    MAX_SCALES,
+    STRIDE,
+    Schedule,
+    active_channels,
+    halved_schedule,
+    latent_size,
+    raw_bits,
+    scale_schedule,
+)
 
 __all__ = [
     "MAX_SCALES",
     "STRIDE",
     "Schedule",
     "active_channels",
+    "halved_schedule",
     "latent_size",
     "raw_bits",
     "scale_schedule",

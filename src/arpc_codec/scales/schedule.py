@@ -1,12 +1,13 @@
 """Which token maps a picture has: integer rules only, so that every machine agrees.
 
 A schedule is a tuple of (rows, columns), coarse to fine, ending at the latent's own size.
-The nominal sides are those of the published 1024x1024 schedule (PAPERS 1.2); other shapes keep the
+Nominal schedules: the sides are those of the published 1024x1024 schedule (PAPERS 1.2); other shapes keep the
 area of the nominal square and the aspect ratio of the picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isqrt
 
 Schedule = tuple[tuple[int, int], ...]
@@ -15,6 +16,8 @@ Schedule = tuple[tuple[int, int], ...]
 STRIDE = 16
 NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80)
 MAX_SCALES = len(NOMINAL_SIDES) + 1
+# How often a halved schedule has the size of the latent.
+REPEATS = 4
 # A scale with more than 7/8 of the final cells would repeat the final scale at almost its price.
 _FULL_NUM, _FULL_DEN = 7, 8
 
@@ -42,6 +45,19 @@ def scale_schedule(rows: int, cols: int) -> Schedule:
     return (*sizes, (rows, cols))
 
 
+def halved_schedule(rows: int, cols: int) -> Schedule:
+    """Schedule of a latent of `rows` x `cols` cells: its size REPEATS times, before them halves down to one cell.
+
+    Raises ValueError for an empty latent.
+    """
+    if rows < 1 or cols < 1:
+        raise ValueError(f"a latent needs at least one cell, got {rows}x{cols}")
+    sizes = [(rows, cols)] * REPEATS
+    while sizes[0] != (1, 1):
+        sizes.insert(0, (-(-sizes[0][0] // 2), -(-sizes[0][1] // 2)))
+    return tuple(sizes)
+
+
 def _rounded_root(num: int, den: int, limit: int) -> int:
     """round(sqrt(num/den)) held inside 1..limit, in integers."""
     return max(1, min(limit, (isqrt(4 * num // den) + 1) // 2))
@@ -56,7 +72,6 @@ def active_channels(total_scales: int, channels: int) -> tuple[int, ...]:
     return tuple(channels * min(4, (i + 1) // step + 2) // 4 for i in range(total_scales))
 
 
-def raw_bits(schedule: Schedule, channels: int) -> list[int]:
-    """Active bits of each scale, before entropy coding."""
-    active = active_channels(len(schedule), channels)
+def raw_bits(schedule: Schedule, active: Sequence[int]) -> list[int]:
+    """Active bits of each scale, before entropy coding; active: of a token of each."""
     return [h * w * a for (h, w), a in zip(schedule, active, strict=True)]

@@ -1,7 +1,18 @@
 """Pixels <-> tokens."""
 
 from .config import TokenizerConfig
+from .multiscale import MultiScaleQuantizer, Quantized
+from .multiscale_vq import MultiScaleVQ
 from .network import STRIDE, Tokenizer, channels_last
-from .quantizer import MultiScaleBSQ, Quantized
+from .quantizer import MultiScaleBSQ
 
-__all__ = ["STRIDE", "MultiScaleBSQ", "Quantized", "Tokenizer", "TokenizerConfig", "channels_last"]
+__all__ = [
+    "STRIDE",
+    "MultiScaleBSQ",
+    "MultiScaleQuantizer",
+    "MultiScaleVQ",
+    "Quantized",
+    "Tokenizer",
+    "TokenizerConfig",
+    "channels_last",
+]

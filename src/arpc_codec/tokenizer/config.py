@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ..errors import ModelError
 from ..scales.resample import WEIGHT_BITS
 
+MAX_INDEX_BITS = 14
 # Groups of a GroupNorm, the first that divides the channels.
 NORM_GROUPS = (32, 24)
 # Resolutions of the pyramid, 1/1 to 1/16; it may have more levels at 1/16.
@@ -19,8 +20,11 @@ PYRAMID_LEVELS = 5
 class TokenizerConfig:
     """Shape of the f16 tokenizer. Widths and depths list one entry per resolution, finest first.
 
-    network: `shuffle`, encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4, 1/8 and 1/16; or `pyramid`, as
-    published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first convolution.
+    network: `shuffle` and `progic` (its dense networks), encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4,
+    1/8 and 1/16; or `pyramid`, as published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first
+    convolution.
+    codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`; none for signs.
+    halved: schedules of `halved_schedule` instead of nominal sides.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """
@@ -34,11 +38,15 @@ class TokenizerConfig:
     learned_gains: bool = True
     masked: bool = True
     grid_bits: int = WEIGHT_BITS
-    network: Literal["shuffle", "pyramid"] = "shuffle"
+    network: Literal["shuffle", "pyramid", "progic"] = "shuffle"
     encoder_stem: int = 0
+    codebooks: tuple[int, ...] = ()
+    halved: bool = False
 
     def __post_init__(self) -> None:
-        if self.network == "shuffle":
+        if not all(1 <= bits <= MAX_INDEX_BITS for bits in self.codebooks):
+            raise ModelError(f"tokenizer config: codebooks of 1 to {MAX_INDEX_BITS} bits, not {self.codebooks}")
+        if self.network in ("shuffle", "progic"):
             return
         if self.network != "pyramid":
             raise ModelError(f"tokenizer config: unknown network {self.network!r}")

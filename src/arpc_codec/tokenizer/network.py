@@ -16,23 +16,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..scales import STRIDE
-from .blocks import blocks, zeroed
+from ..scales import STRIDE, Schedule, halved_schedule, scale_schedule
+from .blocks import LINEAR_SIZE, blocks, linear_picture, zeroed
 from .config import TokenizerConfig
+from .multiscale import MultiScaleQuantizer
+from .multiscale_vq import MultiScaleVQ
+from .progic import ProgicConfig, ProgicDecoder, ProgicEncoder
 from .pyramid import PyramidDecoder, PyramidEncoder
 from .quantizer import MultiScaleBSQ
 
-# Pixels of the picture per pixel of the linear path.
-LINEAR_SIZE = 4
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.
 MISSING_STATES = 16
 # Training crops have few scales; a picture that lacks more than this is shown as one that lacks this many.
 MOST_MISSING = 7
-
-
-def linear_picture(conv: nn.Conv2d, z: Tensor) -> Tensor:
-    """The decoder's linear path: a smooth picture [B, 3, 16H, 16W] of z [B, C, H, W]."""
-    return F.interpolate(F.pixel_shuffle(conv(z), STRIDE // LINEAR_SIZE), scale_factor=LINEAR_SIZE, mode="bilinear")
 
 
 class Encoder(nn.Module):
@@ -96,21 +92,47 @@ class Tokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        pyramid = config.network == "pyramid"
-        self.encoder: Encoder | PyramidEncoder = PyramidEncoder(config) if pyramid else Encoder(config)
-        self.quantizer = MultiScaleBSQ(
-            config.channels,
-            fill=config.fill,
-            learned_gains=config.learned_gains,
-            masked=config.masked,
-            grid_bits=config.grid_bits,
-        )
-        self.decoder: Decoder | PyramidDecoder = PyramidDecoder(config) if pyramid else Decoder(config)
+        self.encoder, self.decoder = _networks(config)
+        self.quantizer = _quantizer(config)
+
+    def schedule(self, rows: int, cols: int) -> Schedule:
+        """Schedule of a latent of `rows` x `cols` cells. Raises ValueError for an empty latent."""
+        return halved_schedule(rows, cols) if self.config.halved else scale_schedule(rows, cols)
 
     @staticmethod
     def state(missing: int, filled: bool, batch: int = 1) -> Tensor:
         """Modulation index for a latent of which `missing` scales were not sent (and, if `filled`, were generated)."""
         return torch.full((batch,), min(missing, MOST_MISSING) + (MISSING_STATES if filled and missing else 0))
+
+
+def _networks(
+    config: TokenizerConfig,
+) -> tuple[Encoder | PyramidEncoder | ProgicEncoder, Decoder | PyramidDecoder | ProgicDecoder]:
+    if config.network == "pyramid":
+        return PyramidEncoder(config), PyramidDecoder(config)
+    if config.network == "shuffle":
+        return Encoder(config), Decoder(config)
+    sizes = ProgicConfig(
+        channels=config.channels,
+        stages=2 * MISSING_STATES,
+        encoder_widths=config.encoder_widths,
+        encoder_depths=config.encoder_depths,
+        decoder_widths=config.decoder_widths,
+        decoder_depths=config.decoder_depths,
+    )
+    return ProgicEncoder(sizes), ProgicDecoder(sizes)
+
+
+def _quantizer(config: TokenizerConfig) -> MultiScaleQuantizer:
+    if config.codebooks:
+        return MultiScaleVQ(config.channels, config.codebooks, grid_bits=config.grid_bits)
+    return MultiScaleBSQ(
+        config.channels,
+        fill=config.fill,
+        learned_gains=config.learned_gains,
+        masked=config.masked,
+        grid_bits=config.grid_bits,
+    )
 
 
 def channels_last(module: nn.Module) -> None:

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Attention, blocks, zeroed
-from .network import LINEAR_SIZE, STRIDE, linear_picture
+from ..scales import STRIDE
+from .blocks import LINEAR_SIZE, Attention, blocks, linear_picture, zeroed
 from .residual_vq import ResidualVQ
 
 # Front end of both networks: the picture in cells of 8x8.
@@ -118,7 +118,7 @@ class ProgicEncoder(nn.Module):
 
 
 class ProgicDecoder(nn.Module):
-    """z [B, C, H, W] -> [B, 3, 16H, 16W], about [-1, 1]; `used_b` [B] int says how many codebooks z sums (1..N)."""
+    """z [B, C, H, W] -> [B, 3, 16H, 16W], about [-1, 1]; `state_b` [B] int says what z is made of, of N states."""
 
     def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
@@ -142,14 +142,14 @@ class ProgicDecoder(nn.Module):
         if self.modulation is not None:
             nn.init.zeros_(self.modulation.weight)
 
-    def forward(self, z: Tensor, used_b: Tensor) -> Tensor:
-        x = self._stage(0, self.stem(z) if self.dense else z, used_b)
+    def forward(self, z: Tensor, state_b: Tensor) -> Tensor:
+        x = self._stage(0, self.stem(z) if self.dense else z, state_b)
         x = self.attention(x)
         if not self.dense:
-            x = self._stage(1, F.pixel_shuffle(self.up[0](x), 2), used_b)
-            return F.pixel_shuffle(self._stage(2, self.up[1](x), used_b), CELL)
+            x = self._stage(1, F.pixel_shuffle(self.up[0](x), 2), state_b)
+            return F.pixel_shuffle(self._stage(2, self.up[1](x), state_b), CELL)
         for index, up in enumerate(self.up):
-            x = self._stage(index, x, used_b) if index else x
+            x = self._stage(index, x, state_b) if index else x
             x = F.pixel_shuffle(up(F.silu(x)), 2)
         return self.out(F.silu(x)) + linear_picture(self.linear, z)
 
@@ -160,10 +160,10 @@ class ProgicDecoder(nn.Module):
         weight: nn.Parameter = tail.weight
         return weight
 
-    def _stage(self, index: int, x: Tensor, used_b: Tensor) -> Tensor:
+    def _stage(self, index: int, x: Tensor, state_b: Tensor) -> Tensor:
         """All residual blocks of one resolution, each with its part of the modulation."""
         first = sum(map(sum, self.splits[:index]))
-        rows_bm = None if self.modulation is None else self.modulation(used_b - 1)
+        rows_bm = None if self.modulation is None else self.modulation(state_b)
         for block, size in zip(self.stages[index], self.splits[index], strict=True):  # type: ignore[call-overload]
             x = block(x, None if rows_bm is None else rows_bm[:, first : first + size])
             first += size
@@ -182,5 +182,5 @@ class Progic(nn.Module):
 
     @staticmethod
     def used(stages: int, batch: int = 1) -> Tensor:
-        """Modulation index of `batch` latents that sum the first `stages` codebooks."""
-        return torch.full((batch,), stages)
+        """State of `batch` latents that sum the first `stages` codebooks."""
+        return torch.full((batch,), stages - 1)

@@ -1,34 +1,21 @@
-"""Multi-scale residual binary spherical quantizer with group masks (GM-BMSRQ, PAPERS 1.2; KEYS section 3).
-
-h --(-z)--> residual --area--> sign --mask, gain--> code --bilinear--> (+) --> z
-               ^                                                        |
-               +----------------------- next scale ---------------------+
-"""
+"""Multi-scale residual binary spherical quantizer with group masks (GM-BMSRQ, PAPERS 1.2; KEYS section 3)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..scales import Schedule, active_channels
-from ..scales.resample import WEIGHT_BITS, area, bilinear
+from ..scales.resample import WEIGHT_BITS
+from .multiscale import MultiScaleQuantizer
 
 # Gains are a piecewise linear function of the relative side, with knots at side/final side = 1, 1/2, 1/4 ... 1/64.
 GAIN_KNOTS = 7
 
 
-class Quantized(NamedTuple):
-    """bits: per scale [B, h, w, C] bool. prefixes: per scale the sum so far, [B, C, H, W]."""
-
-    bits: list[Tensor]
-    prefixes: list[Tensor]
-
-
-class MultiScaleBSQ(nn.Module):
+class MultiScaleBSQ(MultiScaleQuantizer):
     """Sign bits of the residual at every scale; each code is +-gain/sqrt(C), masked channels are `fill` times that.
 
     Magnitudes and the weights of resampling are multiples of 2^-grid_bits.
@@ -45,8 +32,8 @@ class MultiScaleBSQ(nn.Module):
         masked: bool = True,
         grid_bits: int = WEIGHT_BITS,
     ) -> None:
-        super().__init__()
-        self.channels, self.fill, self.masked, self.grid_bits = channels, fill, masked, grid_bits
+        super().__init__(channels, channels, grid_bits)
+        self.fill, self.masked = fill, masked
         knots = torch.linspace(0.6, 1.0, GAIN_KNOTS) if learned_gains else torch.ones(GAIN_KNOTS)
         if learned_gains:
             self.gain_knots = nn.Parameter(knots)
@@ -56,10 +43,6 @@ class MultiScaleBSQ(nn.Module):
     def active(self, total_scales: int) -> tuple[int, ...]:
         """Active channels of each scale of a schedule with `total_scales` scales."""
         return active_channels(total_scales, self.channels) if self.masked else (self.channels,) * total_scales
-
-    def resample(self, x_bchw: Tensor, size: tuple[int, int]) -> Tensor:
-        """Codes to the size of the latent, or the sum so far to the next scale: [B, C, *size]."""
-        return bilinear(x_bchw, size, self.grid_bits)
 
     def magnitude(self, size: tuple[int, int], final: tuple[int, int]) -> Tensor:
         """Magnitude of one code of a scale, rounded to the grid: with 12 bits, sums of codes are exact in float64."""
@@ -74,29 +57,31 @@ class MultiScaleBSQ(nn.Module):
         rounded = torch.round(value.detach() * 2**self.grid_bits) / 2**self.grid_bits
         return rounded + (value - value.detach())
 
-    def code(self, bits_bhwc: Tensor, magnitude: Tensor, active: int) -> Tensor:
+    def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Signs of all channels, those of masked ones too."""
+        return (residual_bchw > 0).permute(0, 2, 3, 1)
+
+    def flipped(self, bits_bhwd: Tensor, rate: float, scale: int, schedule: Schedule) -> Tensor:
+        """A share of the bits is flipped."""
+        return bits_bhwd ^ (torch.rand(bits_bhwd.shape, device=bits_bhwd.device) < rate)
+
+    def code(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """[B, h, w, C] bits -> [B, C, h, w] code values."""
-        signs = bits_bhwc.permute(0, 3, 1, 2).to(magnitude.dtype) * 2 - 1
+        return self._codes(bits_bhwd.double() * 2 - 1, scale, schedule)
+
+    def expected(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """From the chance of a 1 for each bit."""
+        unit = 2.0**self.grid_bits
+        return (self._codes(chances_hwn[None] * 2 - 1, scale, schedule).detach() * unit).round() / unit
+
+    def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """+-1 for active bits, 0 for the others."""
+        signs = bits_bhwd.permute(0, 3, 1, 2).float() * 2 - 1
+        signs[:, self.active(len(schedule))[scale] :] = 0
+        return signs
+
+    def _codes(self, signs_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        signs, active = signs_bhwd.permute(0, 3, 1, 2), self.active(len(schedule))[scale]
         if active < self.channels:
             signs = torch.cat([signs[:, :active], torch.full_like(signs[:, active:], self.fill)], 1)
-        return signs * magnitude
-
-    def forward(self, h_bchw: Tensor, schedule: Schedule, flip: Sequence[float] | None = None) -> Quantized:
-        """Quantise [B, C, H, W] (H, W = the schedule's last scale) in float32.
-
-        `flip` gives for each scale a fraction of bits to flip before the residual is taken on (bitwise self-correction,
-        PAPERS 1.3): `prefixes` are then the corrupted sums and `bits` stay the true signs of the residuals.
-        """
-        final = schedule[-1]
-        z = torch.zeros_like(h_bchw)
-        bits: list[Tensor] = []
-        prefixes: list[Tensor] = []
-        for index, (size, active) in enumerate(zip(schedule, self.active(len(schedule)), strict=True)):
-            residual = area((h_bchw - z).detach(), size)
-            sign = (residual > 0).permute(0, 2, 3, 1)
-            bits.append(sign)
-            if flip is not None and flip[index] > 0:
-                sign = sign ^ (torch.rand(sign.shape, device=sign.device) < flip[index])
-            z = z + self.resample(self.code(sign, self.magnitude(size, final).to(h_bchw), active), final)
-            prefixes.append(z)
-        return Quantized(bits, prefixes)
+        return signs * self.magnitude(schedule[scale], schedule[-1])

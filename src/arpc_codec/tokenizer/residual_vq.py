@@ -30,6 +30,14 @@ class VectorQuantized(NamedTuple):
     leads: Tensor
 
 
+class Entries(NamedTuple):
+    """A codebook [E, C], the moving mean of how many vectors chose each entry [E], and of their sum [E, C]."""
+
+    codebook: Tensor
+    uses: Tensor
+    sums: Tensor
+
+
 class ResidualVQ(nn.Module):
     """`stages` codebooks of `entries` vectors of C channels.
 
@@ -61,7 +69,7 @@ class ResidualVQ(nn.Module):
         found: list[tuple[Tensor, Tensor]] = []
         prefixes: list[Tensor] = []
         for stage in range(self.stages if stages is None else stages):
-            found.append(self._nearest(stage, (y_bchw - z).detach()))
+            found.append(nearest(self.codebooks[stage], (y_bchw - z).detach()))
             z = z + self._look_up(stage, found[-1][0])
             prefixes.append(z + straight)
         indices, leads = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
@@ -81,7 +89,7 @@ class ResidualVQ(nn.Module):
         """Move every codebook towards the residuals that chose its entries; returns how many entries were revived."""
         before = [torch.zeros_like(y_bchw), *quantized.prefixes[:-1]]
         return sum(
-            self._learn(stage, _vectors(y_bchw - z), quantized.indices[:, stage].flatten(), generator, decay)
+            learn(self._entries(stage), vectors(y_bchw - z), quantized.indices[:, stage].flatten(), generator, decay)
             for stage, z in enumerate(before)
         )
 
@@ -91,45 +99,57 @@ class ResidualVQ(nn.Module):
         z = torch.zeros_like(y_bchw)
         for stage in range(self.stages):
             residual_bchw = y_bchw - z
-            residual = _vectors(residual_bchw)
-            if len(residual) < self.entries:
-                raise ValueError(f"{len(residual)} positions cannot start {self.entries} entries")
-            chosen = torch.randperm(len(residual), generator=generator)[: self.entries]
-            self.codebooks[stage] = residual[chosen.to(residual.device)]
-            for _ in range(rounds):
-                index, _ = self._nearest(stage, residual_bchw)
-                self._learn(stage, residual, index.flatten(), generator, decay=0.0)
-            z = z + self._look_up(stage, self._nearest(stage, residual_bchw)[0])
-
-    @torch.no_grad()
-    def _nearest(self, stage: int, residual_bchw: Tensor) -> tuple[Tensor, Tensor]:
-        """Indices [B, H, W] of the entries at the least distance, the lowest of equal ones, and their leads."""
-        codebook = self.codebooks[stage]
-        # Half precision would choose other entries.
-        with torch.autocast(residual_bchw.device.type, enabled=False):
-            half_squares = codebook.square().sum(1) / 2
-            parts = _vectors(residual_bchw).split(CHUNK)
-            found = [_least(torch.addmm(half_squares, part, codebook.T, alpha=-1)) for part in parts]
-        size = (residual_bchw.shape[0], *residual_bchw.shape[2:])
-        index, lead = (torch.cat(part).unflatten(0, size) for part in zip(*found, strict=True))
-        return index, lead
+            k_means(self._entries(stage), vectors(residual_bchw), generator, rounds)
+            z = z + self._look_up(stage, nearest(self.codebooks[stage], residual_bchw)[0])
 
     def _look_up(self, stage: int, index_bhw: Tensor) -> Tensor:
         return self.codebooks[stage][index_bhw].permute(0, 3, 1, 2)
 
-    def _learn(self, stage: int, residual_pc: Tensor, index_p: Tensor, generator: torch.Generator, decay: float) -> int:
-        uses, sums, codebook = self.uses[stage], self.sums[stage], self.codebooks[stage]
-        uses.lerp_(torch.bincount(index_p, minlength=self.entries).to(uses), 1 - decay)
-        sums.lerp_(torch.zeros_like(sums).index_add_(0, index_p, residual_pc), 1 - decay)
-        used = uses > 0
-        codebook[used] = sums[used] / uses[used, None]
-        # Drawn on the CPU: the same on every device, and again after a resume.
-        fresh = torch.randperm(len(residual_pc), generator=generator).to(index_p.device)
-        dead = (uses < DEAD * uses.mean()).nonzero().flatten()[: len(fresh)]
-        codebook[dead] = residual_pc[fresh[: len(dead)]]
-        uses[dead] = BORN * uses.mean()
-        sums[dead] = codebook[dead] * uses[dead, None]
-        return len(dead)
+    def _entries(self, stage: int) -> Entries:
+        return Entries(self.codebooks[stage], self.uses[stage], self.sums[stage])
+
+
+@torch.no_grad()
+def nearest(codebook_ec: Tensor, residual_bchw: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices [B, H, W] of the entries at the least distance, the lowest of equal ones, and their leads."""
+    # Half precision would choose other entries.
+    with torch.autocast(residual_bchw.device.type, enabled=False):
+        half_squares = codebook_ec.square().sum(1) / 2
+        parts = vectors(residual_bchw).split(CHUNK)
+        found = [_least(torch.addmm(half_squares, part, codebook_ec.T, alpha=-1)) for part in parts]
+    size = (residual_bchw.shape[0], *residual_bchw.shape[2:])
+    index, lead = (torch.cat(part).unflatten(0, size) for part in zip(*found, strict=True))
+    return index, lead
+
+
+@torch.no_grad()
+def k_means(entries: Entries, residual_pc: Tensor, generator: torch.Generator, rounds: int = 15) -> None:
+    """Start a codebook from vectors [P, C]. Raises ValueError for fewer vectors than entries."""
+    count = len(entries.codebook)
+    if len(residual_pc) < count:
+        raise ValueError(f"{len(residual_pc)} positions cannot start {count} entries")
+    chosen = torch.randperm(len(residual_pc), generator=generator)[:count]
+    entries.codebook.copy_(residual_pc[chosen.to(residual_pc.device)])
+    for _ in range(rounds):
+        index, _ = nearest(entries.codebook, residual_pc.T[None, :, :, None])
+        learn(entries, residual_pc, index.flatten(), generator, decay=0.0)
+
+
+@torch.no_grad()
+def learn(entries: Entries, residual_pc: Tensor, index_p: Tensor, generator: torch.Generator, decay: float) -> int:
+    """Move a codebook towards the vectors that chose its entries, in place; returns how many entries were revived."""
+    codebook, uses, sums = entries
+    uses.lerp_(torch.bincount(index_p, minlength=len(uses)).to(uses), 1 - decay)
+    sums.lerp_(torch.zeros_like(sums).index_add_(0, index_p, residual_pc), 1 - decay)
+    used = uses > 0
+    codebook[used] = sums[used] / uses[used, None]
+    # Drawn on the CPU: the same on every device, and again after a resume.
+    fresh = torch.randperm(len(residual_pc), generator=generator).to(index_p.device)
+    dead = (uses < DEAD * uses.mean()).nonzero().flatten()[: len(fresh)]
+    codebook[dead] = residual_pc[fresh[: len(dead)]]
+    uses[dead] = BORN * uses.mean()
+    sums[dead] = codebook[dead] * uses[dead, None]
+    return len(dead)
 
 
 def _least(distances_pe: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,6 +169,6 @@ def used_share(indices_bshw: Tensor, entries: int) -> list[float]:
     return [stage.unique().numel() / entries for stage in indices_bshw.unbind(1)]
 
 
-def _vectors(x_bchw: Tensor) -> Tensor:
+def vectors(x_bchw: Tensor) -> Tensor:
     """[B, C, H, W] -> [B*H*W, C] float32."""
     return x_bchw.float().permute(0, 2, 3, 1).flatten(0, 2)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -22,20 +23,22 @@ from ..tokenizer.progic import Progic, ProgicConfig
 from ..tokenizer.residual_vq import TRAINING_BUFFERS
 from ..zoo.bundle import save_bundle
 from ..zoo.progic import save_progic
-from .data import Photos, load_photos
+from .data import CropMix, Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
 from .indices import IndexTraining, train_indices
 from .linear import SIDE as LINEAR_SIDE
 from .linear import fit_draft_gains, init_linear, linear_networks
 from .loop import STATE
-from .prior import PriorTraining, crop_batches, held_photos, train_prior
+from .prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
 from .progic import ProgicTraining, take_weights, train_progic
 from .progic import start as start_progic
-from .tokenizer import TokenizerTraining, train_tokenizer
+from .tokenizer import TokenizerTraining, from_progic, start_codebooks, train_tokenizer
 
 # What older or smaller weights may lack: residual blocks, which start as the identity, and gains, which start at 1.
 DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.", "decoder.draft_gain.")
 Config = TypeVar("Config")
+# Of tokenizers and ProGIC networks.
+LR = TokenizerTraining.lr
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
 
@@ -75,39 +78,60 @@ def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config
 
 
 def run_tokenizer(
-    config: str, data: Path, metrics: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
+    config: str,
+    data: Path,
+    metrics: Path,
+    out: Path,
+    minutes: float,
+    init: Path | None = None,
+    device: str = "cpu",
+    lr: float = LR,
+    batch: int = 1,
 ) -> None:
     """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
     `init`: weights to start from instead of the linear codec; the config may have more residual blocks than they have.
+    A tokenizer with codebooks starts from a ProGIC network. `batch`: times as many crops in a step.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
     photos = _photos(data)
-    if init is not None:
+    if sizes.tokenizer.network == "progic":
+        model = _from_progic(sizes, init)
+        if not (out / STATE).is_file():
+            start_codebooks(model, photos[0].at_least(LINEAR_SIDE), side=LINEAR_SIDE)
+    elif init is not None:
         model = _tokenizer(sizes, init, deeper=True)
         if not linear_networks(model)[1].draft_gain.weight.any():
             fit_draft_gains(model, photos[0].at_least(LINEAR_SIDE), side=LINEAR_SIDE)
     else:
         model = Tokenizer(sizes.tokenizer)
         init_linear(model, photos[0].at_least(LINEAR_SIDE))
-    train_tokenizer(model.to(device), photos, metrics, out, minutes, TokenizerTraining())
+    setup = TokenizerTraining()
+    setup = replace(setup, crops=_larger(setup.crops, batch), lr=lr)
+    train_tokenizer(model.to(device), photos, metrics, out, minutes, setup)
 
 
 def run_prior(
     config: str, data: Path, tokenizer: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
 ) -> None:
-    """Train a prior on the tokens of the tokenizer weights in file `tokenizer`; `init`: weights to start from."""
+    """Train a prior on the tokens of the tokenizer weights in file `tokenizer`.
+
+    `init`: weights to start from, as far as they fit.
+    """
     sizes = load_config(config)
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
-    if init is not None:
-        prior.load_state_dict(load_state(init))
     place, setup = torch.device(device), PriorTraining()
     train, held = _photos(data)
-    draw = crop_batches(train, setup.crops, place)
     pixels = _tokenizer(sizes, tokenizer).to(place)
-    train_prior(prior.to(place), pixels, draw, lambda: held_photos(held, place), out, minutes, setup)
+    draw = crop_batches(train, setup.crops, pixels, place)
+    even_inputs(prior, pixels, draw(np.random.default_rng(0)))
+    if init is not None:
+        own = prior.state_dict()
+        given = load_state(init)
+        prior.load_state_dict(own | {k: v for k, v in given.items() if k in own and v.shape == own[k].shape})
+    train_prior(prior.to(place), pixels, draw, lambda: held_photos(held, pixels, place), out, minutes, setup)
 
 
 def run_decoder(
@@ -133,7 +157,7 @@ def run_progic(
     minutes: float,
     init: Path | None = None,
     device: str = "cpu",
-    lr: float = ProgicTraining.lr,
+    lr: float = LR,
     batch: int = 1,
 ) -> list[str]:
     """Train a ProGIC network; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
@@ -151,8 +175,7 @@ def run_progic(
         start_progic(model, photos[0].at_least(LINEAR_SIDE), fresh=init is None, side=LINEAR_SIDE)
     # With a device for it, every step decodes all prefixes, as the paper does.
     others = ProgicTraining.others if device == "cpu" else sizes.stages - 1
-    crops = tuple((height, width, count * batch, share) for height, width, count, share in ProgicTraining.crops)
-    setup = ProgicTraining(crops=crops, others=others, lr=lr)
+    setup = ProgicTraining(crops=_larger(ProgicTraining.crops, batch), others=others, lr=lr)
     train_progic(model.to(device), photos, metrics, out, minutes, setup)
     return missing
 
@@ -192,6 +215,20 @@ def run_export_progic(
             raise ModelError(f"{prior}: the prior of another network: its codebooks are not those of {weights}")
         state[books], own = found.codebooks, (found.config, export_indices(found))
     return save_progic(out, model_id, name, licence, sizes, state, own)
+
+
+def _larger(crops: CropMix, batch: int) -> CropMix:
+    return tuple((height, width, count * batch, share) for height, width, count, share in crops)
+
+
+def _from_progic(sizes: TrainingConfig, weights: Path | None) -> Tokenizer:
+    """A tokenizer with the networks of a ProGIC model. Raises ModelError without its weights."""
+    if weights is None:
+        raise ModelError("a tokenizer with codebooks starts from a ProGIC network: --init FILE")
+    model = Tokenizer(sizes.tokenizer)
+    codebooks = {k: v for k, v in model.state_dict().items() if k.startswith("quantizer.")}
+    model.load_state_dict(from_progic(load_state(weights)) | codebooks)
+    return model
 
 
 def _photos(data: Path) -> tuple[Photos, Photos]:

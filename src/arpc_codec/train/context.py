@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..prior.context import ContextHead
 from ..scales import Schedule
 from ..scales.published import Published
-from ..tokenizer import channels_last
+from ..tokenizer import MultiScaleQuantizer, channels_last
 from ..zoo.bundle import ContextSizes
 from ..zoo.derived import save_derived
 from ..zoo.placing import check_new
@@ -37,14 +37,15 @@ class ContextTraining:
 
 
 def head_losses(
-    head: ContextHead, features: Features, schedule: Schedule, active: Sequence[int]
+    head: ContextHead, features: Features, schedule: Schedule, quantizer: MultiScaleQuantizer
 ) -> tuple[list[Tensor], list[Tensor]]:
     """(nats per bit of each scale with the head, the same of the trunk alone)."""
     tokens = [h * w for h, w in schedule]
     full, alone = [], []
-    for hidden, logits, bits, size, a in zip(*(t.split(tokens, 1) for t in features), schedule, active, strict=True):
+    parts = zip(*(t.split(tokens, 1) for t in features), schedule, quantizer.active(len(schedule)), strict=True)
+    for scale, (hidden, logits, bits, size, a) in enumerate(parts):
         trunk, bits_bhwd = logits.unflatten(1, size), bits.unflatten(1, size)
-        added = head(hidden.float().unflatten(1, size), bits_bhwd, a)
+        added = head(hidden.float().unflatten(1, size), quantizer.symbols(bits_bhwd, scale, schedule), bits_bhwd)
         full.append(bit_losses(trunk + added, bits_bhwd, a))
         alone.append(bit_losses(trunk, bits_bhwd, a))
     return full, alone
@@ -67,14 +68,13 @@ def train_context(
     shares /= shares.sum()
     layouts = list(train)
 
-    def active(layout: Published) -> tuple[int, ...]:
-        return frozen.tokenizer.quantizer.active(len(layout.schedule))
+    quantizer = frozen.tokenizer.quantizer
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 5))
         layout = layouts[int(rng.choice(len(layouts), p=shares))]
         chosen = [train[layout][int(i)] for i in rng.integers(len(train[layout]), size=setup.batch)]
-        full, alone = head_losses(head, load(chosen, device), layout.schedule, active(layout))
+        full, alone = head_losses(head, load(chosen, device), layout.schedule, quantizer)
         weights = scale_weights(layout.schedule, device)
         coded, trunk = (weights * torch.stack(full)).sum(), (weights * torch.stack(alone)).sum()
         return coded, {"bits": coded.item() / np.log(2), "bits_trunk": trunk.item() / np.log(2)}
@@ -85,8 +85,8 @@ def train_context(
         sums = np.zeros(3)
         for layout, paths in held.items():
             for path in paths:
-                losses = head_losses(module, load([path], device), layout.schedule, active(layout))
-                sums += bit_sums(layout.schedule, active(layout), *losses)
+                losses = head_losses(module, load([path], device), layout.schedule, quantizer)
+                sums += bit_sums(layout.schedule, quantizer.active(len(layout.schedule)), *losses)
         return {"val_ratio": float(sums[1] / sums[0]), "val_trunk": float(sums[2] / sums[0])}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=setup.save_minutes)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..prior.model import Prior
-from ..scales import scale_schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .adversary import Adversary
 from .data import CropMix, CropSampler, Photos
@@ -40,23 +39,22 @@ class DecoderTraining:
 def fill_latent(prior: Prior, tokenizer: Tokenizer, h: Tensor, sent: int, mean: bool) -> Tensor:
     """z [B, C, H, W]: the first `sent` scales of h, the others predicted by the trunk (expected or likeliest bits)."""
     quantizer = tokenizer.quantizer
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
-    true_bits, active = quantizer(h, schedule).bits, quantizer.active(len(schedule))
+    schedule = tokenizer.schedule(h.shape[-2], h.shape[-1])
+    true_bits = quantizer(h, schedule).bits
     state = prior.trunk.start(schedule, batch=h.shape[0])
     z = torch.zeros_like(h)
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else quantizer.resample(z, size).flatten(2).transpose(1, 2)
-        logits, _ = prior.trunk.step(x, state)
-        magnitude = quantizer.magnitude(size, schedule[-1]).to(z)
+        said, _ = prior.trunk.step(x, state)
         if scale < sent:
-            code = quantizer.code(true_bits[scale], magnitude, active[scale])
+            code = quantizer.code(true_bits[scale], scale, schedule)
         else:
-            pairs = logits.unflatten(-1, (-1, 2)).unflatten(1, size)
-            difference = pairs[..., 1] - pairs[..., 0]
-            signs = torch.tanh(difference / 2) if mean else difference.sign()
-            signs[..., active[scale] :] = quantizer.fill
-            code = signs.permute(0, 3, 1, 2) * magnitude
-        z = z + quantizer.resample(code, schedule[-1])
+            chances = prior.chances(said, size, len(schedule) - 1 - scale)
+            if not mean:
+                chances = (chances > 0.5).to(chances)
+            # One picture after the other: the chances of all nodes of a tree are many.
+            code = torch.cat([quantizer.expected(one, scale, schedule) for one in chances])
+        z = z + quantizer.resample(code.to(z), schedule[-1])
     return z
 
 
@@ -86,7 +84,7 @@ def train_decoder(
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 3))
         x = sampler.draw(rng)
-        schedule = scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
+        schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         whole = rng.random() < setup.whole_share
         # Squared: the last scales hold most of the bytes, so most files lack only a few.
         missing = 0 if whole else 1 + int((len(schedule) - 1) * rng.random() ** 2)

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..scales import scale_schedule
-from ..tokenizer import STRIDE, Tokenizer
-from ..tokenizer.network import LINEAR_SIZE, MOST_MISSING, Decoder, Encoder
+from ..tokenizer import STRIDE, MultiScaleBSQ, Tokenizer
+from ..tokenizer.blocks import LINEAR_SIZE
+from ..tokenizer.network import MOST_MISSING, Decoder, Encoder
 from .data import Photos, random_crop, to_tensor
 
 # Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
@@ -43,7 +43,7 @@ def init_linear(
     scale = fit_transform(encoder.linear, x, SPREAD)
     with torch.no_grad():
         h = encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    schedule = model.schedule(h.shape[-2], h.shape[-1])
     if model.config.learned_gains:
         _fit_gains(model, h[: pictures // 4], scale, gain_steps)
     with torch.no_grad():
@@ -73,8 +73,9 @@ def fit_transform(linear: nn.Conv2d, x_bchw: Tensor, spread: float) -> Tensor:
 
 def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
     """Gradient steps on the gains alone, for the pixel error of the whole sum and of the sum less two scales."""
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    schedule = model.schedule(h.shape[-2], h.shape[-1])
     weight = (1 / scale**2)[:, None, None]
+    assert isinstance(model.quantizer, MultiScaleBSQ)
     optimiser = torch.optim.Adam([model.quantizer.gain_knots], lr=0.03)
     for _ in range(steps):
         prefixes = model.quantizer(h, schedule).prefixes
@@ -115,7 +116,7 @@ def fit_draft_gains(model: Tokenizer, photos: Photos, *, pictures: int = 48, sid
     rng = np.random.default_rng(1)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
     h = model.encoder(x).float().contiguous()
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
+    schedule = model.schedule(h.shape[-2], h.shape[-1])
     prefixes = model.quantizer(h, schedule).prefixes
     factors = [(h * z).mean((0, 2, 3)) / z.square().mean((0, 2, 3)).clamp_min(1e-6) for z in prefixes]
     for missing in range(1, MOST_MISSING + 1):

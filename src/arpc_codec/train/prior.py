@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..prior.attention import Text
 from ..prior.model import Prior
 from ..prior.rope import Size
-from ..scales import Schedule, scale_schedule
+from ..scales import Schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
@@ -37,9 +37,17 @@ class Batch(NamedTuple):
     grid: Size | None = None
 
     @classmethod
-    def plain(cls, x: Tensor) -> Batch:
+    def plain(cls, x: Tensor, tokenizer: Tokenizer) -> Batch:
         """Without text, scheduled by their size."""
-        return cls(x, scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
+        return cls(x, tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
+
+
+class Tokens(NamedTuple):
+    """Of each scale: bits [B, h, w, d], the trunk's input [B, h*w, C] (not of the first), symbols [B, m, h, w]."""
+
+    bits: list[Tensor]
+    inputs: list[Tensor]
+    symbols: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -79,17 +87,26 @@ FINETUNING = PriorTraining(
 
 
 @torch.no_grad()
-def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None) -> tuple[list[Tensor], list[Tensor]]:
-    """(bits per scale [B, h, w, d], trunk inputs of scales 1.. [B, h*w, d]) of a batch; `flip` as in the quantizer."""
+def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None) -> Tokens:
+    """Tokens of a batch; `flip` as in the quantizer."""
     # In full precision: a bit is the sign of what may be very little.
     with torch.autocast(batch.x.device.type, enabled=False):
         h = tokenizer.encoder(batch.x).contiguous()
-    quantized = tokenizer.quantizer(h, batch.schedule, flip)
+    quantizer = tokenizer.quantizer
+    quantized = quantizer(h, batch.schedule, flip)
     inputs = [
-        tokenizer.quantizer.resample(z, size).flatten(2).transpose(1, 2)
+        quantizer.resample(z, size).flatten(2).transpose(1, 2)
         for z, size in zip(quantized.prefixes[:-1], batch.schedule[1:], strict=True)
     ]
-    return quantized.bits, inputs
+    symbols = [quantizer.symbols(bits, scale, batch.schedule).to(h) for scale, bits in enumerate(quantized.bits)]
+    return Tokens(quantized.bits, inputs, symbols)
+
+
+@torch.no_grad()
+def even_inputs(prior: Prior, tokenizer: Tokenizer, batch: Batch) -> None:
+    """Let a new trunk see all channels of a code as equally large."""
+    z = torch.cat([x.flatten(0, 1) for x in tokenize(tokenizer, batch).inputs])
+    prior.trunk.word_embed.weight /= z.square().mean(0).sqrt().clamp_min(1e-3).to(prior.trunk.word_embed.weight)
 
 
 def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
@@ -102,9 +119,9 @@ def scale_losses(
     prior: Prior, tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
     """(nats per bit of each scale with the context head if there is one, the same of the trunk alone)."""
-    bits, inputs = tokenize(tokenizer, batch, flip)
+    bits, inputs, symbols = tokenize(tokenizer, batch, flip)
     active = tokenizer.quantizer.active(len(batch.schedule))
-    trunk, full = prior(inputs, bits, batch.schedule, active, batch.text, batch.grid)
+    trunk, full = prior(inputs, bits, symbols, batch.schedule, batch.text, batch.grid)
     full_losses = [bit_losses(f, b, a) for f, b, a in zip(full, bits, active, strict=True)]
     return full_losses, [bit_losses(t, b, a) for t, b, a in zip(trunk, bits, active, strict=True)]
 
@@ -191,16 +208,18 @@ def validate(prior: nn.Module, tokenizer: Tokenizer, held: Iterator[tuple[str, B
     return result
 
 
-def crop_batches(train: Photos, crops: CropMix, device: torch.device) -> Callable[[np.random.Generator], Batch]:
+def crop_batches(
+    train: Photos, crops: CropMix, tokenizer: Tokenizer, device: torch.device
+) -> Callable[[np.random.Generator], Batch]:
     """A function that draws a batch of crops of photographs; as `CropSampler`."""
     sampler = CropSampler(train, crops, device)
-    return lambda rng: Batch.plain(sampler.draw(rng))
+    return lambda rng: Batch.plain(sampler.draw(rng), tokenizer)
 
 
-def held_photos(held: Photos, device: torch.device) -> Iterator[tuple[str, Batch]]:
+def held_photos(held: Photos, tokenizer: Tokenizer, device: torch.device) -> Iterator[tuple[str, Batch]]:
     """The corners of a few pictures, of 768x512 and 512x384."""
     for height, width in ((512, 768), (384, 512)):
         pictures = [p if p.shape[1] >= p.shape[0] else np.rot90(p) for p in held.pictures]
         chosen = [p[:height, :width] for p in pictures if p.shape[0] >= height and p.shape[1] >= width][:VALIDATED]
         for picture in chosen:
-            yield f"val_{width}", Batch.plain(to_tensor([np.ascontiguousarray(picture)], device))
+            yield f"val_{width}", Batch.plain(to_tensor([np.ascontiguousarray(picture)], device), tokenizer)

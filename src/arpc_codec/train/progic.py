@@ -139,10 +139,10 @@ def train_progic(
         revived = model.quantizer.update(y, quantized, torch.Generator().manual_seed(index))
         # [others, B] numbers of codebooks, each picture its own.
         drawn = rng.permuted(np.tile(np.arange(1, last), (len(x), 1)), axis=1)[:, : setup.others].T
-        used_b = torch.cat([model.used(last, len(x)), torch.from_numpy(drawn.flatten())])
+        state_b = torch.cat([model.used(last, len(x)), torch.from_numpy(drawn.flatten() - 1)])
         every_nbchw = torch.stack(quantized.prefixes)
-        z = every_nbchw[used_b - 1, torch.arange(len(used_b)) % len(x)]
-        x_hat = model.decoder(_fast(z), used_b.to(device))
+        z = every_nbchw[state_b, torch.arange(len(state_b)) % len(x)]
+        x_hat = model.decoder(_fast(z), state_b.to(device))
         copies = x.repeat(setup.others, 1, 1, 1).contiguous(memory_format=torch.channels_last)
         whole, terms = criterion(x_hat[: len(x)], x)
         partial, partial_terms = criterion(x_hat[len(x) :], copies)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..scales import scale_schedule
-from ..tokenizer import STRIDE, Tokenizer, channels_last
-from .data import CropMix, CropSampler, Photos
+from ..scales import Schedule
+from ..tokenizer import MultiScaleVQ, Quantized, Tokenizer, channels_last
+from ..tokenizer.network import MISSING_STATES
+from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
+from .linear import SIDE
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 from .validation import judge, save_sheet
@@ -29,6 +32,9 @@ RATES = {
     "decoder.draft_gain": 4.0,
 }
 
+# Missing scales of a validation.
+SHOWN = (0, 1, 2, 3, 4)
+
 
 @dataclass(frozen=True)
 class TokenizerTraining:
@@ -41,18 +47,59 @@ class TokenizerTraining:
     losses: LossWeights = field(default_factory=LossWeights)
 
 
-def forward_prefix(model: Tokenizer, x: Tensor, sent: int | None) -> tuple[Tensor, Tensor]:
-    """(x_hat, commitment) when only the first `sent` scales are kept (None: all)."""
+class Latent(NamedTuple):
+    """h [B, C, H, W] of some pictures, its schedule, and what the quantizer makes of it."""
+
+    h: Tensor
+    schedule: Schedule
+    quantized: Quantized
+
+
+def quantised(model: Tokenizer, x: Tensor) -> Latent:
+    """The latent of pictures [B, 3, 16H, 16W]."""
     h = model.encoder(x).float().contiguous()
-    schedule = scale_schedule(h.shape[-2], h.shape[-1])
-    prefixes = model.quantizer(h, schedule).prefixes
-    sent = len(schedule) if sent is None else sent
-    z = prefixes[sent - 1]
-    commitment = (h - prefixes[-1].detach()).square().mean()
-    # Straight through: the encoder sees the identity, the gains see their own codes.
-    z = z + h - h.detach()
-    state = model.state(len(schedule) - sent, False, x.shape[0]).to(x.device)
-    return model.decoder(z.contiguous(memory_format=torch.channels_last), state), commitment
+    schedule = model.schedule(h.shape[-2], h.shape[-1])
+    return Latent(h, schedule, model.quantizer(h, schedule))
+
+
+def decoded(model: Tokenizer, latent: Latent, missing: int) -> Tensor:
+    """Pictures of a latent whose last `missing` scales were not sent."""
+    h, schedule, (_, prefixes) = latent
+    # Straight through: the encoder sees the identity, gains see their own codes.
+    z = prefixes[len(schedule) - 1 - missing] + h - h.detach()
+    state = model.state(missing, False, len(h)).to(h.device)
+    return model.decoder(z.contiguous(memory_format=torch.channels_last), state)
+
+
+def commitment(model: Tokenizer, latent: Latent) -> Tensor:
+    """How far h is from its codes: of entries as a share of its variance, after every scale of its own size."""
+    h, schedule, (_, prefixes) = latent
+    if not isinstance(model.quantizer, MultiScaleVQ):
+        return (h - prefixes[-1].detach()).square().mean()
+    # Without the share, shrinking the latent would serve it, too.
+    whole = [z for z, size in zip(prefixes, schedule, strict=True) if size == schedule[-1]]
+    errors = torch.stack([(h - z.detach()).square().mean() for z in whole])
+    return errors.mean() / h.var((0, 2, 3)).mean()
+
+
+def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Encoder and decoder of a ProGIC network for a tokenizer: k scales missing look like k codebooks missing."""
+    state = {name: value for name, value in weights.items() if not name.startswith("quantizer.")}
+    rows = state["decoder.modulation.weight"]
+    # The pyramid before the last size is worth about one codebook.
+    states = torch.arange(2 * MISSING_STATES) % MISSING_STATES
+    state["decoder.modulation.weight"] = rows[(len(rows) - 2 - states).clamp_min(0)]
+    return state
+
+
+def start_codebooks(model: Tokenizer, photos: Photos, *, pictures: int = 600, side: int = SIDE) -> None:
+    """Start codebooks from the latents of random crops."""
+    assert isinstance(model.quantizer, MultiScaleVQ)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        crops = (to_tensor([random_crop(rng, photos, (side, side))]) for _ in range(pictures))
+        h = torch.cat([model.encoder(x) for x in crops]).contiguous()
+    model.quantizer.start(h, model.schedule(h.shape[-2], h.shape[-1]), torch.Generator().manual_seed(0))
 
 
 def train_tokenizer(
@@ -75,26 +122,30 @@ def train_tokenizer(
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 1))
         x = sampler.draw(rng)
-        total = len(scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
+        latent = quantised(model, x)
+        total = len(latent.schedule)
         # Squared: the last scales hold most of the bytes, so most files lack only a few.
-        sent = total - 1 - int((total - 1) * rng.random() ** 2) if rng.random() < setup.prefix_share else None
-        x_hat, commitment = forward_prefix(model, x, sent)
-        loss, terms = criterion(x_hat, x)
-        terms["commitment"] = commitment.item()
-        return loss + setup.commitment * commitment, terms
+        missing = 1 + int((total - 1) * rng.random() ** 2) if rng.random() < setup.prefix_share else 0
+        loss, terms = criterion(decoded(model, latent, missing), x)
+        error = commitment(model, latent)
+        terms["commitment"] = error.item()
+        if isinstance(model.quantizer, MultiScaleVQ):
+            generator = torch.Generator().manual_seed(index)
+            terms["revived"] = float(model.quantizer.update(latent.h, latent.quantized, latent.schedule, generator))
+        return loss + setup.commitment * error, terms
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
     return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES).state
 
 
 def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:
-    """Quality of held-out pictures with all scales and three fewer, nothing filled; a sample sheet in `folder`."""
+    """Quality of held-out pictures with all scales and some fewer, nothing filled; a sample sheet in `folder`."""
     assert isinstance(model, Tokenizer)
     device = next(model.parameters()).device
 
     def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
-        total = len(scale_schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE))
-        return {f"missing{n}": forward_prefix(model, x, total - n)[0] for n in missing}
+        latent = quantised(model, x)
+        return {f"missing{n}": decoded(model, latent, n) for n in missing}
 
     save_sheet(lambda x: pictures(x, (0, 2, 4)), held, folder / "sheet.png", device)
-    return judge(lambda x: pictures(x, (0, 3)), criterion, held, device)
+    return judge(lambda x: pictures(x, SHOWN), criterion, held, device)

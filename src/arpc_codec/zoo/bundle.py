@@ -15,7 +15,7 @@ from typing import TypedDict
 
 import torch
 
-from ..exact.prior import ExactPrior
+from ..exact.prior import ExactBitPrior, ExactTreePrior, exact_prior
 from ..prior.config import PriorConfig
 from ..prior.context import ContextHead
 from ..prior.linear import matrices
@@ -41,7 +41,7 @@ class Bundle:
 
     entry: ModelEntry
     tokenizer: Tokenizer
-    prior: ExactPrior | VAR
+    prior: ExactBitPrior | ExactTreePrior | VAR
     context: ContextHead | None = None
 
     @property
@@ -110,7 +110,7 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
         # Not on the meta device: initialising there imports a second of torch's compiler.
         tokenizer = Tokenizer(TokenizerConfig.from_json(sizes["tokenizer"]))
         tokenizer.load_state_dict({k: v.float() for k, v in files[TOKENIZER].items()}, assign=True)
-        prior: ExactPrior | VAR
+        prior: ExactBitPrior | ExactTreePrior | VAR
         context = None
         if "transformer" in sizes:
             config = PriorConfig(**sizes["transformer"])
@@ -118,7 +118,7 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
             if "context" in sizes:
                 context = _context(config, sizes["context"], files[CONTEXT]).to(device)
         else:
-            prior = ExactPrior(files[PRIOR], PriorConfig(**sizes["prior"]), device)
+            prior = exact_prior(files[PRIOR], PriorConfig(**sizes["prior"]), device)
     tokenizer.requires_grad_(False).eval().to(device)
     return Bundle(entry, tokenizer, prior, context)
 

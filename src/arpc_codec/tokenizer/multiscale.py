@@ -1,0 +1,79 @@
+"""What quantizers of token maps share: the walk from the coarsest scale to the finest, each coding what is left.
+
+h --(-z)--> residual --area--> bits of every token --> code --bilinear--> (+) --> z
+               ^                                                           |
+               +-------------------------- next scale ---------------------+
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ..scales import Schedule
+from ..scales.resample import area, bilinear
+
+
+class Quantized(NamedTuple):
+    """bits: per scale [B, h, w, d] bool. prefixes: per scale the sum so far, [B, C, H, W]."""
+
+    bits: list[Tensor]
+    prefixes: list[Tensor]
+
+
+class MultiScaleQuantizer(nn.Module):
+    """Tokens of d `bits` for a latent of C `channels`; codes and resampling weights are multiples of 2^-grid_bits."""
+
+    def __init__(self, channels: int, bits: int, grid_bits: int) -> None:
+        super().__init__()
+        self.channels, self.bits, self.grid_bits = channels, bits, grid_bits
+
+    @abstractmethod
+    def active(self, total_scales: int) -> tuple[int, ...]:
+        """Leading bits of a token that are coded, for each scale of a schedule with `total_scales` scales."""
+
+    @abstractmethod
+    def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """[B, C, h, w] of the size of the scale -> bits [B, h, w, d] bool."""
+
+    @abstractmethod
+    def flipped(self, bits_bhwd: Tensor, rate: float, scale: int, schedule: Schedule) -> Tensor:
+        """The bits with errors at that rate."""
+
+    @abstractmethod
+    def code(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Bits -> code [B, C, h, w], float64."""
+
+    @abstractmethod
+    def expected(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Expected code [1, C, h, w], float64, from the chances of a 1 in all n places of the prior."""
+
+    @abstractmethod
+    def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """What a context head is shown of known tokens: [B, m, h, w] of about 1, multiples of 2^-12."""
+
+    def resample(self, x_bchw: Tensor, size: tuple[int, int]) -> Tensor:
+        """Codes to the size of the latent, or the sum so far to the next scale: [B, C, *size]."""
+        return bilinear(x_bchw, size, self.grid_bits)
+
+    def forward(self, h_bchw: Tensor, schedule: Schedule, flip: Sequence[float] | None = None) -> Quantized:
+        """Quantise [B, C, H, W] (H, W = the schedule's last scale) in float32.
+
+        `flip` gives for each scale a rate of errors in the bits before the residual is taken on (bitwise
+        self-correction, PAPERS 1.3): `prefixes` are then the corrupted sums and `bits` what the residuals ask for.
+        """
+        final = schedule[-1]
+        z = h_bchw.new_zeros(h_bchw.shape)
+        bits: list[Tensor] = []
+        prefixes: list[Tensor] = []
+        for scale, size in enumerate(schedule):
+            chosen = self.choose(area((h_bchw - z).detach(), size), scale, schedule)
+            bits.append(chosen)
+            if flip is not None and flip[scale] > 0:
+                chosen = self.flipped(chosen, flip[scale], scale, schedule)
+            z = z + self.resample(self.code(chosen, scale, schedule).to(h_bchw), final)
+            prefixes.append(z)
+        return Quantized(bits, prefixes)

@@ -1,0 +1,146 @@
+"""Multi-scale residual vector quantizer: a token is the index of a codebook entry, its bits a path in a binary tree.
+
+Sign bits spend as much on a channel that hardly matters as on the one that does; entries do not (dev/LOG.md). Codebooks
+start in the order of `bisected`, so that every bit of an index, the highest first, halves the entries that are left.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..scales import Schedule
+from ..scales.resample import WEIGHT_BITS, area
+from .bisection import bisected
+from .multiscale import MultiScaleQuantizer, Quantized
+from .residual_vq import Entries, k_means, learn, nearest, vectors
+
+# Tokens whose expected codes are computed at a time: some 70 MB with 10 bits.
+CHUNK = 512
+
+
+class MultiScaleVQ(MultiScaleQuantizer):
+    """A codebook of 2^n entries for each `level`, the number of scales that follow; the last is that of all beyond.
+
+    As in `ResidualVQ`, codebooks follow the moving mean of the residuals that chose each entry.
+    """
+
+    exponents: Tensor
+
+    def __init__(self, channels: int, levels: tuple[int, ...], *, grid_bits: int = WEIGHT_BITS) -> None:
+        super().__init__(channels, max(levels), grid_bits)
+        self.levels = levels
+        for level, bits in enumerate(levels):
+            entries = torch.randn(2**bits, channels) / channels**0.5
+            self.register_buffer(f"codebook{level}", entries)
+            self.register_buffer(f"uses{level}", torch.ones(2**bits))
+            self.register_buffer(f"sums{level}", entries.clone())
+        # Powers of two that bring entries to about 1.
+        self.register_buffer("exponents", torch.zeros(len(levels)))
+
+    def level(self, scale: int, schedule: Schedule) -> int:
+        """Which codebook a scale uses."""
+        return min(len(schedule) - 1 - scale, len(self.levels) - 1)
+
+    def entries(self, level: int) -> Entries:
+        """A codebook and its moving means."""
+        return Entries(*(getattr(self, f"{name}{level}") for name in ("codebook", "uses", "sums")))
+
+    def active(self, total_scales: int) -> tuple[int, ...]:
+        """Bits of an index of each scale."""
+        return tuple(self.levels[min(after, len(self.levels) - 1)] for after in range(total_scales - 1, -1, -1))
+
+    def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Bits of the nearest entries, the highest first; those beyond the level's are 0."""
+        level = self.level(scale, schedule)
+        index, _ = nearest(self._rounded(level).float(), residual_bchw)
+        shifts = torch.arange(self.levels[level] - 1, -1, -1, device=index.device)
+        bits = (index[..., None] >> shifts & 1).bool()
+        return torch.nn.functional.pad(bits, (0, self.bits - len(shifts)))
+
+    def flipped(self, bits_bhwd: Tensor, rate: float, scale: int, schedule: Schedule) -> Tensor:
+        """A share of the tokens goes another way from some bit on."""
+        shape, active = bits_bhwd.shape[:3], self.active(len(schedule))[scale]
+        place = torch.arange(self.bits, device=bits_bhwd.device)
+        first = torch.randint(active, (*shape, 1), device=place.device)
+        hit = (torch.rand(*shape, 1, device=place.device) < rate) & (place >= first) & (place < active)
+        drawn = torch.rand(bits_bhwd.shape, device=place.device) < 0.5
+        return torch.where(hit, drawn, bits_bhwd)
+
+    def index(self, bits_bhwd: Tensor, level: int) -> Tensor:
+        """[B, h, w] int64 of the bits."""
+        shifts = torch.arange(self.levels[level] - 1, -1, -1, device=bits_bhwd.device)
+        return (bits_bhwd[..., : self.levels[level]].long() << shifts).sum(-1)
+
+    def code(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """The entries."""
+        level = self.level(scale, schedule)
+        return self._rounded(level)[self.index(bits_bhwd, level)].permute(0, 3, 1, 2)
+
+    def expected(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """From the chance of going right at every node of the tree, level by level from the root."""
+        book, bits = self._rounded(self.level(scale, schedule)), self.levels[self.level(scale, schedule)]
+        means = []
+        for chances_tn in chances_hwn.flatten(0, 1).double().split(CHUNK):
+            values = book[None]
+            for depth in range(bits - 1, -1, -1):
+                right = chances_tn[:, 2**depth - 1 : 2 ** (depth + 1) - 1, None]
+                # One operation after the other: each is rounded as IEEE 754 says, on every machine.
+                values = values[:, 0::2] * (1 - right) + values[:, 1::2] * right
+            means.append(values[:, 0])
+        unit = 2.0**self.grid_bits
+        mean = (torch.cat(means) * unit).round() / unit
+        return mean.T.unflatten(1, chances_hwn.shape[:2])[None]
+
+    def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """The entries, by a power of two brought to about 1."""
+        exponent = int(self.exponents[self.level(scale, schedule)])
+        scaled = self.code(bits_bhwd, scale, schedule) * 2.0**exponent
+        return (scaled * 4096).round() / 4096
+
+    @torch.no_grad()
+    def update(
+        self, h_bchw: Tensor, quantized: Quantized, schedule: Schedule, generator: torch.Generator, decay: float = 0.99
+    ) -> int:
+        """Move every codebook towards the residuals that chose its entries; returns how many entries were revived."""
+        revived = 0
+        for level, (residual_pc, index_p) in self._residuals(h_bchw, quantized, schedule).items():
+            revived += learn(self.entries(level), residual_pc, index_p, generator, decay)
+        return revived
+
+    @torch.no_grad()
+    def start(self, h_bchw: Tensor, schedule: Schedule, generator: torch.Generator) -> None:
+        """k-means of the residuals, from the coarsest scale on. Raises ValueError for fewer positions than entries."""
+        z = torch.zeros_like(h_bchw)
+        for level in range(min(len(schedule), len(self.levels)) - 1, -1, -1):
+            scales = [scale for scale in range(len(schedule)) if self.level(scale, schedule) == level]
+            entries = self.entries(level)
+            residuals = [vectors(area(h_bchw - z, schedule[scale])) for scale in scales]
+            k_means(entries, torch.cat(residuals), generator)
+            order = bisected(entries.codebook)
+            for part in entries:
+                part.copy_(part[order])
+            spread = float(entries.codebook.square().mean().sqrt())
+            self.exponents[level] = round(-torch.log2(torch.tensor(spread).clamp_min(2.0**-20)).item())
+            for scale in scales:
+                chosen = self.choose(area(h_bchw - z, schedule[scale]), scale, schedule)
+                z = z + self.resample(self.code(chosen, scale, schedule).to(z), schedule[-1])
+
+    def _rounded(self, level: int) -> Tensor:
+        """Entries on the grid, float64: sums of codes are exact."""
+        unit = 2.0**self.grid_bits
+        return (self.entries(level).codebook.double() * unit).round() / unit
+
+    def _residuals(self, h_bchw: Tensor, quantized: Quantized, schedule: Schedule) -> dict[int, tuple[Tensor, Tensor]]:
+        """Per level what its scales had to code, [P, C], and the indices they chose, [P]."""
+        found: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        z = torch.zeros_like(h_bchw)
+        for scale, (size, bits, after) in enumerate(zip(schedule, *quantized, strict=True)):
+            level = self.level(scale, schedule)
+            part = vectors(area(h_bchw - z, size)), self.index(bits, level).flatten()
+            found.setdefault(level, []).append(part)
+            z = after.detach()
+        return {
+            level: (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+            for level, parts in found.items()
+        }
