@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,17 +18,19 @@ from arpc_codec.exact.tables import exp_table, gelu_table, probability_table
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.context import known_symbols
 from arpc_codec.prior.model import Prior
-from arpc_codec.scales import scale_schedule
+from arpc_codec.scales import halved_schedule, scale_schedule
 from arpc_codec.scales.resample import bilinear
-from arpc_codec.tokenizer import MultiScaleBSQ
+from arpc_codec.tokenizer import MultiScaleBSQ, MultiScaleQuantizer, MultiScaleVQ
 
-CONFIG = PriorConfig(embed_dim=48, depth=2, num_heads=2, scale_embed="index+end", key_tokens=60)
+SIGNS = PriorConfig(embed_dim=48, depth=2, num_heads=2, scale_embed="index+end", key_tokens=60)
+LEVELS = (6, 6, 5, 5, 4)
+TREES = replace(SIGNS, d=6, codes=16, levels=LEVELS, rank=12, repeats=3)
 
 
-@pytest.fixture(scope="module")
-def prior() -> Prior:
+@pytest.fixture(scope="module", params=[SIGNS, TREES], ids=["signs", "trees"])
+def prior(request: pytest.FixtureRequest) -> Prior:
     torch.manual_seed(3)
-    model = Prior(CONFIG, 24, 4)
+    model = Prior(request.param, 24, 4)
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, 0.0, 0.1)
@@ -92,28 +96,31 @@ def test_layer_norm_and_tables_are_close_to_the_float_functions() -> None:
 
 def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
     """Same logits up to the grid, scale by scale and phase by phase, and less than 1 % more bits."""
-    quantizer = MultiScaleBSQ(16)
-    schedule = scale_schedule(12, 16)
+    quantizer: MultiScaleQuantizer = MultiScaleVQ(16, LEVELS) if prior.config.levels else MultiScaleBSQ(16)
+    schedule = halved_schedule(12, 16) if prior.config.levels else scale_schedule(12, 16)
     active = quantizer.active(len(schedule))
     bits, prefixes = quantizer(0.4 * torch.randn(1, 16, 12, 16), schedule)
     inputs = [bilinear(z, size).flatten(2).transpose(1, 2) for z, size in zip(prefixes[:-1], schedule[1:], strict=True)]
     symbols = [quantizer.symbols(b, scale, schedule) for scale, b in enumerate(bits)]
     trunk, full = prior(inputs, bits, symbols, schedule)
-    exact, caches = exact_prior(export_prior(prior), CONFIG), None
+    exact = exact_prior(export_prior(prior), prior.config)
     prior.float()
     caches = exact.begin(schedule)
     costs = np.zeros(2)
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else snap(bilinear(snap(prefixes[scale - 1].double()), size))[0].flatten(1).T
-        logits, features = exact.step(x, schedule, scale, caches)
-        assert torch.allclose(logits, trunk[scale][0].double(), atol=0.03)
+        said, features = exact.step(x, schedule, scale, caches)
+        after, tokens = len(schedule) - 1 - scale, bits[scale][0].flatten(0, 1)
+        for bit in range(active[scale]):
+            logit = exact.bit_logit(said.flatten(0, 1), None, tokens, bit, after)
+            assert torch.allclose(logit, trunk[scale][0, ..., bit].flatten().double(), atol=0.03)
         for phase in range(4):
             every = torch.arange(size[0] * size[1])
             known = known_symbols(symbols[scale], phase)
             units = exact.phase_units(exact.phase_context(features, known, every))
             row, col = ((0, 0), (1, 1), (0, 1), (1, 0))[phase]
             for bit in range(active[scale]):
-                logit = exact.bit_logit(logits.flatten(0, 1), units, bits[scale][0].flatten(0, 1), bit, 0)
+                logit = exact.bit_logit(said.flatten(0, 1), units, tokens, bit, after)
                 mine = logit.unflatten(0, size)[row::2, col::2]
                 theirs = full[scale][0, ..., bit].double()[row::2, col::2]
                 assert torch.allclose(mine, theirs, atol=0.05)

@@ -95,14 +95,14 @@ def test_crops_fit_and_repeat(data: Path) -> None:
 
 def test_linear_start_is_a_codec_already(data: Path, config: str) -> None:
     from arpc_codec.train.data import to_tensor
-    from arpc_codec.train.tokenizer import forward_prefix
+    from arpc_codec.train.tokenizer import decoded, quantised
 
     model = cli.Tokenizer(cli.load_config(config).tokenizer)
     train, _ = load_photos(data)
     init_linear(model, train, pictures=24, side=96, gain_steps=10)
     x = to_tensor([picture[:96, :96] for picture in train.pictures[:4]])
     with torch.no_grad():
-        x_hat, _ = forward_prefix(model, x, None)
+        x_hat = decoded(model, quantised(model, x), 0)
     assert float((x_hat - x).square().mean()) < 0.2 * float((x - x.mean()).square().mean())
 
 

@@ -75,7 +75,12 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
         put("context.earlier", (context.earlier * lower).flatten(0, 1), torch.zeros(context.d * context.hidden))
         put("context.out", context.out, context.bias)
     else:
+        put("context.seen", context.seen.weight.flatten(1), torch.zeros(len(context.seen.weight)))
         put("context.out", context.out.weight, context.out.bias)
+    if prior.refinement is not None:
+        for name in ("inner", "outer"):
+            layer = getattr(prior.refinement, name)
+            put(f"refinement.{name}", layer.weight.double(), layer.bias.double())
     state["tables.gelu"], state["tables.exp"] = gelu_table(), exp_table()
     state["tables.probability"] = probability_table()
     state["tables.rotation"] = rotation_table(POSITIONS, prior.config.head_dim)

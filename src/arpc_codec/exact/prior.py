@@ -6,6 +6,8 @@ logits + features + neighbours coded so far -> integer probability of the next b
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -27,12 +29,18 @@ from .fixed import (
 )
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
 
-# Of each block, rotated keys and values of every scale that is looked at.
-Caches = list[list[tuple[Tensor, Tensor]]]
 # Unit vectors on this grid have dot products that are float32 numbers.
 COSINE_BITS = 11
 # Attention is computed for so many queries at a time that scores stay near this many elements.
 SCORE_ELEMENTS = 1 << 22
+
+
+@dataclass
+class Caches:
+    """Of each block, rotated keys and values of every scale that is looked at; what the last scale came to, [n, C]."""
+
+    blocks: list[list[tuple[Tensor, Tensor]]]
+    last: Tensor | None = None
 
 
 class ExactAttention:
@@ -103,17 +111,22 @@ class ExactPrior:
 
     def begin(self, schedule: Schedule) -> Caches:
         """Empty caches for one picture."""
-        return [[] for _ in self.attention]
+        return Caches([[] for _ in self.attention])
 
     def fork(self, caches: Caches) -> Caches:
         """A copy of the caches; what is in them never changes."""
-        return [list(cache) for cache in caches]
+        return Caches([list(cache) for cache in caches.blocks], caches.last)
 
     def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> tuple[Tensor, Tensor]:
         """(what the trunk says [h, w, :], projected features [1, width, h, w]) of one scale.
 
         `x_nd`: z so far, resampled to the scale and on the 2^-12 grid; None for the first scale.
         """
+        normed, size = self._hidden(x_nd, schedule, scale, caches), schedule[scale]
+        return self.head(normed).unflatten(0, size), self.feature(normed).T.unflatten(1, size)[None]
+
+    def _hidden(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> Tensor:
+        """[n, C] of one scale, before the head."""
         size = schedule[scale]
         x = self.start.expand(size[0] * size[1], -1) if x_nd is None else self.word(x_nd)
         vector = self.level[scale]
@@ -121,13 +134,11 @@ class ExactPrior:
             vector = vector + self.end[len(schedule) - 1 - scale]
         x = snap(x + vector)
         rotation = self._rotation(size, schedule[-1])
-        for attention, fc1, fc2, cache in zip(self.attention, self.fc1, self.fc2, caches, strict=True):
+        for attention, fc1, fc2, cache in zip(self.attention, self.fc1, self.fc2, caches.blocks, strict=True):
             x = snap(x + attention(layer_norm(x, NORM_EPS), rotation, cache))
             inner = fc1(layer_norm(x, NORM_EPS))
             x = snap(x + fc2(inner.clamp_min(0) + look_up(self.gelu, inner, GELU_BITS)))
-        normed = layer_norm(x, NORM_EPS)
-        features = self.feature(normed).T.unflatten(1, size)[None]
-        return self.head(normed).unflatten(0, size), features
+        return layer_norm(x, NORM_EPS)
 
     def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
         """[n, width] context of the tokens at n flat positions, given the symbols [1, m+1, h, w] of earlier phases."""
@@ -186,6 +197,24 @@ class ExactTreePrior(ExactPrior):
         super().__init__(state, config, device)
         self.out = ExactLinear(state, "context.out", self.device)
         self.nodes = [ExactLinear(state, f"nodes.{level}", self.device) for level in range(len(config.levels))]
+        self.seen = ExactConv3x3(state, "context.seen", self.device)
+        if config.repeats:
+            self.inner, self.outer = (
+                ExactLinear(state, f"refinement.{name}", self.device) for name in ("inner", "outer")
+            )
+
+    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> tuple[Tensor, Tensor]:
+        """As `ExactPrior.step`; the last scales are told by the features of the one before, and by z so far."""
+        walked, size = schedule[: len(schedule) - self.config.repeats], schedule[scale]
+        if scale < len(walked):
+            caches.last = self._hidden(x_nd, walked, scale, caches)
+        assert caches.last is not None
+        said, features = self.head(caches.last), self.feature(caches.last).T.unflatten(1, size)[None]
+        if x_nd is None:
+            return said.unflatten(0, size), features
+        if scale >= len(walked):
+            said = snap(said + self.outer(self.inner(x_nd).relu_()))
+        return said.unflatten(0, size), snap(features + self.seen(x_nd.T.unflatten(1, size)[None]))
 
     def phase_units(self, context_nw: Tensor) -> Tensor:
         """[n, width] context of a phase's tokens -> [n, rank], added to what the trunk says."""

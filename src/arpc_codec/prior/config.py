@@ -35,6 +35,8 @@ class PriorConfig:
     """Bits of a token by the number of scales that follow, when they are a path in a tree; none: independent bits."""
     rank: int = 48
     """Numbers that the nodes of a tree are asked with."""
+    repeats: int = 0
+    """Last scales that the trunk does not walk: they have the size of the one before and are told by its features."""
     temperature: float = 1.0
     """Divides the logits of `VAR.step`, which code and generate; training (`VAR.forward`) sees them as they are."""
 
@@ -48,6 +50,8 @@ class PriorConfig:
         object.__setattr__(self, "levels", tuple(self.levels))
         if self.levels and not (max(self.levels) == self.d and min(self.levels) > 0 < self.rank):
             raise ModelError(f"prior config: trees of depths {self.levels} do not fit tokens of {self.d} bits")
+        if self.repeats and not self.levels:
+            raise ModelError("prior config: only scales of trees are told by the features of the one before")
         if self.scale_embed not in ("index", "index+end"):
             raise ModelError(f"prior config: unknown scale_embed {self.scale_embed!r}")
         if self.rope_grid not in ("published", "final"):

@@ -52,12 +52,11 @@ class Neighbourhood(nn.Module):
         x = F.relu(self.conv1(x))
         return F.relu(self.conv2(x))
 
-    def every(self, features_bhwc: Tensor, symbols_bmhw: Tensor) -> Tensor:
-        """[B, h, w, width]: teacher-forced, every token with what its phase sees."""
+    def every(self, features_bchw: Tensor, symbols_bmhw: Tensor) -> Tensor:
+        """[B, h, w, width] from features after `feature`: teacher-forced, every token with what its phase sees."""
         height, width = symbols_bmhw.shape[-2:]
-        projected = self.feature(features_bhwc).permute(0, 3, 1, 2)
         known = torch.cat([known_symbols(symbols_bmhw, phase) for phase in range(4)])
-        every = self.neighbourhood(projected.repeat(4, 1, 1, 1), known.to(projected)).unflatten(0, (4, -1))
+        every = self.neighbourhood(features_bchw.repeat(4, 1, 1, 1), known.to(features_bchw)).unflatten(0, (4, -1))
         masks = torch.stack([phase_mask(height, width, phase, symbols_bmhw.device) for phase in range(4)])
         return (every * masks[:, None, None]).sum(0).permute(0, 2, 3, 1)
 
@@ -80,7 +79,7 @@ class ContextHead(Neighbourhood):
 
     def forward(self, features_bhwc: Tensor, symbols_bmhw: Tensor, bits_bhwd: Tensor) -> Tensor:
         """Teacher-forced corrections [B, h, w, d] of all four phases at once."""
-        context = self.every(features_bhwc, symbols_bmhw)
+        context = self.every(self.feature(features_bhwc).permute(0, 3, 1, 2), symbols_bmhw)
         signs = bits_bhwd.to(context.dtype) * 2 - 1
         lower = torch.tril(torch.ones(self.d, self.d, device=signs.device), -1)[:, None]
         units = self.units(context).unflatten(-1, (self.d, self.hidden))
@@ -89,14 +88,16 @@ class ContextHead(Neighbourhood):
 
 
 class TreeContext(Neighbourhood):
-    """Corrections to what the nodes of a tree (tree.py) are asked with."""
+    """Corrections to what the nodes of a tree (tree.py) are asked with; also sees the sum so far around a token."""
 
     def __init__(self, features: int, symbols: int, rank: int, width: int = 96) -> None:
         super().__init__(features, symbols, width)
+        self.seen = nn.Conv2d(symbols, width, 3, padding=1, bias=False)
         self.out = nn.Linear(width, rank)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, features_bhwc: Tensor, symbols_bmhw: Tensor) -> Tensor:
-        """Teacher-forced corrections [B, h, w, rank] of all four phases at once."""
-        return self.out(self.every(features_bhwc, symbols_bmhw))
+    def forward(self, features_bhwc: Tensor, z_bchw: Tensor, symbols_bmhw: Tensor) -> Tensor:
+        """Teacher-forced corrections [B, h, w, rank] of all four phases at once; z: the trunk's input of the scale."""
+        projected = self.feature(features_bhwc).permute(0, 3, 1, 2) + self.seen(z_bchw)
+        return self.out(self.every(projected, symbols_bmhw))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ..scales import Schedule
@@ -12,7 +13,7 @@ from .config import PriorConfig
 from .context import ContextHead, TreeContext
 from .rope import Size
 from .transformer import VAR
-from .tree import TreeHead
+from .tree import Refinement, TreeHead
 
 
 class Prior(nn.Module):
@@ -23,6 +24,7 @@ class Prior(nn.Module):
         self.config = config
         self.trunk = VAR(config)
         self.tree = TreeHead(config.levels, config.rank) if config.levels else None
+        self.refinement = Refinement(config.inputs, config.rank) if config.repeats else None
         self.context: ContextHead | TreeContext | None = None
         if context_width and config.levels:
             self.context = TreeContext(config.embed_dim, config.inputs, config.rank, context_width)
@@ -43,29 +45,40 @@ class Prior(nn.Module):
         `x_scales`: inputs of scales 1.. [B, h*w, C]; `bits`: [B, h, w, d] of every scale; `symbols`: [B, m, h, w], what
         the quantizer shows of them; `text` and `grid` as in `VAR.forward`.
         """
-        features = self.trunk.features(x_scales, schedule, None, text, grid)
+        walked = len(schedule) - self.config.repeats
+        features = self.trunk.features(x_scales[: walked - 1], schedule[:walked], None, text, grid)
+        features += features[-1:] * self.config.repeats
         alone, full = [], []
         for scale, (hidden, bits_bhwd, shown, size) in enumerate(zip(features, bits, symbols, schedule, strict=True)):
             after, hidden_bhwc = len(schedule) - 1 - scale, hidden.unflatten(1, size)
+            x = x_scales[scale - 1] if scale else None
+            said = self.said(self.trunk.head(hidden), x, after)
             if self.tree is None:
-                trunk = bit_logits(self.trunk.head(hidden), size)
+                trunk = bit_logits(said, size)
                 alone.append(trunk)
                 if isinstance(self.context, ContextHead):
                     trunk = trunk + self.context(hidden_bhwc, shown, bits_bhwd)
                 full.append(trunk)
             else:
-                asked = self.trunk.head(hidden_bhwc)
-                alone.append(self.tree(asked, bits_bhwd, after))
+                said_bhwr = said.unflatten(1, size)
+                alone.append(self.tree(said_bhwr, bits_bhwd, after))
                 if isinstance(self.context, TreeContext):
-                    asked = asked + self.context(hidden_bhwc, shown)
-                full.append(self.tree(asked, bits_bhwd, after))
+                    z = torch.zeros_like(shown) if x is None else x.mT.unflatten(-1, size)
+                    said_bhwr = said_bhwr + self.context(hidden_bhwc, z, shown)
+                full.append(self.tree(said_bhwr, bits_bhwd, after))
         return alone, full
 
-    def chances(self, outputs_bnd: Tensor, size: Size, after: int) -> Tensor:
-        """Chances [B, h, w, places] of a 1 from the trunk's outputs: of the bits, or at the nodes of the tree."""
+    def said(self, outputs_bnr: Tensor, x_bnc: Tensor | None, after: int) -> Tensor:
+        """The trunk's outputs for a scale that `after` others follow; x: its input, which repeats need."""
+        if self.refinement is None or after >= self.config.repeats or x_bnc is None:
+            return outputs_bnr
+        return outputs_bnr + self.refinement(x_bnc)
+
+    def chances(self, said_bnr: Tensor, size: Size, after: int) -> Tensor:
+        """Chances [B, h, w, places] of a 1 by what is said: of the bits, or at the nodes of the tree."""
         if self.tree is None:
-            return bit_logits(outputs_bnd, size).sigmoid()
-        return self.tree.every(outputs_bnd.unflatten(1, size), after).sigmoid()
+            return bit_logits(said_bnr, size).sigmoid()
+        return self.tree.every(said_bnr.unflatten(1, size), after).sigmoid()
 
 
 def bit_logits(pairs_bnd: Tensor, size: Size) -> Tensor:

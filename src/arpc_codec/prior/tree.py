@@ -21,6 +21,19 @@ def path_nodes(bits_xn: Tensor) -> Tensor:
     return nodes
 
 
+class Refinement(nn.Module):
+    """What the sum so far [..., C] says of the token that refines it: [..., rank]."""
+
+    def __init__(self, channels: int, rank: int, width: int = 256) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(channels, width), nn.Linear(width, rank)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, z_xc: Tensor) -> Tensor:
+        return self.outer(self.inner(z_xc).relu())
+
+
 class TreeHead(nn.Module):
     """Trees of the depths in `levels`, with node vectors of `rank` numbers."""
 

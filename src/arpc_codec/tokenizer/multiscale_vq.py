@@ -96,7 +96,7 @@ class MultiScaleVQ(MultiScaleQuantizer):
         """The entries, by a power of two brought to about 1."""
         exponent = int(self.exponents[self.level(scale, schedule)])
         scaled = self.code(bits_bhwd, scale, schedule) * 2.0**exponent
-        return (scaled * 4096).round() / 4096
+        return ((scaled * 4096).round() / 4096).float()
 
     @torch.no_grad()
     def update(

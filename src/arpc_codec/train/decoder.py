@@ -41,15 +41,19 @@ def fill_latent(prior: Prior, tokenizer: Tokenizer, h: Tensor, sent: int, mean: 
     quantizer = tokenizer.quantizer
     schedule = tokenizer.schedule(h.shape[-2], h.shape[-1])
     true_bits = quantizer(h, schedule).bits
-    state = prior.trunk.start(schedule, batch=h.shape[0])
+    walked = len(schedule) - prior.config.repeats
+    state = prior.trunk.start(schedule[:walked], batch=h.shape[0])
+    outputs = h.new_empty(0)
     z = torch.zeros_like(h)
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else quantizer.resample(z, size).flatten(2).transpose(1, 2)
-        said, _ = prior.trunk.step(x, state)
+        if scale < walked:
+            outputs, _ = prior.trunk.step(x, state)
         if scale < sent:
             code = quantizer.code(true_bits[scale], scale, schedule)
         else:
-            chances = prior.chances(said, size, len(schedule) - 1 - scale)
+            after = len(schedule) - 1 - scale
+            chances = prior.chances(prior.said(outputs, x, after), size, after)
             if not mean:
                 chances = (chances > 0.5).to(chances)
             # One picture after the other: the chances of all nodes of a tree are many.

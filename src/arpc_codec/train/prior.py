@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..prior.attention import Text
+from ..prior.context import TreeContext
 from ..prior.model import Prior
 from ..prior.rope import Size
 from ..scales import Schedule
@@ -106,7 +107,12 @@ def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None
 def even_inputs(prior: Prior, tokenizer: Tokenizer, batch: Batch) -> None:
     """Let a new trunk see all channels of a code as equally large."""
     z = torch.cat([x.flatten(0, 1) for x in tokenize(tokenizer, batch).inputs])
-    prior.trunk.word_embed.weight /= z.square().mean(0).sqrt().clamp_min(1e-3).to(prior.trunk.word_embed.weight)
+    size = z.square().mean(0).sqrt().clamp_min(1e-3).to(prior.trunk.word_embed.weight)
+    prior.trunk.word_embed.weight /= size
+    if prior.refinement is not None:
+        prior.refinement.inner.weight /= size
+    if isinstance(prior.context, TreeContext):
+        prior.context.seen.weight /= size[:, None, None]
 
 
 def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
