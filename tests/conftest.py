@@ -58,14 +58,8 @@ def micro_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         tokenizer.encoder.out.weight.mul_(4)
     home = tmp_path_factory.mktemp("models")
-    save_bundle(
-        home / "micro",
-        100,
-        "micro",
-        "test",
-        (tokenizer_config, tokenizer.state_dict()),
-        (prior_config, export_prior(prior)),
-    )
+    weights, state = (tokenizer_config, tokenizer.state_dict()), (prior_config, export_prior(prior))
+    save_bundle(home / "micro", 100, "micro", "test", weights, state)
     return home
 
 
@@ -77,6 +71,36 @@ def micro(micro_home: Path) -> ArpcCodec:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARPC_HOME", str(micro_home))
         return ArpcCodec.load("micro")
+
+
+@pytest.fixture(scope="session")
+def micro_trees(micro_home: Path) -> ArpcCodec:
+    """A very small model with codebooks of random weights, `micro-trees`, id 104; in ARPC_HOME too."""
+    import torch
+
+    from arpc_codec.codecs.arpc import ArpcCodec
+    from arpc_codec.exact.export import export_prior
+    from arpc_codec.prior.config import PriorConfig
+    from arpc_codec.prior.model import Prior
+    from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
+    from arpc_codec.zoo.bundle import load_folder, save_bundle
+
+    widths = {"encoder_widths": (16, 16), "decoder_widths": (8, 8, 16, 16)}
+    depths = {"encoder_depths": (1, 1), "decoder_depths": (0, 1, 1, 1)}
+    levels = (5, 6, 6, 6, 4)
+    pixels = TokenizerConfig(network="progic", channels=8, codebooks=levels, halved=True, **widths, **depths)
+    sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 100}
+    tokens = PriorConfig(d=6, codes=8, levels=levels, rank=8, repeats=3, **sizes)
+    torch.manual_seed(5)
+    tokenizer, prior = Tokenizer(pixels), Prior(tokens, 16)
+    random_weights(tokenizer, 0.1)
+    random_weights(prior, 0.1)
+    with torch.no_grad():
+        tokenizer.quantizer.codebook0.mul_(0.5)
+        tokenizer.encoder.out.weight.mul_(4)
+    folder = micro_home / "micro-trees"
+    save_bundle(folder, 104, "micro-trees", "test", (pixels, tokenizer.state_dict()), (tokens, export_prior(prior)))
+    return ArpcCodec(load_folder(folder))
 
 
 @pytest.fixture(scope="session")

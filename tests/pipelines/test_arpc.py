@@ -15,10 +15,15 @@ from arpc_codec.codecs.arpc import WINDOWS, ArpcCodec
 from arpc_codec.codecs.tiles import OVERLAP, TILE, Windows, blend, spans, tiles
 from arpc_codec.container import Container, read, truncate, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
-from arpc_codec.scales import scale_schedule
-from arpc_codec.tokenizer.network import Encoder
 
 Picture = Callable[..., np.ndarray]
+
+
+@pytest.fixture(params=["micro", "micro_trees"])
+def micro(request: pytest.FixtureRequest) -> ArpcCodec:
+    """Tokens of sign bits, and of paths in trees of codebook entries."""
+    codec: ArpcCodec = request.getfixturevalue(request.param)
+    return codec
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (96, 128), (200, 50), (20, 300)])
@@ -33,7 +38,7 @@ def test_every_size_comes_back(micro: ArpcCodec, picture: Picture, size: tuple[i
 def test_decoder_gets_the_tokens_that_were_encoded(micro: ArpcCodec, picture: Picture) -> None:
     pixels = picture(160, 128)
     h = micro.analyse(pixels)
-    schedule = scale_schedule(*h.shape[-2:])
+    schedule = micro.tokenizer.schedule(*h.shape[-2:])
     expected = micro.tokenizer.quantizer(h, schedule).prefixes[-1]
     z = micro.latent(read(micro.encode(pixels).data), len(schedule), "none", 0)
     assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
@@ -43,21 +48,22 @@ def test_an_encoder_that_rounds_otherwise_still_makes_good_files(
     micro: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Noise in the convolutions of the sender changes which tokens it picks, never whether they arrive."""
-    plain = Encoder.forward
+    encoder = type(micro.tokenizer.encoder)
+    plain = encoder.forward
 
-    def noisy(self: Encoder, x: torch.Tensor) -> torch.Tensor:
+    def noisy(self: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         y = plain(self, x)
         return y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
 
     pixels = picture(96, 128)
     clean = micro.encode(pixels).data
-    monkeypatch.setattr(Encoder, "forward", noisy)
+    monkeypatch.setattr(encoder, "forward", noisy)
     h = micro.analyse(pixels)
     data = micro.encode(pixels).data
     monkeypatch.undo()
     assert data != clean
-    expected = micro.tokenizer.quantizer(h, scale_schedule(*h.shape[-2:])).prefixes[-1]
-    z = micro.latent(read(data), len(scale_schedule(*h.shape[-2:])), "none", 0)
+    expected = micro.tokenizer.quantizer(h, micro.tokenizer.schedule(*h.shape[-2:])).prefixes[-1]
+    z = micro.latent(read(data), len(micro.tokenizer.schedule(*h.shape[-2:])), "none", 0)
     assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
 
 

@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
 from arpc_codec.errors import ModelError
+from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.train import cli
 from arpc_codec.train.data import load_photos, random_crop
 from arpc_codec.train.decoder import DecoderTraining
@@ -36,6 +38,11 @@ CONFIG = {
     },
     "prior": {"d": 16, "embed_dim": 32, "depth": 1, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 40},
     "context": {"width": 16, "hidden": 2},
+}
+TREES = {
+    "tokenizer": CONFIG["tokenizer"] | {"network": "progic", "codebooks": [4, 4, 4, 4, 3], "halved": True},
+    "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 3},
+    "context": CONFIG["context"],
 }
 SMALL = ((96, 96, 2, 1.0),)
 
@@ -143,10 +150,19 @@ def test_bundled_configs_load(name: str) -> None:
         cli.Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
 
 
+@pytest.mark.parametrize("sizes", [CONFIG, TREES], ids=["signs", "trees"])
 def test_from_photos_to_files(
-    shared_dir: Path, data: Path, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture
+    shared_dir: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, sizes: dict[str, Any]
 ) -> None:
     """Tokenizer, prior, decoder, export: then a picture goes through the trained model and comes back."""
+    config, start = str(tmp_path / "config.json"), None
+    Path(config).write_text(json.dumps(sizes))
+    if "codebooks" in sizes["tokenizer"]:
+        start = tmp_path / "progic.safetensors"
+        widths = {key: value for key, value in CONFIG["tokenizer"].items() if key != "channels"}
+        save_file(Progic(ProgicConfig.from_json(widths)).state_dict(), start)
+        with pytest.raises(ModelError, match="--init"):
+            cli.run_tokenizer(config, data, tmp_path, tmp_path / "none", 0.05)
     metrics = shared_dir / "metrics"
     monkeypatch.setattr(cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),)))
     monkeypatch.setattr(cli, "PriorTraining", lambda: PriorTraining(crops=SMALL))
@@ -154,7 +170,7 @@ def test_from_photos_to_files(
     init = {"pictures": 16, "side": 96, "gain_steps": 5}
     monkeypatch.setattr(cli, "LINEAR_SIDE", 96)
     monkeypatch.setattr(cli, "init_linear", lambda model, photos: init_linear(model, photos, **init))
-    cli.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05)
+    cli.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05, start)
     weights = tmp_path / "tokenizer" / "ema.safetensors"
     cli.run_prior(config, data, weights, tmp_path / "prior", 0.05)
     bits = log(tmp_path / "prior", "bits_96x96")
