@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from arpc_codec.codecs.arpc import WINDOWS, ArpcCodec
-from arpc_codec.codecs.tiles import OVERLAP, TILE, Windows, blend, spans, tiles
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.tiles import OVERLAP, TILE, blend, spans, tiles
 from arpc_codec.container import Container, read, truncate, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
 
@@ -209,9 +209,8 @@ def test_blend_has_no_step_at_a_tile_edge() -> None:
 def test_windows_equal_one_pass(micro: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = picture(256, 640)
     whole = micro.analyse(pixels)
-    monkeypatch.setattr("arpc_codec.codecs.arpc.WINDOWS", Windows(side=8, halo=8))
-    assert np.allclose(micro.analyse(pixels).numpy(), whole.numpy(), atol=1e-5)
-    assert WINDOWS.halo >= 8
+    monkeypatch.setattr("arpc_codec.codecs.arpc.WINDOW", 8)
+    assert np.allclose(ArpcCodec(micro.bundle).analyse(pixels).numpy(), whole.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, TILE, TILE + 1, 64, 100, 1000])

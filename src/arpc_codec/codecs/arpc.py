@@ -31,8 +31,8 @@ from .tokens import CodedScale, Walk, coded_positions, decode_scale, encode_scal
 from .verification import another_machine
 
 FILLS = ("mean", "argmax", "sample", "none")
-# The decoder of model tiny sees 18 cells; the last two are worth 1e-5 of a level.
-WINDOWS = Windows(side=48, halo=16)
+# Cells on each side of what the convolutions take at a time.
+WINDOW = 48
 # Logits of two machines may be this far apart; measured by `bench.noise`, see docs/exactness.md.
 DEFAULT_GUARD = 3e-4
 # How strongly a caption draws what is generated with `argmax` and `sample`.
@@ -59,8 +59,8 @@ class ArpcCodec:
     ) -> None:
         self.bundle, self.device, self.text_encoder = bundle, torch.device(device), text_encoder
         self.tokenizer = bundle.tokenizer
-        # Its norms are over the whole picture, which windows would not see, and are as published only channels first.
-        self._whole = self.tokenizer.config.network == "pyramid"
+        reach = self.tokenizer.reach
+        self._windows = None if reach is None else Windows(WINDOW, reach)
         channels_last(self.tokenizer)
 
     @classmethod
@@ -370,10 +370,6 @@ class ArpcCodec:
             self._windows,
         )
         return Decoded(resample(pixels[0], (header.height, header.width)), used, total, header.scales, damaged)
-
-    @property
-    def _windows(self) -> Windows | None:
-        return None if self._whole else WINDOWS
 
     def _coding_prior(self, plan: Layout, portable: bool, caption: str) -> CodingPrior:
         return NoPrior(self.tokenizer.quantizer.bits, self.device) if portable else self.prior(plan, caption)

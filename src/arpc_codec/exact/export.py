@@ -77,7 +77,9 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
     else:
         put("context.seen", context.seen.weight.flatten(1), torch.zeros(len(context.seen.weight)))
         put("context.out", context.out.weight, context.out.bias)
+        state["context.level"] = quantize_bias(context.level.weight)
     if prior.refinement is not None:
+        state["refinement.level"] = quantize_bias(prior.refinement.level.weight)
         for name in ("inner", "outer"):
             layer = getattr(prior.refinement, name)
             put(f"refinement.{name}", layer.weight.double(), layer.bias.double())

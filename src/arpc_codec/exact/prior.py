@@ -198,7 +198,9 @@ class ExactTreePrior(ExactPrior):
         self.out = ExactLinear(state, "context.out", self.device)
         self.nodes = [ExactLinear(state, f"nodes.{level}", self.device) for level in range(len(config.levels))]
         self.seen = ExactConv3x3(state, "context.seen", self.device)
+        self.context_level = state["context.level"].to(self.device).double() * 2.0**-BIAS_BITS
         if config.repeats:
+            self.inner_level = state["refinement.level"].to(self.device).double() * 2.0**-BIAS_BITS
             self.inner, self.outer = (
                 ExactLinear(state, f"refinement.{name}", self.device) for name in ("inner", "outer")
             )
@@ -209,12 +211,16 @@ class ExactTreePrior(ExactPrior):
         if scale < len(walked):
             caches.last = self._hidden(x_nd, walked, scale, caches)
         assert caches.last is not None
-        said, features = self.head(caches.last), self.feature(caches.last).T.unflatten(1, size)[None]
-        if x_nd is None:
-            return said.unflatten(0, size), features
+        after = len(schedule) - 1 - scale
+        said = self.head(caches.last)
         if scale >= len(walked):
-            said = snap(said + self.outer(self.inner(x_nd).relu_()))
-        return said.unflatten(0, size), snap(features + self.seen(x_nd.T.unflatten(1, size)[None]))
+            assert x_nd is not None
+            said = snap(said + self.outer(snap(self.inner(x_nd) + self.inner_level[after]).relu_()))
+        features = snap(self.feature(caches.last) + self.context_level[min(after, len(self.nodes) - 1)])
+        features = features.T.unflatten(1, size)[None]
+        if x_nd is not None:
+            features = snap(features + self.seen(x_nd.T.unflatten(1, size)[None]))
+        return said.unflatten(0, size), features
 
     def phase_units(self, context_nw: Tensor) -> Tensor:
         """[n, width] context of a phase's tokens -> [n, rank], added to what the trunk says."""

@@ -90,14 +90,20 @@ class ContextHead(Neighbourhood):
 class TreeContext(Neighbourhood):
     """Corrections to what the nodes of a tree (tree.py) are asked with; also sees the sum so far around a token."""
 
-    def __init__(self, features: int, symbols: int, rank: int, width: int = 96) -> None:
+    def __init__(self, features: int, symbols: int, rank: int, levels: int, width: int = 96) -> None:
         super().__init__(features, symbols, width)
+        self.level = nn.Embedding(levels, width)
+        nn.init.zeros_(self.level.weight)
         self.seen = nn.Conv2d(symbols, width, 3, padding=1, bias=False)
         self.out = nn.Linear(width, rank)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, features_bhwc: Tensor, z_bchw: Tensor, symbols_bmhw: Tensor) -> Tensor:
-        """Teacher-forced corrections [B, h, w, rank] of all four phases at once; z: the trunk's input of the scale."""
-        projected = self.feature(features_bhwc).permute(0, 3, 1, 2) + self.seen(z_bchw)
+    def forward(self, features_bhwc: Tensor, z_bchw: Tensor, symbols_bmhw: Tensor, after: int) -> Tensor:
+        """Teacher-forced corrections [B, h, w, rank] of all four phases at once.
+
+        z: the trunk's input of the scale, `after`: how many scales follow it.
+        """
+        level = self.level.weight[min(after, self.level.num_embeddings - 1)]
+        projected = (self.feature(features_bhwc) + level).permute(0, 3, 1, 2) + self.seen(z_bchw)
         return self.out(self.every(projected, symbols_bmhw))

@@ -24,10 +24,10 @@ class Prior(nn.Module):
         self.config = config
         self.trunk = VAR(config)
         self.tree = TreeHead(config.levels, config.rank) if config.levels else None
-        self.refinement = Refinement(config.inputs, config.rank) if config.repeats else None
+        self.refinement = Refinement(config.inputs, config.rank, config.repeats) if config.repeats else None
         self.context: ContextHead | TreeContext | None = None
         if context_width and config.levels:
-            self.context = TreeContext(config.embed_dim, config.inputs, config.rank, context_width)
+            self.context = TreeContext(config.embed_dim, config.inputs, config.rank, len(config.levels), context_width)
         elif context_width:
             self.context = ContextHead(config.embed_dim, config.d, context_width, context_hidden)
 
@@ -64,7 +64,7 @@ class Prior(nn.Module):
                 alone.append(self.tree(said_bhwr, bits_bhwd, after))
                 if isinstance(self.context, TreeContext):
                     z = torch.zeros_like(shown) if x is None else x.mT.unflatten(-1, size)
-                    said_bhwr = said_bhwr + self.context(hidden_bhwc, z, shown)
+                    said_bhwr = said_bhwr + self.context(hidden_bhwc, z, shown, after)
                 full.append(self.tree(said_bhwr, bits_bhwd, after))
         return alone, full
 
@@ -72,7 +72,7 @@ class Prior(nn.Module):
         """The trunk's outputs for a scale that `after` others follow; x: its input, which repeats need."""
         if self.refinement is None or after >= self.config.repeats or x_bnc is None:
             return outputs_bnr
-        return outputs_bnr + self.refinement(x_bnc)
+        return outputs_bnr + self.refinement(x_bnc, after)
 
     def chances(self, said_bnr: Tensor, size: Size, after: int) -> Tensor:
         """Chances [B, h, w, places] of a 1 by what is said: of the bits, or at the nodes of the tree."""

@@ -22,16 +22,17 @@ def path_nodes(bits_xn: Tensor) -> Tensor:
 
 
 class Refinement(nn.Module):
-    """What the sum so far [..., C] says of the token that refines it: [..., rank]."""
+    """What the sum so far [..., C] says of the token that refines it: [..., rank]; `after`: scales that follow."""
 
-    def __init__(self, channels: int, rank: int, width: int = 256) -> None:
+    def __init__(self, channels: int, rank: int, repeats: int, width: int = 256) -> None:
         super().__init__()
         self.inner, self.outer = nn.Linear(channels, width), nn.Linear(width, rank)
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
+        self.level = nn.Embedding(repeats, width)
+        for parameter in (self.outer.weight, self.outer.bias, self.level.weight):
+            nn.init.zeros_(parameter)
 
-    def forward(self, z_xc: Tensor) -> Tensor:
-        return self.outer(self.inner(z_xc).relu())
+    def forward(self, z_xc: Tensor, after: int) -> Tensor:
+        return self.outer((self.inner(z_xc) + self.level.weight[after]).relu())
 
 
 class TreeHead(nn.Module):

@@ -21,7 +21,7 @@ from .blocks import LINEAR_SIZE, blocks, linear_picture, zeroed
 from .config import TokenizerConfig
 from .multiscale import MultiScaleQuantizer
 from .multiscale_vq import MultiScaleVQ
-from .progic import ProgicConfig, ProgicDecoder, ProgicEncoder
+from .progic import ProgicConfig, ProgicDecoder, ProgicEncoder, decoder_reach, encoder_reach
 from .pyramid import PyramidDecoder, PyramidEncoder
 from .quantizer import MultiScaleBSQ
 
@@ -29,6 +29,8 @@ from .quantizer import MultiScaleBSQ
 MISSING_STATES = 16
 # Training crops have few scales; a picture that lacks more than this is shown as one that lacks this many.
 MOST_MISSING = 7
+# The shuffle decoder of two deeper stages sees 18 cells; the last two are worth 1e-5 of a level.
+SHUFFLE_REACH = 16
 
 
 class Encoder(nn.Module):
@@ -92,8 +94,23 @@ class Tokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder, self.decoder = _networks(config)
+        self.encoder: Encoder | PyramidEncoder | ProgicEncoder
+        self.decoder: Decoder | PyramidDecoder | ProgicDecoder
+        self._sizes = _progic_sizes(config) if config.network == "progic" else None
+        if self._sizes is not None:
+            self.encoder, self.decoder = ProgicEncoder(self._sizes), ProgicDecoder(self._sizes)
+        elif config.network == "pyramid":
+            self.encoder, self.decoder = PyramidEncoder(config), PyramidDecoder(config)
+        else:
+            self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.quantizer = _quantizer(config)
+
+    @property
+    def reach(self) -> int | None:
+        """Cells on each side that both networks see around one; None: all, as norms are over the whole picture."""
+        if self._sizes is not None:
+            return max(encoder_reach(self._sizes), decoder_reach(self._sizes))
+        return None if self.config.network == "pyramid" else SHUFFLE_REACH
 
     def schedule(self, rows: int, cols: int) -> Schedule:
         """Schedule of a latent of `rows` x `cols` cells. Raises ValueError for an empty latent."""
@@ -105,14 +122,8 @@ class Tokenizer(nn.Module):
         return torch.full((batch,), min(missing, MOST_MISSING) + (MISSING_STATES if filled and missing else 0))
 
 
-def _networks(
-    config: TokenizerConfig,
-) -> tuple[Encoder | PyramidEncoder | ProgicEncoder, Decoder | PyramidDecoder | ProgicDecoder]:
-    if config.network == "pyramid":
-        return PyramidEncoder(config), PyramidDecoder(config)
-    if config.network == "shuffle":
-        return Encoder(config), Decoder(config)
-    sizes = ProgicConfig(
+def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
+    return ProgicConfig(
         channels=config.channels,
         stages=2 * MISSING_STATES,
         encoder_widths=config.encoder_widths,
@@ -120,7 +131,6 @@ def _networks(
         decoder_widths=config.decoder_widths,
         decoder_depths=config.decoder_depths,
     )
-    return ProgicEncoder(sizes), ProgicDecoder(sizes)
 
 
 def _quantizer(config: TokenizerConfig) -> MultiScaleQuantizer:
