@@ -106,13 +106,16 @@ def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None
 @torch.no_grad()
 def even_inputs(prior: Prior, tokenizer: Tokenizer, batch: Batch) -> None:
     """Let a new trunk see all channels of a code as equally large."""
-    z = torch.cat([x.flatten(0, 1) for x in tokenize(tokenizer, batch).inputs])
+    tokens = tokenize(tokenizer, batch)
+    z = torch.cat([x.flatten(0, 1) for x in tokens.inputs])
     size = z.square().mean(0).sqrt().clamp_min(1e-3).to(prior.trunk.word_embed.weight)
     prior.trunk.word_embed.weight /= size
     if prior.refinement is not None:
         prior.refinement.inner.weight /= size
     if isinstance(prior.context, TreeContext):
         prior.context.seen.weight /= size[:, None, None]
+        shown = torch.cat([x.flatten(2) for x in tokens.symbols], 2).square().mean((0, 2)).sqrt().clamp_min(1e-3)
+        prior.context.known.weight[:, :-1] /= shown[:, None, None]
 
 
 def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
