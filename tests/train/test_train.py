@@ -164,7 +164,9 @@ def test_from_photos_to_files(
         with pytest.raises(ModelError, match="--init"):
             cli.run_tokenizer(config, data, tmp_path, tmp_path / "none", 0.05)
     metrics = shared_dir / "metrics"
-    monkeypatch.setattr(cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),)))
+    monkeypatch.setattr(
+        cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),), codebook_crops=(96, 20))
+    )
     monkeypatch.setattr(cli, "PriorTraining", lambda: PriorTraining(crops=SMALL))
     monkeypatch.setattr(cli, "DecoderTraining", lambda: DecoderTraining(crops=SMALL))
     init = {"pictures": 16, "side": 96, "gain_steps": 5}

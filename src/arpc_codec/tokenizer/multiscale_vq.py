@@ -12,18 +12,15 @@ from torch import Tensor
 from ..scales import Schedule
 from ..scales.resample import WEIGHT_BITS, area
 from .bisection import bisected
-from .multiscale import MultiScaleQuantizer, Quantized
-from .residual_vq import Entries, k_means, learn, nearest, vectors
+from .multiscale import MultiScaleQuantizer
+from .residual_vq import k_means, nearest, vectors
 
 # Tokens whose expected codes are computed at a time: some 70 MB with 10 bits.
 CHUNK = 512
 
 
 class MultiScaleVQ(MultiScaleQuantizer):
-    """A codebook of 2^n entries for each `level`, the number of scales that follow; the last is that of all beyond.
-
-    As in `ResidualVQ`, codebooks follow the moving mean of the residuals that chose each entry.
-    """
+    """A codebook of 2^n entries for each `level`, the number of scales that follow; the last is that of all beyond."""
 
     exponents: Tensor
 
@@ -31,20 +28,13 @@ class MultiScaleVQ(MultiScaleQuantizer):
         super().__init__(channels, max(levels), grid_bits)
         self.levels = levels
         for level, bits in enumerate(levels):
-            entries = torch.randn(2**bits, channels) / channels**0.5
-            self.register_buffer(f"codebook{level}", entries)
-            self.register_buffer(f"uses{level}", torch.ones(2**bits))
-            self.register_buffer(f"sums{level}", entries.clone())
+            self.register_buffer(f"codebook{level}", torch.randn(2**bits, channels) / channels**0.5)
         # Powers of two that bring entries to about 1.
         self.register_buffer("exponents", torch.zeros(len(levels)))
 
     def level(self, scale: int, schedule: Schedule) -> int:
         """Which codebook a scale uses."""
         return min(len(schedule) - 1 - scale, len(self.levels) - 1)
-
-    def entries(self, level: int) -> Entries:
-        """A codebook and its moving means."""
-        return Entries(*(getattr(self, f"{name}{level}") for name in ("codebook", "uses", "sums")))
 
     def active(self, total_scales: int) -> tuple[int, ...]:
         """Bits of an index of each scale."""
@@ -99,28 +89,15 @@ class MultiScaleVQ(MultiScaleQuantizer):
         return ((scaled * 4096).round() / 4096).float()
 
     @torch.no_grad()
-    def update(
-        self, h_bchw: Tensor, quantized: Quantized, schedule: Schedule, generator: torch.Generator, decay: float = 0.99
-    ) -> int:
-        """Move every codebook towards the residuals that chose its entries; returns how many entries were revived."""
-        revived = 0
-        for level, (residual_pc, index_p) in self._residuals(h_bchw, quantized, schedule).items():
-            revived += learn(self.entries(level), residual_pc, index_p, generator, decay)
-        return revived
-
-    @torch.no_grad()
     def start(self, h_bchw: Tensor, schedule: Schedule, generator: torch.Generator) -> None:
         """k-means of the residuals, from the coarsest scale on. Raises ValueError for fewer positions than entries."""
         z = torch.zeros_like(h_bchw)
         for level in range(min(len(schedule), len(self.levels)) - 1, -1, -1):
             scales = [scale for scale in range(len(schedule)) if self.level(scale, schedule) == level]
-            entries = self.entries(level)
-            residuals = [vectors(area(h_bchw - z, schedule[scale])) for scale in scales]
-            k_means(entries, torch.cat(residuals), generator)
-            order = bisected(entries.codebook)
-            for part in entries:
-                part.copy_(part[order])
-            spread = float(entries.codebook.square().mean().sqrt())
+            residuals = torch.cat([vectors(area(h_bchw - z, schedule[scale])) for scale in scales])
+            codebook = k_means(residuals, 2 ** self.levels[level], generator)
+            setattr(self, f"codebook{level}", codebook[bisected(codebook)])
+            spread = float(codebook.square().mean().sqrt())
             self.exponents[level] = round(-torch.log2(torch.tensor(spread).clamp_min(2.0**-20)).item())
             for scale in scales:
                 chosen = self.choose(area(h_bchw - z, schedule[scale]), scale, schedule)
@@ -129,18 +106,5 @@ class MultiScaleVQ(MultiScaleQuantizer):
     def _rounded(self, level: int) -> Tensor:
         """Entries on the grid, float64: sums of codes are exact."""
         unit = 2.0**self.grid_bits
-        return (self.entries(level).codebook.double() * unit).round() / unit
-
-    def _residuals(self, h_bchw: Tensor, quantized: Quantized, schedule: Schedule) -> dict[int, tuple[Tensor, Tensor]]:
-        """Per level what its scales had to code, [P, C], and the indices they chose, [P]."""
-        found: dict[int, list[tuple[Tensor, Tensor]]] = {}
-        z = torch.zeros_like(h_bchw)
-        for scale, (size, bits, after) in enumerate(zip(schedule, *quantized, strict=True)):
-            level = self.level(scale, schedule)
-            part = vectors(area(h_bchw - z, size)), self.index(bits, level).flatten()
-            found.setdefault(level, []).append(part)
-            z = after.detach()
-        return {
-            level: (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
-            for level, parts in found.items()
-        }
+        codebook: Tensor = getattr(self, f"codebook{level}")
+        return (codebook.double() * unit).round() / unit

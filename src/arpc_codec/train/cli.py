@@ -32,7 +32,7 @@ from .loop import STATE
 from .prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
 from .progic import ProgicTraining, take_weights, train_progic
 from .progic import start as start_progic
-from .tokenizer import TokenizerTraining, from_progic, start_codebooks, train_tokenizer
+from .tokenizer import TokenizerTraining, from_progic, make_codebooks, train_tokenizer
 
 # What older or smaller weights may lack: residual blocks, which start as the identity, and gains, which start at 1.
 DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.", "decoder.draft_gain.")
@@ -95,11 +95,12 @@ def run_tokenizer(
     """
     sizes = load_config(config)
     torch.manual_seed(0)
-    photos = _photos(data)
+    photos, setup = _photos(data), TokenizerTraining()
+    setup = replace(setup, crops=_larger(setup.crops, batch), lr=lr)
     if sizes.tokenizer.network == "progic":
         model = _from_progic(sizes, init)
         if not (out / STATE).is_file():
-            start_codebooks(model, photos[0].at_least(LINEAR_SIDE), side=LINEAR_SIDE)
+            make_codebooks(model, photos[0], setup)
     elif init is not None:
         model = _tokenizer(sizes, init, deeper=True)
         if not linear_networks(model)[1].draft_gain.weight.any():
@@ -107,8 +108,6 @@ def run_tokenizer(
     else:
         model = Tokenizer(sizes.tokenizer)
         init_linear(model, photos[0].at_least(LINEAR_SIDE))
-    setup = TokenizerTraining()
-    setup = replace(setup, crops=_larger(setup.crops, batch), lr=lr)
     train_tokenizer(model.to(device), photos, metrics, out, minutes, setup)
 
 

@@ -15,7 +15,6 @@ from ..scales import Schedule
 from ..tokenizer import MultiScaleVQ, Quantized, Tokenizer, channels_last
 from ..tokenizer.network import MISSING_STATES
 from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
-from .linear import SIDE
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
 from .validation import judge, save_sheet
@@ -38,13 +37,14 @@ SHOWN = (0, 1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class TokenizerTraining:
-    """prefix_share: how often a random prefix is decoded."""
+    """prefix_share: how often a random prefix is decoded. codebook_crops: side and number."""
 
     crops: CropMix = ((192, 192, 6, 0.55), (256, 384, 2, 0.27), (512, 384, 1, 0.18))
     prefix_share: float = 0.5
     commitment: float = 2.0
     lr: float = 6e-4
     losses: LossWeights = field(default_factory=LossWeights)
+    codebook_crops: tuple[int, int] = (384, 700)
 
 
 class Latent(NamedTuple):
@@ -71,17 +71,6 @@ def decoded(model: Tokenizer, latent: Latent, missing: int) -> Tensor:
     return model.decoder(z.contiguous(memory_format=torch.channels_last), state)
 
 
-def commitment(model: Tokenizer, latent: Latent) -> Tensor:
-    """How far h is from its codes: of entries as a share of its variance, after every scale of its own size."""
-    h, schedule, (_, prefixes) = latent
-    if not isinstance(model.quantizer, MultiScaleVQ):
-        return (h - prefixes[-1].detach()).square().mean()
-    # Without the share, shrinking the latent would serve it, too.
-    whole = [z for z, size in zip(prefixes, schedule, strict=True) if size == schedule[-1]]
-    errors = torch.stack([(h - z.detach()).square().mean() for z in whole])
-    return errors.mean() / h.var((0, 2, 3)).mean()
-
-
 def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Encoder and decoder of a ProGIC network for a tokenizer: k scales missing look like k codebooks missing."""
     state = {name: value for name, value in weights.items() if not name.startswith("quantizer.")}
@@ -92,12 +81,13 @@ def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def start_codebooks(model: Tokenizer, photos: Photos, *, pictures: int = 600, side: int = SIDE) -> None:
-    """Start codebooks from the latents of random crops."""
+def make_codebooks(model: Tokenizer, photos: Photos, setup: TokenizerTraining) -> None:
+    """Make codebooks from the latents of random crops."""
     assert isinstance(model.quantizer, MultiScaleVQ)
-    rng = np.random.default_rng(0)
+    rng, (side, count) = np.random.default_rng(0), setup.codebook_crops
+    pool = photos.at_least(side)
     with torch.no_grad():
-        crops = (to_tensor([random_crop(rng, photos, (side, side))]) for _ in range(pictures))
+        crops = (to_tensor([random_crop(rng, pool, (side, side))]) for _ in range(count))
         h = torch.cat([model.encoder(x) for x in crops]).contiguous()
     model.quantizer.start(h, model.schedule(h.shape[-2], h.shape[-1]), torch.Generator().manual_seed(0))
 
@@ -110,8 +100,10 @@ def train_tokenizer(
     minutes: float,
     setup: TokenizerTraining,
 ) -> dict[str, Tensor]:
-    """Train within `minutes`; returns the averaged weights."""
+    """Train within `minutes`; returns the averaged weights. Codebooks stay, and the encoder that they were made for."""
     train, held = photos
+    if isinstance(model.quantizer, MultiScaleVQ):
+        model.encoder.requires_grad_(False)
     criterion = ReconstructionLoss(metrics, setup.losses)
     device = next(model.parameters()).device
     criterion.to(device)
@@ -127,12 +119,9 @@ def train_tokenizer(
         # Squared: the last scales hold most of the bytes, so most files lack only a few.
         missing = 1 + int((total - 1) * rng.random() ** 2) if rng.random() < setup.prefix_share else 0
         loss, terms = criterion(decoded(model, latent, missing), x)
-        error = commitment(model, latent)
-        terms["commitment"] = error.item()
-        if isinstance(model.quantizer, MultiScaleVQ):
-            generator = torch.Generator().manual_seed(index)
-            terms["revived"] = float(model.quantizer.update(latent.h, latent.quantized, latent.schedule, generator))
-        return loss + setup.commitment * error, terms
+        commitment = (latent.h - latent.quantized.prefixes[-1].detach()).square().mean()
+        terms["commitment"] = commitment.item()
+        return loss + setup.commitment * commitment, terms
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
     return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES).state

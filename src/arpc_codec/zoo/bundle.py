@@ -21,14 +21,11 @@ from ..prior.context import ContextHead
 from ..prior.linear import matrices
 from ..prior.transformer import VAR
 from ..tokenizer import Tokenizer, TokenizerConfig
-from ..tokenizer.residual_vq import TRAINING_BUFFERS
 from .folder import Tensors, half, naming, read_folder, write_folder
 from .registry import ModelEntry, find
 
 TOKENIZER, PRIOR, TRANSFORMER = "tokenizer.safetensors", "prior.safetensors", "transformer.safetensors"
 CONTEXT = "context.safetensors"
-# What only training needs is not part of a model.
-_LEFT_OUT = tuple(f"quantizer.{name}" for name in TRAINING_BUFFERS)
 
 
 class ContextSizes(TypedDict):
@@ -63,8 +60,7 @@ def save_bundle(
 ) -> str:
     """Write a model folder; tokenizer weights become float16. Returns the fingerprint."""
     sizes = {"tokenizer": asdict(tokenizer[0]), "prior": asdict(prior[0])}
-    weights = {name: tensor for name, tensor in tokenizer[1].items() if not name.startswith(_LEFT_OUT)}
-    files = {TOKENIZER: half(weights), PRIOR: prior[1]}
+    files = {TOKENIZER: half(tokenizer[1]), PRIOR: prior[1]}
     return write_folder(folder, model_id, name, licence, "arpc", sizes, files)
 
 
@@ -113,9 +109,7 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
     with naming(entry):
         # Not on the meta device: initialising there imports a second of torch's compiler.
         tokenizer = Tokenizer(TokenizerConfig.from_json(sizes["tokenizer"]))
-        left_out = {k: v for k, v in tokenizer.state_dict().items() if k.startswith(_LEFT_OUT)}
-        weights = {k: v.float() for k, v in files[TOKENIZER].items()}
-        tokenizer.load_state_dict(left_out | weights, assign=True)
+        tokenizer.load_state_dict({k: v.float() for k, v in files[TOKENIZER].items()}, assign=True)
         prior: ExactBitPrior | ExactTreePrior | VAR
         context = None
         if "transformer" in sizes:
