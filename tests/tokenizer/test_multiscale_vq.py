@@ -130,7 +130,9 @@ def test_too_few_positions_cannot_start() -> None:
 
 def test_config_is_checked() -> None:
     with pytest.raises(ModelError, match="codebooks of 1 to"):
-        TokenizerConfig(codebooks=(10, 0))
-    tokenizer = Tokenizer(TokenizerConfig(network="progic", codebooks=LEVELS, halved=True))
+        TokenizerConfig(network="progic", codebooks=(10, 0))
+    with pytest.raises(ModelError, match="the network shuffle and codebooks"):
+        TokenizerConfig(codebooks=(10,))
+    tokenizer = Tokenizer(TokenizerConfig(network="progic", codebooks=LEVELS))
     assert tokenizer.schedule(10, 14) == SCHEDULE
     assert tokenizer.reach == 11

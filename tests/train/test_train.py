@@ -40,7 +40,7 @@ CONFIG = {
     "context": {"width": 16, "hidden": 2},
 }
 TREES = {
-    "tokenizer": CONFIG["tokenizer"] | {"network": "progic", "codebooks": [4, 4, 4, 4, 3], "halved": True},
+    "tokenizer": CONFIG["tokenizer"] | {"network": "progic", "codebooks": [4, 4, 4, 4, 3]},
     "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 3},
     "context": CONFIG["context"],
 }

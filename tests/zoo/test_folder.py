@@ -11,9 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.errors import ModelError
+from arpc_codec.zoo.bundle import TOKENIZER, load_folder
 from arpc_codec.zoo.checking import check
 from arpc_codec.zoo.folder import fingerprint
 from arpc_codec.zoo.progic import PRIOR as INDEX_PRIOR
@@ -106,3 +108,18 @@ def test_a_prior_of_indices_belongs_to_the_folder(micro_coded: ProgicCodec, tmp_
 
 def test_whoever_may_read_the_folder_may_read_its_weights(folder: Path) -> None:
     assert {path.stat().st_mode for path in folder.iterdir()} == {(folder / CONFIG).stat().st_mode}
+
+
+def test_tokens_of_both_networks_must_be_the_same(micro_trees: ArpcCodec, tmp_path: Path) -> None:
+    folder = copytree(micro_trees.bundle.entry.path, tmp_path / "copy")
+    values = json.loads((folder / CONFIG).read_text())
+    values["tokenizer"]["codebooks"] = [6, 5, 6, 6, 4]
+    (folder / CONFIG).write_text(json.dumps(values))
+    weights = load_file(folder / TOKENIZER)
+    weights["quantizer.codebook0"], weights["quantizer.codebook1"] = (
+        weights["quantizer.codebook1"],
+        weights["quantizer.codebook0"],
+    )
+    save_file(weights, folder / TOKENIZER)
+    with pytest.raises(ModelError, match="'micro-trees': tokens of the tokenizer and those of the prior differ"):
+        load_folder(folder)

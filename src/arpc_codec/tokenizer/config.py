@@ -23,8 +23,8 @@ class TokenizerConfig:
     network: `shuffle` and `progic` (its dense networks), encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4,
     1/8 and 1/16; or `pyramid`, as published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first
     convolution.
-    codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`; none for signs.
-    halved: schedules of `halved_schedule` instead of nominal sides.
+    codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`, of the network `progic`;
+    schedules are then halved. The others have none: their tokens are signs.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """
@@ -41,11 +41,12 @@ class TokenizerConfig:
     network: Literal["shuffle", "pyramid", "progic"] = "shuffle"
     encoder_stem: int = 0
     codebooks: tuple[int, ...] = ()
-    halved: bool = False
 
     def __post_init__(self) -> None:
         if not all(1 <= bits <= MAX_INDEX_BITS for bits in self.codebooks):
             raise ModelError(f"tokenizer config: codebooks of 1 to {MAX_INDEX_BITS} bits, not {self.codebooks}")
+        if bool(self.codebooks) != (self.network == "progic"):
+            raise ModelError(f"tokenizer config: the network {self.network} and codebooks of {self.codebooks} bits")
         if self.network in ("shuffle", "progic"):
             return
         if self.network != "pyramid":

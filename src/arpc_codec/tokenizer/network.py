@@ -114,7 +114,7 @@ class Tokenizer(nn.Module):
 
     def schedule(self, rows: int, cols: int) -> Schedule:
         """Schedule of a latent of `rows` x `cols` cells. Raises ValueError for an empty latent."""
-        return halved_schedule(rows, cols) if self.config.halved else scale_schedule(rows, cols)
+        return halved_schedule(rows, cols) if self.config.codebooks else scale_schedule(rows, cols)
 
     @staticmethod
     def state(missing: int, filled: bool, batch: int = 1) -> Tensor:

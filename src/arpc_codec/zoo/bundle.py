@@ -118,7 +118,11 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
             if "context" in sizes:
                 context = _context(config, sizes["context"], files[CONTEXT]).to(device)
         else:
-            prior = exact_prior(files[PRIOR], PriorConfig(**sizes["prior"]), device)
+            config = PriorConfig(**sizes["prior"])
+            prior = exact_prior(files[PRIOR], config, device)
+        quantizer = tokenizer.quantizer
+        if (quantizer.bits, quantizer.channels, tokenizer.config.codebooks) != (config.d, config.inputs, config.levels):
+            raise ValueError("tokens of the tokenizer and those of the prior differ")
     tokenizer.requires_grad_(False).eval().to(device)
     return Bundle(entry, tokenizer, prior, context)
 
