@@ -5,6 +5,10 @@
     small = arpc_codec.encode("photo.jpg", codec="progic", stages=3)
     archive = arpc_codec.encode(samples, lossless=True)
     samples = arpc_codec.decode_array(archive)
+    codec = arpc_codec.Codec.load("progic")
+    files = codec.encode_batch(arrays, stages=2)
+    decoder = arpc_codec.Decoder()
+    better = decoder.feed(more_bytes)
 
 Nothing heavy is loaded before a function that needs it is called; `info` needs neither torch nor numpy.
 """
@@ -21,12 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from arpc_codec.api import Codec, Decoder
     from arpc_codec.container import Container, Info
     from arpc_codec.imageio import ExactPicture
 
     Source = Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes
 
-__all__ = ["__version__", "decode", "decode_array", "encode", "info"]
+__all__ = ["Codec", "Decoder", "__version__", "decode", "decode_array", "encode", "info"]
 
 
 def encode(
@@ -238,6 +243,10 @@ def info(data: bytes) -> Info:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("Codec", "Decoder"):
+        from arpc_codec import api
+
+        return getattr(api, name)
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -244,24 +245,41 @@ class ArpcCodec:
         self, container: Container, *, fill: str = "mean", seed: int = 0, guidance: float | None = None
     ) -> Iterator[Decoded]:
         """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
-        sent, total = self._check(container, None, fill, seed, guidance)
-        header = container.header
-        plan = self.layout(header.height, header.width)
-        walk = self._walk(self._coding_prior_of(header, plan), plan)
-        for used in range(1, sent + 1):
-            if len(plan.tiles) > 1:
-                decoded = self.decode(container, scales=used, fill=fill, seed=seed, guidance=guidance)
-                if decoded.damaged:
-                    return
-                yield decoded
-                continue
-            try:
-                self._decode_scales(walk, header, list(container.segments[:used]))
-            except DamagedScale:
+        picture = self.arriving(container.header, fill=fill, seed=seed, guidance=guidance)
+        for used in range(1, max(1, len(container.segments)) + 1):
+            decoded = picture(replace(container, segments=container.segments[:used]))
+            if decoded.damaged:
                 return
-            filled = walk.fork()
+            yield decoded
+
+    def arriving(
+        self, header: Header, *, fill: str = "mean", seed: int = 0, guidance: float | None = None
+    ) -> Callable[[Container], Decoded]:
+        """A function for a file that arrives scale by scale: what `decode` gives of all scales so far.
+
+        Every scale is decoded once, of a tiled picture each time. Raises as `decode`, when it is called.
+        """
+        plan = self.layout(header.height, header.width)
+        if len(plan.tiles) > 1:
+            return partial(self.decode, fill=fill, seed=seed, guidance=guidance)
+        walks: list[Walk] = []
+
+        @torch.inference_mode()
+        def picture(container: Container) -> Decoded:
+            used, total = self._check(container, None, fill, seed, guidance)
+            if not walks:
+                walks.append(self._walk(self._coding_prior_of(header, plan), plan))
+            try:
+                self._decode_scales(walks[0], header, list(container.segments[:used]))
+            except DamagedScale:
+                # The walk is spent, and what to do about damage is for `decode` to say.
+                walks.clear()
+                return self.decode(container, fill=fill, seed=seed, guidance=guidance)
+            filled = walks[0].fork()
             self._fill(filled, header, plan, fill, seed, guidance)
-            yield self._synthesise(container, filled.z.float().cpu(), used, total, (), fill)
+            return self._synthesise(container, filled.z.float().cpu(), used, total, (), fill)
+
+        return picture
 
     def _check(
         self, container: Container, scales: int | None, fill: str, seed: int, guidance: float | None

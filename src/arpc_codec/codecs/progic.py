@@ -6,7 +6,7 @@ decode:  file -> indices of the stages that arrived -> exact sum z of their entr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -151,6 +151,12 @@ class ProgicCodec:
         indices_shw, _ = self.indices(container)
         for used in range(1, len(indices_shw) + 1):
             yield from self._pictures([container], [indices_shw[:used]], [()])
+
+    def arriving(
+        self, header: Header, *, fill: str = "none", seed: int = 0, guidance: float | None = None
+    ) -> Callable[[Container], Decoded]:
+        """A function for a file that arrives stage by stage: what `decode` gives of all stages so far."""
+        return self.decode
 
     def indices(self, container: Container, scales: int | None = None) -> tuple[np.ndarray, tuple[int, ...]]:
         """(int32 [stages, rows, cols] of the good ones of the first `scales` stages, number of the damaged one if any).

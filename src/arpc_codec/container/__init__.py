@@ -2,7 +2,7 @@
 
 from arpc_codec.container.captions import MAX_CAPTION_BYTES
 from arpc_codec.container.chunks import Chunk, ChunkType
-from arpc_codec.container.container import MAX_PIXELS, Container, keep, read, truncate, write
+from arpc_codec.container.container import MAX_PIXELS, Container, CutHeaderError, keep, read, truncate, write
 from arpc_codec.container.cursor import Field
 from arpc_codec.container.header import (
     MAX_SCALES,
@@ -26,6 +26,7 @@ __all__ = [
     "Codec",
     "Colour",
     "Container",
+    "CutHeaderError",
     "Field",
     "Header",
     "Info",

@@ -15,6 +15,10 @@ MAX_PIXELS = 2**28
 FILE_CHECK_BYTES = 4
 
 
+class CutHeaderError(FormatError):
+    """Not even the header is whole."""
+
+
 @dataclass(frozen=True)
 class Container:
     """A parsed file; `truncated` means that segments, chunks or a file check which the header announces are missing.
@@ -56,7 +60,7 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
     try:
         header, has_tail = parse_header(cursor)
     except CutError as error:
-        raise FormatError("the file ends inside its header") from error
+        raise CutHeaderError("the file ends inside its header") from error
     if header.width * header.height > max_pixels:
         raise UnsupportedError(f"{header.width} x {header.height} pixels exceed the limit of {max_pixels}")
     segments: list[bytes] = []

@@ -207,8 +207,9 @@ def _problem(header: Header) -> str | None:
 
 
 def _parse_magic(cursor: Cursor) -> None:
-    if cursor.take(min(len(MAGIC), cursor.remaining)) != MAGIC:
+    if not MAGIC.startswith(cursor.data[: len(MAGIC)]):
         raise FormatError("not an arpc file")
+    cursor.take(len(MAGIC))
     cursor.mark("magic", "arpc file")
 
 

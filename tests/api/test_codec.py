@@ -1,0 +1,157 @@
+"""A model loaded once, and files that arrive piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import arpc_codec
+from arpc_codec import Codec, Decoder
+from arpc_codec.container import truncate
+from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
+
+Picture = Callable[..., np.ndarray]
+LOSSY = ["micro", "micro-trees", "micro-progic", "micro-coded"]
+
+
+@pytest.fixture(autouse=True)
+def home(request: pytest.FixtureRequest, micro_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fixture in ("micro_trees", "micro_progic", "micro_coded", "micro_lossless"):
+        request.getfixturevalue(fixture)
+    monkeypatch.setenv("ARPC_HOME", str(micro_home))
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    return one.mode == other.mode and np.array_equal(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.parametrize("model", LOSSY)
+def test_a_codec_does_what_the_functions_do(model: str, picture: Picture) -> None:
+    codec, image = Codec.load(model), Image.fromarray(picture(48, 80))
+    data = codec.encode(image, scales=2, caption="a word")
+    assert data == arpc_codec.encode(image, codec=codec.codec, model=model, scales=2, caption="a word")
+    assert same(codec.decode(data), arpc_codec.decode(data))
+    assert (codec.model, codec.device) == (model, "cpu")
+
+
+def test_lossless(picture: Picture) -> None:
+    codec, samples = Codec.load("micro-lossless"), picture(20, 30)
+    assert codec.codec == "hpac"
+    assert np.array_equal(np.asarray(codec.decode(codec.encode(samples))), samples)
+    with pytest.raises(UsageError, match="no rate"):
+        codec.encode(samples, scales=1)
+
+
+def test_a_batch_is_its_pictures_in_order(picture: Picture) -> None:
+    arrays = [picture(*size, seed) for seed, size in enumerate([(32, 48)] * 10 + [(48, 32), (32, 48)])]
+    pictures = [*arrays, Image.fromarray(arrays[0])]
+    for model, options in (("micro-progic", {"stages": 2}), ("micro-progic", {"target_bpp": 1.0}), ("micro", {})):
+        codec = Codec.load(model)
+        found = codec.encode_batch(pictures, **options)
+        assert [arpc_codec.info(data).width for data in found] == [image.shape[1] for image in [*arrays, arrays[0]]]
+        alone = [codec.encode(image, **options) for image in pictures]
+        # The network may round differently for several pictures, which can turn the choice of an entry.
+        assert sum(one == other for one, other in zip(found, alone, strict=True)) >= len(alone) - 1
+    assert Codec.load("micro").encode_batch([]) == []
+
+
+def test_errors(picture: Picture) -> None:
+    data = Codec.load("micro").encode(picture(32, 32))
+    with pytest.raises(ModelError, match="needs model 100, not 'micro-progic'"):
+        Codec.load("micro-progic").decode(data)
+    with pytest.raises(ModelError, match="belongs to codec progic"):
+        Codec.load("micro-progic", codec="arpc")
+    with pytest.raises(ModelError, match="nothing"):
+        Codec.load("nothing")
+    with pytest.raises(UsageError, match="portable"):
+        Codec.load("micro-progic").encode_batch([picture(32, 32)] * 2, portable=True)
+    with pytest.raises(TypeError):
+        Codec.load("micro").encode(picture(32, 32), quality=3)  # type: ignore[call-arg]
+
+
+def test_threads_share_a_codec(picture: Picture) -> None:
+    images = [picture(48, 64, seed) for seed in range(6)]
+    for model in ("micro", "micro-trees", "micro-coded"):
+        codec = Codec.load(model)
+        alone = [codec.encode(image) for image in images]
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(codec.encode, images)) == alone
+            pictures = list(pool.map(codec.decode, alone))
+        assert all(same(one, codec.decode(data)) for one, data in zip(pictures, alone, strict=True))
+
+
+@pytest.mark.parametrize("model", LOSSY)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_every_scale_that_arrives_gives_a_picture(model: str, step: int, picture: Picture) -> None:
+    codec = Codec.load(model)
+    data = codec.encode(picture(48, 80))
+    decoder, shown = codec.decoder(), []
+    for first in range(0, len(data), step):
+        better = decoder.feed(data[first : first + step])
+        if better is not None:
+            shown.append((decoder.scales, better))
+    decoder.close()
+    assert decoder.info is not None
+    assert decoder.info.scales_declared == decoder.scales == shown[-1][0]
+    if step == 1:
+        assert [scales for scales, _ in shown] == list(range(1, decoder.scales + 1))
+    for scales, better in shown:
+        assert same(better, arpc_codec.decode(truncate(data, scales=scales)))
+
+
+def test_large_pictures_arrive_in_tiles(picture: Picture) -> None:
+    data = Codec.load("micro").encode(picture(16, 16 * 60), scales=2)
+    decoder = Decoder()
+    shown = [better for byte in data if (better := decoder.feed(bytes([byte]))) is not None]
+    assert len(shown) == 2
+    assert same(shown[-1], arpc_codec.decode(data))
+
+
+def test_alpha_and_metadata_come_last(picture: Picture) -> None:
+    rgba = np.dstack([picture(32, 32), np.arange(1024, dtype=np.uint8).reshape(32, 32)])
+    data = arpc_codec.encode(Image.fromarray(rgba), model="micro")
+    decoder = Decoder(fill="none")
+    modes = [better.mode for byte in data if (better := decoder.feed(bytes([byte]))) is not None]
+    assert set(modes[:-1]) == {"RGB"}
+    assert modes[-1] == "RGBA"
+
+
+def test_a_lossless_file_is_shown_when_it_is_whole(picture: Picture) -> None:
+    samples = picture(20, 30)
+    data = Codec.load("micro-lossless").encode(samples)
+    decoder = Decoder()
+    assert decoder.feed(data[:-1]) is None
+    last = decoder.feed(data[-1:])
+    assert last is not None
+    assert np.array_equal(np.asarray(last), samples)
+
+
+def test_what_does_not_arrive_and_what_should_not(picture: Picture) -> None:
+    data = Codec.load("micro").encode(picture(96, 96))
+    decoder = Decoder()
+    assert decoder.info is None
+    decoder.feed(data[:-3])
+    with pytest.raises(TruncatedError, match="ends early"):
+        decoder.close()
+    with pytest.raises(UsageError, match="has ended"):
+        decoder.feed(data[-3:])
+    whole = Decoder()
+    whole.feed(data)
+    whole.close()
+    with pytest.raises(UsageError, match="has ended"):
+        whole.feed(b"more")
+    for spoilt in (b"no arpc file at all", data + b"x"):
+        with pytest.raises(FormatError):
+            Decoder().feed(spoilt)
+    changed = bytearray(data)
+    changed[-2] ^= 0x55
+    damaged = Decoder()
+    with pytest.raises(FormatError, match="damaged"):
+        damaged.feed(bytes(changed))
+    with pytest.raises(UsageError, match="has ended"):
+        damaged.feed(b"")
