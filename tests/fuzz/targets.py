@@ -1,0 +1,111 @@
+"""What may be handed bytes from outside: one function a parser, which ends well or raises ArpcError, nothing else."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from arpc_codec.container import info, read, truncate, write
+from arpc_codec.errors import ArpcError
+from arpc_codec.imageio import read as read_picture
+from arpc_codec.imageio import read_exact
+from arpc_codec.imageio.alpha import unpack_alpha
+from arpc_codec.packets import join, sort_out
+
+VECTORS = Path(__file__).resolve().parents[2] / "formats" / "vectors"
+# What an input may claim here: larger pictures are refused, so that a run tries many inputs a second.
+MAX_PIXELS = 1 << 14
+
+
+def container(data: bytes) -> None:
+    """Header, segments, captions, chunks: what parses whole is written back byte for byte."""
+    found = read(data, max_pixels=MAX_PIXELS)
+    assert sum(field.length for field in info(data, max_pixels=MAX_PIXELS).fields) == len(data)
+    if not found.truncated and found.sound:
+        assert write(found) == data
+        assert read(truncate(data, scales=1, max_pixels=MAX_PIXELS), max_pixels=MAX_PIXELS).segments
+
+
+def packets(data: bytes) -> None:
+    """A length byte before every packet; what joins is a file that parses."""
+    blobs = []
+    while data:
+        size = 1 + data[0] * 2
+        blobs.append(data[1 : 1 + size])
+        data = data[1 + size :]
+    good, _ = sort_out(blobs, max_pixels=MAX_PIXELS)
+    if good:
+        read(join(good).data, max_pixels=MAX_PIXELS)
+
+
+def pictures(data: bytes) -> None:
+    """PNG, TIFF, PNM, PAM and whatever Pillow opens, reduced to 8 bits and as they are."""
+    for reader in (read_picture, read_exact):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                reader(data, max_pixels=MAX_PIXELS)
+            except ArpcError:
+                continue
+
+
+def alpha(data: bytes) -> None:
+    """The alpha plane of a picture of 16x24."""
+    assert unpack_alpha(data, 16, 24).shape == (16, 24)
+
+
+def picture_seeds() -> list[bytes]:
+    """Small pictures in every format that is read by own code."""
+    grid = np.arange(9 * 7 * 3, dtype=np.uint8).reshape(9, 7, 3)
+    seeds = []
+    for mode in ("L", "RGB", "RGBA", "P", "I;16"):
+        image = Image.fromarray(grid).convert("L" if mode == "I;16" else mode)
+        if mode == "I;16":
+            image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+        for format, options in (("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_deflate"})):
+            stream = io.BytesIO()
+            image.save(stream, format, **options)
+            seeds.append(stream.getvalue())
+    return [*seeds, b"P5 7 9 255\n" + grid.tobytes()[:63], b"P6 7 9 255\n" + grid.tobytes(), b"P1 2 2 1 0 0 1"]
+
+
+def file_seeds() -> list[bytes]:
+    """The files of the format's vectors, good and bad."""
+    return [path.read_bytes() for path in sorted(VECTORS.rglob("*.arpc"))]
+
+
+def packet_seeds() -> list[bytes]:
+    """The packets of the vectors, each alone and some together."""
+    blobs = [path.read_bytes() for path in sorted(VECTORS.rglob("*.packet"))]
+    framed = [bytes([(len(blob) - 1) // 2]) + blob for blob in blobs if len(blob) % 2 and len(blob) < 512]
+    return [*framed, b"".join(framed[:4]), *blobs]
+
+
+def alpha_seeds() -> list[bytes]:
+    """Planes in every way they are packed."""
+    from arpc_codec.imageio.alpha import pack_alpha
+
+    planes = (np.zeros((16, 24)), np.full((16, 24), 255), np.arange(384).reshape(16, 24) % 256)
+    return [pack_alpha(plane.astype(np.uint8)) for plane in planes]
+
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
+    "container": (container, file_seeds),
+    "packets": (packets, packet_seeds),
+    "pictures": (pictures, picture_seeds),
+    "alpha": (alpha, alpha_seeds),
+}
+
+
+def survive(name: str, data: bytes) -> bool:
+    """True when the input was taken, False when it was refused; anything else is a bug."""
+    try:
+        TARGETS[name][0](data)
+    except ArpcError:
+        return False
+    return True
