@@ -11,12 +11,15 @@
     better = decoder.feed(more_bytes)
 
 Nothing heavy is loaded before a function that needs it is called; `info` needs neither torch nor numpy.
+Pillow opens and saves .arpc files, too (`arpc_codec.pillow`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
+
+from arpc_codec import registration
 
 if TYPE_CHECKING:
     import os
@@ -255,3 +258,6 @@ def __getattr__(name: str) -> Any:
         return version("arpc-codec")
     except PackageNotFoundError:
         return "0+source"
+
+
+registration.register()

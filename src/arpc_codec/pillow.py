@@ -1,0 +1,149 @@
+"""The Pillow plugin: `Image.open("a.arpc")` and `image.save("a.arpc", scales=6)` after `import arpc_codec`.
+
+Opening reads the container only; pixels are decoded, with all defaults of `arpc_codec.decode`, when they are first
+needed. Modes are L, LA, RGB or RGBA, and I;16 of a lossless file of 16-bit grey. `info` holds
+
+    codec            "arpc", "progic" or "hpac" (lossless)
+    model            registry id of the model that pixels need
+    scales           how many scales (progic: stages) arrived, of
+    scales_declared  what the file announces
+    bytes_per_scale  coded bytes of each scale that arrived
+    caption, icc_profile, exif, xmp: where the file has them
+
+Errors are those of Pillow's own plugins: UnidentifiedImageError, with the reason, when a file is damaged, newer, or of
+16-bit colour, which Pillow lacks (`arpc_codec.decode_array` has it); OSError from `load` when the picture is damaged,
+its model is missing, or it is cut or has holes and `ImageFile.LOAD_TRUNCATED_IMAGES` is not set.
+
+Saving takes the options of `arpc_codec.encode`; as everywhere in Pillow others are ignored. `icc_profile`, `exif` and
+`xmp` are stored where they are given, None leaves one away. Those in the picture's `info` are stored by `keep`, and
+always by `lossless`; the caption in `info` is kept. ValueError: options that cannot be meant. OSError: the mode has no
+place (the table is in docs/pillow.md), the model is missing.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from arpc_codec.container import ChunkType, Colour, Container, read
+from arpc_codec.container.header import MAGIC
+from arpc_codec.errors import ArpcError, UsageError
+
+FORMAT, EXTENSION = "ARPC", ".arpc"
+# In the tree for types that are not registered (RFC 6838, 3.4); "x-" is no longer meant for new ones (RFC 6648).
+MIME_TYPE = "image/x.arpc"
+# Where Pillow's `info` has what these chunks hold.
+_METADATA: dict[int, str] = {ChunkType.ICC: "icc_profile", ChunkType.EXIF: "exif", ChunkType.XMP: "xmp"}
+
+
+class ArpcImageFile(ImageFile.ImageFile):
+    """An .arpc file that Pillow has opened; `info` as at the top of the module."""
+
+    format = FORMAT
+    format_description = "arpc progressive neural image codec"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            container = read(self.fp.read())
+        except ArpcError as error:
+            # Pillow would go on after SyntaxError and forget the reason, but no other format begins as ours does.
+            raise UnidentifiedImageError(str(error)) from error
+        header = container.header
+        self._size, self._mode = (header.width, header.height), _mode(container)
+        self.info |= {
+            "codec": header.codec.name.lower(),
+            "model": header.model_id,
+            "scales": len(container.segments),
+            "scales_declared": header.scales,
+            "bytes_per_scale": tuple(len(segment) for segment in container.segments),
+        }
+        if header.caption:
+            self.info["caption"] = header.caption
+        for chunk in container.chunks:
+            if chunk.data and chunk.type in _METADATA:
+                # As Pillow's writers want it.
+                prefix = b"Exif\0\0" if chunk.type == ChunkType.EXIF else b""
+                self.info[_METADATA[chunk.type]] = prefix + chunk.data
+        self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self.size), 0, ())]
+
+
+class ArpcDecoder(ImageFile.PyDecoder):
+    """What `load` calls. Raises OSError."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: Any) -> tuple[int, int]:
+        """The pixels of the file; `buffer` is empty."""
+        from arpc_codec import decode
+
+        assert self.fd is not None
+        try:
+            image = decode(self.fd.read(), allow_truncated=ImageFile.LOAD_TRUNCATED_IMAGES)
+        except ArpcError as error:
+            raise OSError(str(error)) from error
+        self.set_as_raw(image.tobytes())
+        return -1, 0
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+def _mode(container: Container) -> str:
+    """The mode of the picture that `decode` gives; UnidentifiedImageError when Pillow has none."""
+    header = container.header
+    if header.lossless is None:
+        alpha = any(chunk.type == ChunkType.ALPHA for chunk in container.chunks)
+    else:
+        alpha = header.lossless.alpha
+        if header.lossless.bits == 16:
+            if header.channels > 1:
+                raise UnidentifiedImageError("PIL has no 16-bit colour: use arpc_codec.decode_array")
+            return "I;16"
+    return ("L" if header.colour is Colour.GREY else "RGB") + "A" * alpha
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    from arpc_codec import encode
+    from arpc_codec.loading import choose
+
+    given: dict[str, Any] = image.encoderinfo
+    options = {name: given[name] for name in encode.__kwdefaults__ or () if name in given}
+    options.setdefault("caption", image.info.get("caption", ""))
+    # Of several frames the one that is shown; the copy has no others, and an `info` of its own.
+    frame = image.copy()
+    new = {type_: given[key] for type_, key in _METADATA.items() if key in given}
+    try:
+        _replace(frame.info, new)
+        if choose(options.get("codec"), options.get("lossless", False)) != "hpac":
+            names = {ChunkType(type_).name.lower() for type_, value in new.items() if value}
+            options["keep"] = names.union(options.get("keep", ()))
+        data = encode(frame, **options)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    except ArpcError as error:
+        raise OSError(str(error)) from error
+    file.write(data)
+
+
+def _replace(info: dict[str | tuple[int, int], Any], new: dict[int, Any]) -> None:
+    """Put metadata (bytes, Image.Exif, or nothing, by chunk type) in the place of a picture's own; UsageError."""
+    for type_, value in new.items():
+        key = _METADATA[type_]
+        info.pop(key, None)
+        if type_ == ChunkType.XMP:
+            # Where PNG files have it.
+            info.pop("XML:com.adobe.xmp", None)
+        if value:
+            info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+            if not isinstance(info[key], bytes):
+                raise UsageError(f"{key} must be bytes, not {type(value).__name__}")
+
+
+Image.register_open(FORMAT, ArpcImageFile, _accept)
+Image.register_decoder(FORMAT, ArpcDecoder)
+Image.register_save(FORMAT, _save)
+Image.register_extension(FORMAT, EXTENSION)
+Image.register_mime(FORMAT, MIME_TYPE)
