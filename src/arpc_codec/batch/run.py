@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -66,8 +67,10 @@ class Batch:
 
         A bad file is a record with an error. Raises OSError when no more records can be written.
         """
-        for answer in work(self.task, self.todo, hands):
-            yield self._keep(answer)
+        # Also when a record cannot be written no process is left.
+        with closing(work(self.task, self.todo, hands)) as answers:
+            for answer in answers:
+                yield self._keep(answer)
 
     def _plan(self, job: Job, force: bool, skip_existing: bool, resume: bool) -> None:
         target = self.folder / job.target

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     seconds: float
 
 
-def work(task: Task, jobs: Iterable[Job], hands: int) -> Iterator[Answer]:
+def work(task: Task, jobs: Iterable[Job], hands: int) -> Generator[Answer, None, None]:
     """Do the task with every job in up to `hands` processes; answers come as they are ready.
 
     A job whose process died (killed, out of memory) is tried once more, after all others. Processes are spawned, so the
