@@ -236,3 +236,14 @@ def no_gradients() -> Iterator[None]:
 
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(scope="session")
+def tree() -> Callable[[Path], dict[str, bytes]]:
+    """Function folder -> the results in it, without the manifest."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        files = (path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.jsonl")
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+    return read

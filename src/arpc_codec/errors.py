@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import traceback
+
+_MESSAGE_WIDTH = 500
+
 
 class ArpcError(Exception):
     """Anything that went wrong and has no code of its own (I/O, existing output, memory)."""
@@ -37,3 +43,19 @@ class TruncatedError(ArpcError):
     """The file ends early; what arrived still gives a picture when the caller allows it."""
 
     exit_code = 6
+
+
+def describe(error: BaseException) -> tuple[int, str]:
+    """(exit code, one line) of an error; with ARPC_DEBUG=1 its traceback goes to stderr."""
+    if os.environ.get("ARPC_DEBUG", "0") not in ("", "0"):
+        traceback.print_exception(type(error), error, error.__traceback__)
+    text = " ".join(str(error).split())[:_MESSAGE_WIDTH]
+    if isinstance(error, ArpcError):
+        return error.exit_code, text
+    # torch has no exception of its own for this on a CPU.
+    exhausted = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", text)
+    if isinstance(error, MemoryError) or exhausted:
+        return 1, "out of memory"
+    if isinstance(error, OSError):
+        return 1, error.strerror or text
+    return 1, f"internal error, {type(error).__name__}: {text} (ARPC_DEBUG=1 shows where)"

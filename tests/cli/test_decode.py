@@ -115,7 +115,7 @@ def test_alpha_comes_back_exactly(arpc: Run, with_alpha: Path, tmp_path: Path) -
 def test_files_that_cannot_be_decoded(arpc: Run, coded: Path, tmp_path: Path) -> None:
     assert arpc("decode", "-", stdin=b"junk").exit_code == 3
     assert arpc("decode", tmp_path / "missing.arpc").exit_code == 1
-    assert arpc("decode", tmp_path, "-o", "-").exit_code == 1
+    assert arpc("decode", tmp_path, "-o", "-").exit_code == 2
     for codec, model in ((Codec.ARPC, 77), (Codec.PROGIC, 77), (Codec.PROGIC, 1)):
         other = write(Container(Header(codec, model, 8, 8, 1), (b"x",)))
         assert arpc("decode", "-", stdin=other).exit_code == 5

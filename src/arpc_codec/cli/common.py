@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from arpc_codec.container import MAX_PIXELS
-from arpc_codec.errors import ArpcError, TruncatedError, UsageError
+from arpc_codec.errors import ArpcError, TruncatedError, UsageError, describe
+from arpc_codec.files import check_free, write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 STDIO = "-"
-_MESSAGE_WIDTH = 500
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,22 +37,6 @@ def printable(text: str) -> str:
 def complain(text: str) -> None:
     """One line on stderr."""
     click.echo(f"arpc: {printable(text)}", err=True)
-
-
-def describe(error: BaseException) -> tuple[int, str]:
-    """(exit code, one line) of an error; with ARPC_DEBUG=1 its traceback goes to stderr."""
-    if os.environ.get("ARPC_DEBUG", "0") not in ("", "0"):
-        traceback.print_exception(type(error), error, error.__traceback__)
-    text = " ".join(str(error).split())[:_MESSAGE_WIDTH]
-    if isinstance(error, ArpcError):
-        return error.exit_code, text
-    # torch has no exception of its own for this on a CPU.
-    exhausted = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", text)
-    if isinstance(error, MemoryError) or exhausted:
-        return 1, "out of memory"
-    if isinstance(error, OSError):
-        return 1, error.strerror or text
-    return 1, f"internal error, {type(error).__name__}: {text} (ARPC_DEBUG=1 shows where)"
 
 
 @dataclass
@@ -79,26 +60,32 @@ class Log:
 
     def detail(self, name: str, text: str) -> None:
         """What only a curious user wants to know."""
-        if self.verbose and not self.quiet:
+        if self.verbose and not self.quiet and text:
             self._print(f"{shown(name)}: {text}")
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Callable[[], None]]:
-        """A bar over `total` files while stderr is a terminal; yields what to call after each file."""
+    def progress(self, total: int) -> Iterator[Callable[..., None]]:
+        """A bar over `total` files while stderr is a terminal; yields what to call after each, with what to say."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda: None
+            yield lambda said="": None
             return
+        from rich import progress
         from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         console = Console(stderr=True)
-        columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        bar = Progress(*columns, console=console, transient=True)
+        columns = (
+            progress.SpinnerColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        bar = progress.Progress(*columns, console=console, transient=True)
         self._console, self._bar = console, bar
         try:
             with bar:
                 task = bar.add_task("files", total=total)
-                yield lambda: bar.advance(task)
+                yield lambda said="files": bar.update(task, advance=1, description=said)
         finally:
             self._console = self._bar = self._part = None
 
@@ -126,11 +113,8 @@ def shown(name: str) -> str:
 
 
 def run_all(inputs: Sequence[str], work: Callable[[str], int], log: Log) -> int:
-    """Run `work` on every input, going on after a bad one; the worst exit code.
-
-    Worst: truncated (a picture was written) is milder than every failure, of those the highest number counts.
-    """
-    codes = [0]
+    """Run `work` on every input, going on after a bad one; the worst exit code."""
+    codes = []
     with log.progress(len(inputs)) as advance:
         for name in inputs:
             try:
@@ -142,7 +126,12 @@ def run_all(inputs: Sequence[str], work: Callable[[str], int], log: Log) -> int:
                 codes.append(code)
                 log.error(name, text)
             advance()
-    return max(codes, key=lambda code: (code not in (0, TruncatedError.exit_code), code))
+    return worst(codes)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Truncated (a picture was written) is milder than every failure, of those the highest number counts."""
+    return max(codes, key=lambda code: (code not in (0, TruncatedError.exit_code), code), default=0)
 
 
 # -- files and pipes ---------------------------------------------------------------------------------------------------
@@ -170,51 +159,12 @@ def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool 
         return
     path = Path(os.path.realpath(target))
     try:
-        _write_file(data, path, force)
+        write_file(data, path, force=force)
     except BrokenPipeError:
         raise
     except OSError as error:
         reason = f"there is no folder {path.parent}" if not path.parent.is_dir() else error.strerror or str(error)
         raise ArpcError(f"cannot write {target}: {reason}") from error
-
-
-def _write_file(data: bytes, path: Path, force: bool) -> None:
-    if path.exists() and not path.is_file():
-        # A device or a named pipe: nothing to replace.
-        with path.open("wb") as stream:
-            stream.write(data)
-        return
-    check_free(path, force)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-        if force:
-            os.replace(temporary, path)
-        else:
-            _rename_new(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def check_free(path: str | Path, force: bool) -> None:
-    """ArpcError when a regular file is in the way and `force` is off."""
-    if not force and path != STDIO and os.path.isfile(path):
-        raise ArpcError(f"{path} exists already (-f overwrites)")
-
-
-def _rename_new(temporary: Path, path: Path) -> None:
-    """Rename unless the name is taken by now; ArpcError then."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        check_free(path, force=False)
-        raise
-    # A file system without hard links.
-    except (OSError, AttributeError, NotImplementedError):
-        check_free(path, force=False)
-        os.rename(temporary, path)
 
 
 @dataclass
@@ -288,14 +238,20 @@ max_pixels_option = click.option(
 )
 # Each takes some 400 MiB.
 MOST_JOBS = 8
-jobs_option = click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
-    metavar="N",
-    help=f"Processes for one lossless picture (as many as cores, at most {MOST_JOBS}).",
-)
+
+
+def jobs_option(use: str) -> Callable[[Command], Command]:
+    """-j with what it is for."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
+        metavar="N",
+        help=f"Processes for {use} (as many as cores, at most {MOST_JOBS}).",
+    )
+
+
 output_options = options(
     click.option("-o", "--output", "out", metavar="OUT", help="Output file; - is stdout."),
     click.option(
@@ -303,6 +259,9 @@ output_options = options(
     ),
     force_option,
     click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
+)
+resume_option = click.option(
+    "--resume", is_flag=True, help="With --out-dir: do only what its manifest.jsonl does not say is done already."
 )
 log_options = options(quiet_option, click.option("-v", "--verbose", is_flag=True, help="Say more."))
 device_option = click.option(

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from arpc_codec.cli.common import INTERRUPTED, complain, describe
+from arpc_codec.cli.common import INTERRUPTED, complain
+from arpc_codec.errors import describe
 
 # name: (module, its command, one line of help), in the order of --help
 _COMMANDS = {

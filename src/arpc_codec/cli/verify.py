@@ -9,7 +9,7 @@ import click
 
 from arpc_codec.cli import common
 from arpc_codec.codecs.crew import Crew
-from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError
+from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError, describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ Original = TypeVar("Original")
 @click.option("--against", metavar="IMG", help="Compare with this picture (one IN only): PSNR, or identity.")
 @common.fill_options
 @common.device_option
-@common.jobs_option
+@common.jobs_option("one lossless picture")
 @common.max_pixels_option
 @common.log_options
 def verify(
@@ -120,7 +120,7 @@ def _read(against: str, reader: Callable[[bytes], Original]) -> Original:
     try:
         return reader(common.read_bytes(against))
     except (ArpcError, OSError) as error:
-        raise ArpcError(f"{common.shown(against)}: {common.describe(error)[1]}") from error
+        raise ArpcError(f"{common.shown(against)}: {describe(error)[1]}") from error
 
 
 def _compare(pixels: NDArray[np.uint8], grey: bool, against: str, keep_icc: bool, max_pixels: int) -> str:

@@ -12,6 +12,7 @@ from arpc_codec.imageio.chunks import (
     to_chunks,
 )
 from arpc_codec.imageio.exact import EXACT_FORMATS, exact_format, read_exact, write_exact
+from arpc_codec.imageio.opening import suffixes
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
 from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write
@@ -34,6 +35,7 @@ __all__ = [
     "pack_alpha",
     "read",
     "read_exact",
+    "suffixes",
     "to_chunks",
     "to_image",
     "unpack_alpha",

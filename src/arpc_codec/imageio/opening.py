@@ -44,6 +44,13 @@ def formats() -> list[str]:
     return known
 
 
+def suffixes(exact: bool = False) -> frozenset[str]:
+    """How names of pictures that can be read end, in small letters with the dot; exact: by `read_exact`."""
+    known = formats()
+    found = {suffix for suffix, name in Image.registered_extensions().items() if name in known}
+    return frozenset(found | {".pam"} if exact else found)
+
+
 @contextmanager
 def decoding(max_pixels: int) -> Iterator[None]:
     """Within it Pillow's own limit is ours, its warnings are silent, and a damaged picture raises ArpcError."""

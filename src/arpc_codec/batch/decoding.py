@@ -1,0 +1,177 @@
+"""An .arpc file -> a picture file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from arpc_codec.batch.task import Made, Part, Task
+from arpc_codec.codecs.crew import ALONE, Crew
+from arpc_codec.container import MAX_PIXELS, Codec, Container, read
+from arpc_codec.errors import FormatError, TruncatedError, UsageError
+from arpc_codec.loading import load_for, load_lossless
+from arpc_codec.rate import parts_wanted
+from arpc_codec.zoo.registry import find
+
+if TYPE_CHECKING:
+    from arpc_codec.codecs.lossy import Decoded
+    from arpc_codec.imageio import Extras
+
+SUFFIXES = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding(Task):
+    """The options of `arpc decode`; filling: the names of those that were given and only codec arpc has."""
+
+    format: str = "png"
+    scales: int | None = None
+    stages: int | None = None
+    fill: str = "mean"
+    seed: int = 0
+    guidance: float | None = None
+    allow_truncated: bool = False
+    filling: tuple[str, ...] = field(default=(), compare=False)
+    device: str = field(default="auto", compare=False)
+    max_pixels: int = field(default=MAX_PIXELS, compare=False)
+
+    @property
+    def suffix(self) -> str:
+        return SUFFIXES[self.format]
+
+    def __call__(
+        self,
+        data: bytes,
+        crew: Crew = ALONE,
+        part: Part = lambda done, of: None,
+        step: Callable[[int, bytes], None] | None = None,
+    ) -> Made:
+        """The picture of a file, what there is of it when it is damaged or cut short.
+
+        One crew works on one lossless picture; part(done, of) is called after each of its tiles, step(number, file)
+        with the picture after each scale or stage. Raises ArpcError when there is no picture.
+        """
+        container = read(data, max_pixels=self.max_pixels)
+        if container.header.lossless is None:
+            return self._progressively(container, step)
+        if (self.scales, self.stages, step) != (None, None, None):
+            raise UsageError("a lossless file comes whole: --scales, --stages and --steps do not apply")
+        return self._exactly(container, crew, part)
+
+    def _progressively(self, container: Container, step: Callable[[int, bytes], None] | None) -> Made:
+        from arpc_codec.imageio import FORMATS, from_chunks
+
+        header = container.header
+        if self.format not in FORMATS:
+            raise UsageError(f"{self.format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
+        extras = from_chunks(container.chunks, header.height, header.width)
+        wanted, noun = parts_wanted(header.codec, self.scales, self.stages), header.codec.noun
+        codec = load_for(header, self.device)
+        if step is None:
+            decoded = codec.decode(container, scales=wanted, fill=self.fill, seed=self.seed, guidance=self.guidance)
+            file, notes = self._written(decoded, container, extras)
+        else:
+            for decoded in _up_to(
+                codec.steps(container, fill=self.fill, seed=self.seed, guidance=self.guidance), container, wanted
+            ):
+                file, notes = self._written(decoded, container, extras)
+                step(decoded.scales, file)
+        filled = header.codec is Codec.ARPC and self.fill != "none" and decoded.scales < decoded.total_scales
+        summary = f"{decoded.scales} of {decoded.total_scales} {noun}s"
+        return self._made(
+            container,
+            file,
+            summary + (f", the others filled ({self.fill})" if filled else ""),
+            _problem(decoded, noun, extras.notes),
+            _missing(container, decoded),
+            (*self._ignored(header.codec), *notes),
+        )
+
+    def _exactly(self, container: Container, crew: Crew, part: Part) -> Made:
+        from arpc_codec.imageio import exact_format, write_exact
+
+        header = container.header
+        exact_format(self.format)
+        # Before torch is imported: the others import it meanwhile.
+        crew.gather(header.height * header.width)
+        found = load_lossless(header.model_id, self.device).decode(container, progress=part, crew=crew)
+        return self._made(
+            container,
+            write_exact(found.picture, self.format),
+            "in part" if found.damage or found.cut else "lossless",
+            found.damage and f"damaged: {found.damage}; picture written",
+            found.cut and f"truncated: {found.cut}",
+            self._ignored(header.codec),
+        )
+
+    def _ignored(self, codec: Codec) -> tuple[str, ...]:
+        # No error: of many files others may be filled.
+        if not self.filling or codec is Codec.ARPC:
+            return ()
+        return (f"{' and '.join(self.filling)} ignored: codec {codec.name.lower()} has no scales to fill",)
+
+    def _written(self, decoded: Decoded, container: Container, extras: Extras) -> tuple[bytes, tuple[str, ...]]:
+        """(picture file, notes)."""
+        from arpc_codec.imageio import write
+
+        file = BytesIO()
+        metadata = {"icc": extras.icc, "exif": extras.exif, "xmp": extras.xmp}
+        colour = bool(container.header.colour)
+        notes = write(decoded.pixels, extras.alpha, colour, file, self.format, **metadata)
+        return file.getvalue(), tuple(notes)
+
+    def _made(
+        self, container: Container, file: bytes, summary: str, problem: str, missing: str, notes: tuple[str, ...]
+    ) -> Made:
+        """problem: what is damaged; missing: what did not arrive, which is a note where that is allowed."""
+        header, code = container.header, 0
+        if problem:
+            code = FormatError.exit_code
+        elif missing:
+            text = f"{missing}; picture written"
+            if self.allow_truncated:
+                notes = (*notes, text)
+            else:
+                code, problem = TruncatedError.exit_code, text
+        return Made(file, header.width, header.height, find(header.model_id).name, summary, notes, code, problem)
+
+
+def _up_to(steps: Iterator[Decoded], container: Container, scales: int | None) -> Iterator[Decoded]:
+    """Every step up to `scales`; the last one has `damaged` set when a scale stopped the walk.
+
+    Raises FormatError when there is none.
+    """
+    there = len(container.segments)
+    wanted = min(there, scales or there)
+    last = None
+    for step in islice(steps, wanted):
+        if last is not None:
+            yield last
+        last = step
+    if last is None:
+        raise FormatError(f"the first {container.header.codec.noun} is damaged")
+    yield last if last.scales >= wanted else replace(last, damaged=(last.scales + 1,))
+
+
+def _problem(decoded: Decoded, noun: str, chunk_notes: tuple[str, ...]) -> str:
+    """What is damaged in a file of scales or stages; nothing when nothing is."""
+    if decoded.damaged:
+        good = f"{noun}s 1-{decoded.scales}" if decoded.scales > 1 else f"{noun} 1"
+        return f"{noun} {decoded.damaged[0]} is damaged: picture written from {good}"
+    return "; ".join(chunk_notes)
+
+
+def _missing(container: Container, decoded: Decoded) -> str:
+    """What a file of scales or stages that is cut or has holes lacks; nothing when it is whole."""
+    if not container.truncated:
+        from arpc_codec.codecs.stages import describe_lost
+        from arpc_codec.scales import latent_size
+
+        rows, cols = latent_size(container.header.height, container.header.width)
+        lost = describe_lost(decoded.lost, rows * cols)
+        return lost and f"holes: {lost}"
+    there, sent, noun = len(container.segments), container.header.scales, container.header.codec.noun
+    return f"truncated: {f'{there} of {sent} {noun}s arrived' if there < sent else 'metadata at its end is missing'}"

@@ -1,0 +1,126 @@
+"""A picture file -> an .arpc file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from arpc_codec.batch.task import Made, Part, Task
+from arpc_codec.codecs.crew import ALONE, Crew
+from arpc_codec.container import MAX_PIXELS, Codec
+from arpc_codec.errors import UsageError
+from arpc_codec.loading import AUTO_CAPTION, caption_for, load, load_lossless
+from arpc_codec.rate import rate_bytes
+from arpc_codec.zoo.registry import find
+
+if TYPE_CHECKING:
+    from arpc_codec.imageio import Picture
+
+SUFFIX = ".arpc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding(Task):
+    """The options of `arpc encode`; scales are those of codec arpc or the stages of progic.
+
+    Raises UsageError when they do not fit together.
+    """
+
+    codec: str
+    model: str
+    scales: int | None = None
+    target_bytes: int | None = None
+    target_bpp: float | None = None
+    caption: str = ""
+    adapt: int | None = None
+    verify: bool = False
+    portable: bool = False
+    guard: float | None = None
+    keep: str = ""
+    alpha: str = "keep"
+    device: str = field(default="auto", compare=False)
+    max_pixels: int = field(default=MAX_PIXELS, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.codec == "hpac":
+            lossy = self.scales, self.target_bytes, self.target_bpp, self.keep, self.alpha
+            if lossy != (None, None, None, "", "keep"):
+                raise UsageError(
+                    "a lossless file keeps everything: --scales, --target-*, --keep and --alpha do not apply"
+                )
+            if self.caption == AUTO_CAPTION:
+                raise UsageError("--caption auto does not belong to --lossless")
+            if self.verify:
+                raise UsageError("a lossless file is verified with `arpc verify --against`")
+        elif self.adapt is not None:
+            raise UsageError("--adapt belongs to --lossless")
+        if self.codec != "arpc" and (self.portable or self.guard is not None):
+            raise UsageError("--portable and --guard belong to --codec arpc")
+        self._rate_bytes(1, 1)
+        if self.keep or self.alpha != "keep":
+            from arpc_codec.imageio import check_alpha, check_keep
+
+            check_keep(self._kept)
+            check_alpha(self.alpha)
+
+    @property
+    def suffix(self) -> str:
+        return SUFFIX
+
+    def options(self) -> dict[str, Any]:
+        """As for every task, and which weights the model has. Raises ModelError when it is missing."""
+        return {**super().options(), "fingerprint": find(self.model).fingerprint}
+
+    def __call__(self, data: bytes, crew: Crew = ALONE, part: Part = lambda done, of: None) -> Made:
+        """The file of a picture; with one crew for one lossless picture, and part(done, of) after each of its tiles.
+
+        Raises ArpcError for what is no picture or cannot be coded.
+        """
+        if self.codec == "hpac":
+            return self._exactly(data, crew, part)
+        from arpc_codec.imageio import apply_alpha, read
+
+        picture = read(data, max_pixels=self.max_pixels, keep_icc="icc" in self._kept)
+        return self._progressively(apply_alpha(picture, self.alpha))
+
+    def _progressively(self, picture: Picture) -> Made:
+        from arpc_codec.imageio import to_chunks
+
+        chunks, more = to_chunks(picture, self._kept)
+        height, width = picture.pixels.shape[:2]
+        words = caption_for(self.caption, picture.pixels, self.model, self.device, self.codec)
+        written = () if words == self.caption else (f'caption "{words}"',)
+        coding: dict[str, Any] = {"verify": self.verify}
+        if self.codec == "arpc":
+            coding |= {"portable": self.portable, "guard": self.guard}
+        encoded = load(self.model, self.device, self.codec).encode(
+            picture.pixels,
+            scales=self.scales,
+            target_bytes=self._rate_bytes(height, width),
+            caption=words,
+            grey=picture.grey,
+            chunks=chunks,
+            **coding,
+        )
+        summary = f"{encoded.scales} of {encoded.total_scales} {Codec[self.codec.upper()].noun}s"
+        notes = (*picture.notes, *more, *written, *encoded.notes)
+        return Made(encoded.data, width, height, self.model, summary, notes)
+
+    def _exactly(self, data: bytes, crew: Crew, part: Part) -> Made:
+        from arpc_codec.imageio import read_exact
+
+        picture = read_exact(data, max_pixels=self.max_pixels)
+        height, width = picture.samples.shape[:2]
+        # Before torch is imported: the others import it meanwhile.
+        crew.gather(height * width)
+        codec = load_lossless(self.model, self.device)
+        file = codec.encode(picture, adapt=self.adapt or 0, caption=self.caption, progress=part, crew=crew)
+        summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
+        return Made(file, width, height, self.model, summary, picture.notes)
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        return tuple(name for name in self.keep.split(",") if name)
+
+    def _rate_bytes(self, height: int, width: int) -> int | None:
+        return rate_bytes(height, width, scales=self.scales, target_bytes=self.target_bytes, target_bpp=self.target_bpp)

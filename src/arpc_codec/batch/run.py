@@ -1,0 +1,152 @@
+"""A folder of results that can be finished in several runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from arpc_codec.batch.manifest import Manifest, Record
+from arpc_codec.batch.task import Made, Task
+from arpc_codec.batch.walk import Job
+from arpc_codec.batch.workers import Answer, Failure, work
+from arpc_codec.errors import ArpcError, describe
+from arpc_codec.files import check_free, remove_unfinished, write_file
+
+
+class Batch:
+    """Which jobs are to be done, and doing them; a context, as long as which no other run can write into the folder.
+
+    todo: jobs to be done. kept: those whose result is there. refused: those whose result may not be overwritten, with
+    one line that says so.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        jobs: Sequence[Job],
+        folder: Path,
+        *,
+        force: bool = False,
+        skip_existing: bool = False,
+        resume: bool = False,
+    ) -> None:
+        """Compare the jobs with the folder, which is made. Removes what a killed run left unfinished.
+
+        resume: keep what was made from the same file with the same options, and do everything else again, also where
+        that replaces what an earlier run wrote. force: overwrite what is there; skip_existing: keep it.
+        Raises ArpcError when another run uses the folder or a model is missing, OSError when it cannot be written.
+        """
+        self.task, self.folder = task, folder
+        self.todo: list[Job] = []
+        self.kept: list[Job] = []
+        self.refused: list[tuple[Job, str]] = []
+        # Size and time of the source, and whether the result may replace what is there.
+        self._plans: dict[Job, tuple[tuple[int, int], bool]] = {}
+        self._options = task.options()
+        self._manifest = Manifest(folder)
+        try:
+            remove_unfinished(folder / job.target for job in jobs)
+            for job in jobs:
+                self._plan(job, force, skip_existing, resume)
+        except BaseException:
+            self._manifest.close()
+            raise
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._manifest.close()
+
+    def run(self, hands: int) -> Iterator[Record]:
+        """Do all that is to be done in `hands` processes; the records as they are written.
+
+        A bad file is a record with an error. Raises OSError when no more records can be written.
+        """
+        # Also when a record cannot be written no process is left.
+        with closing(work(self.task, self.todo, hands)) as answers:
+            for answer in answers:
+                yield self._keep(answer)
+
+    def _plan(self, job: Job, force: bool, skip_existing: bool, resume: bool) -> None:
+        target = self.folder / job.target
+        # Before anybody reads the file: when it changes meanwhile, the record does not fit and it is done again.
+        source = _seen(job.path)
+        if (resume and self._up_to_date(job, source)) or (skip_existing and target.exists()):
+            self.kept.append(job)
+            return
+        replaces = force or (resume and self._manifest.wrote(job.target))
+        try:
+            check_free(target, replaces)
+        except ArpcError as error:
+            self.refused.append((job, str(error)))
+            return
+        self.todo.append(job)
+        self._plans[job] = source, replaces
+
+    def _up_to_date(self, job: Job, source: tuple[int, int]) -> bool:
+        last = self._manifest.last(job.target)
+        return (
+            last is not None
+            and last.code == 0
+            and (last.source, last.options) == (job.source, self._options)
+            and (last.bytes_in, last.source_time) == source
+            and (last.bytes_out, last.target_time) == _seen(self.folder / job.target)
+        )
+
+    def _keep(self, answer: Answer) -> Record:
+        """Write a result and its record, or that there is none."""
+        job, made, seconds = answer
+        (size, time), replaces = self._plans[job]
+        record = Record(
+            job.source,
+            job.target,
+            bytes_in=size,
+            source_time=time,
+            seconds=round(seconds, 4),
+            options=self._options,
+        )
+        if isinstance(made, Made):
+            record = replace(
+                record,
+                code=made.code,
+                error=made.problem,
+                bytes_out=len(made.data),
+                width=made.width,
+                height=made.height,
+                bpp=round(8 * len(made.data) / (made.width * made.height), 5),
+                model=made.model,
+                summary=made.summary,
+                notes=[note for note in made.notes if note],
+            )
+            target = self.folder / job.target
+
+            def announce(found: os.stat_result) -> None:
+                # Before the file has its name: what has it without a record is not ours to overwrite.
+                nonlocal record
+                record = replace(record, target_time=found.st_mtime_ns)
+                self._manifest.append(record)
+
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_file(made.data, target, force=replaces, ready=announce)
+                return record
+            except (ArpcError, OSError) as error:
+                code, text = describe(error)
+                made = Failure(code, f"cannot write {target}: {text}")
+        record = replace(record, code=made.code, error=made.problem, bytes_out=0)
+        self._manifest.append(record)
+        return record
+
+
+def _seen(path: Path) -> tuple[int, int]:
+    """Size and time of a file, zeros without one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns

@@ -1,0 +1,136 @@
+"""Processes that each hold a model and work on one file at a time.
+
+Not concurrent.futures: its pool is lost with one process that dies, and its processes live on when this one is killed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+from arpc_codec.batch.task import Made, Task
+from arpc_codec.batch.walk import Job
+from arpc_codec.errors import ArpcError, describe
+
+
+class Failure(NamedTuple):
+    """Why there is no result: exit code and one line."""
+
+    code: int
+    problem: str
+
+
+class Answer(NamedTuple):
+    """What became of a job, and how long it took."""
+
+    job: Job
+    made: Made | Failure
+    seconds: float
+
+
+def work(task: Task, jobs: Iterable[Job], hands: int) -> Generator[Answer, None, None]:
+    """Do the task with every job in up to `hands` processes; answers come as they are ready.
+
+    A job whose process died (killed, out of memory) is tried once more, after all others. Processes are spawned, so the
+    main module must be importable without side effects. They end with the iterator, or with this process.
+    """
+    waiting, again = deque(jobs), set[Job]()
+    workers: dict[Any, _Worker] = {}
+    try:
+        while waiting or workers:
+            while waiting and len(workers) < hands:
+                worker = _Worker(task)
+                workers[worker.pipe] = worker
+                worker.take(waiting.popleft())
+            for pipe in wait(list(workers)):
+                worker = workers[pipe]
+                job, found = worker.job, worker.answer()
+                if found is not None and waiting:
+                    worker.take(waiting.popleft())
+                else:
+                    workers.pop(pipe).end()
+                if found is not None:
+                    yield Answer(job, *found)
+                elif job not in again:
+                    again.add(job)
+                    waiting.append(job)
+                else:
+                    yield Answer(job, Failure(ArpcError.exit_code, f"{worker.death()}, twice: out of memory?"), 0.0)
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+class _Worker:
+    """One process, seen from outside."""
+
+    job: Job
+
+    def __init__(self, task: Task) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(task, theirs), daemon=True)
+        self._process.start()
+        # Only the process holds this end now, so the pipe ends with it.
+        theirs.close()
+
+    def take(self, job: Job) -> None:
+        self.job = job
+        # A process that died meanwhile shows when it is asked for the answer.
+        with suppress(OSError):
+            self.pipe.send(job.path)
+
+    def answer(self) -> tuple[Made | Failure, float] | None:
+        """Result and seconds, or None when the process died."""
+        try:
+            found: tuple[Made | Failure, float] = self.pipe.recv()
+        except (EOFError, OSError):
+            # It is about to be gone, with the exit code it chose itself.
+            self._process.join(1)
+            return None
+        return found
+
+    def end(self) -> None:
+        self.pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+    def death(self) -> str:
+        code = self._process.exitcode or 0
+        return f"the process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+
+
+def _serve(task: Task, pipe: Connection) -> None:
+    """What a process does: one file after another, until nobody asks any more."""
+    # Ctrl-C reaches all processes of a terminal: the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+    # Before torch is imported, which a task does: the other cores have files of their own.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    with suppress(EOFError, OSError):
+        while True:
+            path: Path = pipe.recv()
+            start = time.perf_counter()
+            made: Made | Failure
+            try:
+                made = task(path.read_bytes())
+            except Exception as error:
+                made = Failure(*describe(error))
+            pipe.send((made, time.perf_counter() - start))
+
+
+def _end_with_parent() -> None:
+    """Nobody takes the result of a process whose parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

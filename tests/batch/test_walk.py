@@ -1,0 +1,59 @@
+"""Which files of a folder are meant."""
+
+from pathlib import Path
+
+import pytest
+
+from arpc_codec.batch import walk
+from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.imageio import suffixes
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_sorted_by_suffix_without_hidden_names(tmp_path: Path) -> None:
+    touch(tmp_path, "z.png", "B.JPG", "a.txt", ".b.png", "sub/c.png", "sub/.d/e.png", "a.png/f.png", "png")
+    jobs = walk([tmp_path], {".png", ".jpg"}, ".arpc")
+    assert [job.source for job in jobs] == ["B.JPG", "z.png", "a.png/f.png", "sub/c.png"]
+    assert [job.target for job in jobs] == ["B.arpc", "z.arpc", "a.png/f.arpc", "sub/c.arpc"]
+    assert [job.path for job in jobs] == [tmp_path / job.source for job in jobs]
+
+
+def test_files_that_are_named_have_any_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.png", ".b.scan")
+    jobs = walk([tmp_path / "in", tmp_path / ".b.scan", "missing"], {".png"}, ".arpc")
+    assert [(job.source, job.target) for job in jobs] == [
+        ("a.png", "a.arpc"),
+        (".b.scan", ".b.arpc"),
+        ("missing", "missing.arpc"),
+    ]
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.png", "other/b.png")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "other" / "b.png")
+    assert [job.source for job in walk([tmp_path / "in"], {".png"}, ".x")] == ["a.png", "link.png"]
+
+
+def test_two_files_with_one_result_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "in/sub/a.png", "in/sub/a.jpg", "other/sub/a.png")
+    with pytest.raises(UsageError, match=r"a.jpg and .*a.png would both become sub/a.arpc"):
+        walk([tmp_path / "in"], {".png", ".jpg"}, ".arpc")
+    with pytest.raises(UsageError, match="would both become"):
+        walk([tmp_path / "in", tmp_path / "other"], {".png"}, ".arpc")
+
+
+def test_a_folder_without_files_says_what_was_looked_for(tmp_path: Path) -> None:
+    touch(tmp_path, "a.txt")
+    with pytest.raises(ArpcError, match=r"ends in \.jpg \.png"):
+        walk([tmp_path], {".png", ".jpg"}, ".arpc")
+
+
+def test_suffixes_of_pictures() -> None:
+    assert {".png", ".jpg", ".jpeg", ".webp", ".tif", ".ppm"} < suffixes() < suffixes(exact=True)
+    assert not suffixes(exact=True) & {".eps", ".pdf", ".mpg", ".arpc", ".txt"}
