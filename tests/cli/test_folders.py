@@ -112,7 +112,14 @@ def test_interrupt_keeps_what_is_finished(photos: Path, tmp_path: Path, tree: Tr
         (photos / f"c{number}.png").write_bytes((photos / "a.png").read_bytes())
     out = tmp_path / "out"
     words = [sys.executable, "-m", "arpc_codec.cli", "encode", photos, "--out-dir", out, *MODEL, "--device", "cpu"]
-    process = subprocess.Popen([*map(str, words), "-j", "2"], stderr=subprocess.PIPE, start_new_session=True, text=True)
+    process = subprocess.Popen(
+        [*map(str, words), "-j", "2"],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+        # A shell starts what it puts into the background, such as these tests, with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not any(out.glob("*.arpc")):
         assert process.poll() is None
         time.sleep(0.02)

@@ -38,7 +38,7 @@ def test_chances_of_all_entries_sum_to_one(after: int, bits: int) -> None:
     logits = head(asked.expand(1, 1, len(paths), -1), paths[None, None], after)[0, 0]
     assert not logits[:, bits:].any()
     chances = torch.where(paths, logits.sigmoid(), (-logits).sigmoid())[:, :bits].prod(1)
-    assert float(chances.sum()) == pytest.approx(1, abs=1e-6)
+    assert chances.sum().item() == pytest.approx(1, abs=1e-6)
     everywhere = head.every(asked, after)
     assert torch.allclose(everywhere[path_nodes(paths[:, :bits])], logits[:, :bits], atol=1e-6)
 
