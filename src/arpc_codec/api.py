@@ -11,7 +11,7 @@ from arpc_codec.container import MAX_PIXELS, Container, CutHeaderError, Info, in
 from arpc_codec.container import Codec as Names
 from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
 from arpc_codec.imageio import from_chunks, to_image
-from arpc_codec.loading import DEFAULT_MODELS, load, load_for, load_lossless
+from arpc_codec.loading import DEFAULT_MODELS, choose, load, load_for, load_lossless
 from arpc_codec.rate import parts_wanted, rate_bytes
 from arpc_codec.zoo.registry import find
 
@@ -71,7 +71,7 @@ class Codec:
     def load(cls, model: str | int | None = None, *, codec: str | None = None, device: str = "cpu") -> Codec:
         """A model by name or id, or else the default one of a codec (arpc), on `auto`, `cpu` or `cuda`; as `Codec`."""
         if model is None:
-            model = DEFAULT_MODELS[codec or "arpc"]
+            model = DEFAULT_MODELS[choose(codec, lossless=False)]
         return cls(codec or find(model).codec, model, device)
 
     def encode(self, image: Source, **options: Unpack[Coding]) -> bytes:
@@ -121,6 +121,8 @@ class Decoder:
         self.scales = 0
         """Scales or stages of the picture that was shown last."""
         self._data, self._closed = bytearray(), False
+        # With fewer bytes there is nothing new, and a file is not to be parsed with every packet.
+        self._wanted = 0
         self._picture: Callable[[Container], Decoded] | None = None
 
     @property
@@ -141,9 +143,11 @@ class Decoder:
         if self._closed:
             raise UsageError("the file has ended: nothing can follow it")
         self._data += data
+        if len(self._data) < self._wanted:
+            return None
         try:
             container = read(bytes(self._data), max_pixels=self.max_pixels)
-            self._closed = not container.truncated
+            self._closed, self._wanted = not container.truncated, len(self._data) + container.missing
             return self._newest(container)
         except CutHeaderError:
             return None

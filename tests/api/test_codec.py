@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import arpc_codec
-from arpc_codec import Codec, Decoder
+from arpc_codec import Codec, Decoder, api
 from arpc_codec.container import truncate
 from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
 
@@ -66,6 +66,8 @@ def test_errors(picture: Picture) -> None:
         Codec.load("micro-progic").decode(data)
     with pytest.raises(ModelError, match="belongs to codec progic"):
         Codec.load("micro-progic", codec="arpc")
+    with pytest.raises(UsageError, match="jpeg"):
+        Codec.load(codec="jpeg")
     with pytest.raises(ModelError, match="nothing"):
         Codec.load("nothing")
     with pytest.raises(UsageError, match="portable"):
@@ -121,12 +123,16 @@ def test_alpha_and_metadata_come_last(picture: Picture) -> None:
     assert modes[-1] == "RGBA"
 
 
-def test_a_lossless_file_is_shown_when_it_is_whole(picture: Picture) -> None:
+def test_a_lossless_file_is_shown_when_it_is_whole(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = picture(20, 30)
     data = Codec.load("micro-lossless").encode(samples)
-    decoder = Decoder()
-    assert decoder.feed(data[:-1]) is None
+    decoder, parsed = Decoder(), []
+    plain = api.read
+    monkeypatch.setattr(api, "read", lambda *args, **limits: parsed.append(1) or plain(*args, **limits))
+    assert [decoder.feed(bytes([byte])) for byte in data[:-1]] == [None] * (len(data) - 1)
     last = decoder.feed(data[-1:])
+    # Not with every byte: the header, a length, the segment and the check.
+    assert len(parsed) < 40 < len(data)
     assert last is not None
     assert np.array_equal(np.asarray(last), samples)
 

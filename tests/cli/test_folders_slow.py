@@ -63,7 +63,7 @@ def test_a_thousand_pictures_and_ten_kills(
     rng, killed = random.Random(3), []
     for _ in range(KILLS):
         process = start(photos, "--out-dir", tmp_path / "killed", "-j", str(PROCESSES), "--resume")
-        time.sleep(rng.uniform(0, folder / 6))
+        time.sleep(rng.uniform(0, folder / 3))
         process.kill()
         assert process.wait() == -signal.SIGKILL
         done = tree(tmp_path / "killed")

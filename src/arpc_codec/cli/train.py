@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -103,31 +103,11 @@ def train() -> None:
 @_init
 @_device
 @_pace
-def tokenizer(
-    config: str,
-    data: Path,
-    out: Path,
-    minutes: float,
-    metrics: Path,
-    init: Path | None,
-    device: str,
-    lr: float,
-    batch: int,
-) -> int:
+def tokenizer(**options: Any) -> int:
     """Train a tokenizer; its weights are OUT/ema.safetensors. One with codebooks starts from a ProGIC network."""
     from arpc_codec.train.cli import run_tokenizer
 
-    run_tokenizer(
-        config=config,
-        data=data,
-        metrics=metrics,
-        out=out,
-        minutes=minutes,
-        init=init,
-        device=device,
-        lr=lr,
-        batch=batch,
-    )
+    run_tokenizer(**options)
     return 0
 
 
@@ -276,22 +256,11 @@ def _text_encoder(model: ModelEntry) -> Callable[[str], Tensor] | None:
 @_tokenizer
 @_prior
 @_device
-def decoder(
-    config: str, data: Path, out: Path, minutes: float, metrics: Path, tokenizer: Path, prior: Path, device: str
-) -> int:
+def decoder(**options: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.cli import run_decoder
 
-    run_decoder(
-        config=config,
-        data=data,
-        metrics=metrics,
-        tokenizer=tokenizer,
-        prior=prior,
-        out=out,
-        minutes=minutes,
-        device=device,
-    )
+    run_decoder(**options)
     return 0
 
 
@@ -302,34 +271,14 @@ def decoder(
 @_init
 @_device
 @_pace
-def progic(
-    config: str,
-    data: Path,
-    out: Path,
-    minutes: float,
-    metrics: Path,
-    init: Path | None,
-    device: str,
-    lr: float,
-    batch: int,
-) -> int:
+def progic(**options: Any) -> int:
     """Train a ProGIC network; its weights are OUT/ema.safetensors. --init also takes a tokenizer's weights.
 
     To go on from trained weights, take a lower learning rate, so that they keep what they know, and a larger batch.
     """
     from arpc_codec.train.cli import run_progic
 
-    run_progic(
-        config=config,
-        data=data,
-        metrics=metrics,
-        out=out,
-        minutes=minutes,
-        init=init,
-        device=device,
-        lr=lr,
-        batch=batch,
-    )
+    run_progic(**options)
     return 0
 
 
@@ -337,11 +286,11 @@ def progic(
 @_progic_config
 @_run_options
 @click.option("--progic", type=_WEIGHTS, required=True, metavar="FILE", help="Weights of a trained ProGIC network.")
-def progic_prior(config: str, data: Path, out: Path, minutes: float, progic: Path) -> int:
+def progic_prior(**options: Any) -> int:
     """Train a prior of the indices of a ProGIC network, which makes its files smaller."""
     from arpc_codec.train.cli import run_progic_prior
 
-    run_progic_prior(config=config, data=data, progic=progic, out=out, minutes=minutes)
+    run_progic_prior(**options)
     return 0
 
 
@@ -350,15 +299,11 @@ def progic_prior(config: str, data: Path, out: Path, minutes: float, progic: Pat
 @_tokenizer
 @_prior
 @_target
-def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, name: str, licence: str) -> int:
+def export(**options: Any) -> int:
     """Make a model folder of trained weights; prints its fingerprint."""
     from arpc_codec.train.cli import run_export
 
-    click.echo(
-        run_export(
-            config=config, tokenizer=tokenizer, prior=prior, out=out, model_id=model_id, name=name, licence=licence
-        )
-    )
+    click.echo(run_export(**options))
     return 0
 
 
@@ -367,17 +312,11 @@ def export(config: str, tokenizer: Path, prior: Path, out: Path, model_id: int, 
 @click.option("--weights", type=_WEIGHTS, required=True, metavar="FILE", help="Trained ProGIC network.")
 @click.option("--prior", type=_WEIGHTS, default=None, metavar="FILE", help="Trained prior of its indices.")
 @_target
-def export_progic(
-    config: str, weights: Path, prior: Path | None, out: Path, model_id: int, name: str, licence: str
-) -> int:
+def export_progic(**options: Any) -> int:
     """Make a ProGIC model folder of trained weights; prints its fingerprint."""
     from arpc_codec.train.cli import run_export_progic
 
-    click.echo(
-        run_export_progic(
-            config=config, weights=weights, prior=prior, out=out, model_id=model_id, name=name, licence=licence
-        )
-    )
+    click.echo(run_export_progic(**options))
     return 0
 
 
@@ -386,11 +325,11 @@ def export_progic(
 @_run_options
 @_init
 @_device
-def hpac(group: str, data: Path, out: Path, minutes: float, init: Path | None, device: str) -> int:
+def hpac(**options: Any) -> int:
     """Train a lossless prior on clean photographs (train-clean.tar in DIR)."""
     from arpc_codec.train.hpac import run_hpac
 
-    run_hpac(group=group, data=data, out=out, minutes=minutes, init=init, device=device)
+    run_hpac(**options)
     return 0
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
-from ..container.varint import CutError, decode_varint, encode_varint
 from ..entropy.guard import MAX_GUARD
 from ..errors import ArpcError, FormatError, ModelError, UsageError
 from ..exact.prior import ExactPrior
@@ -27,6 +26,7 @@ from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
 from .layout import Layout, layout, published_layout, resample
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
+from .streams import join_streams, split_streams
 from .tiles import Tile, Windows, blend
 from .tokens import CodedScale, Walk, coded_positions, decode_scale, encode_scales, fill_scales
 from .verification import another_machine
@@ -171,10 +171,7 @@ class ArpcCodec:
         return encode_scales(self._walk(prior, plan), [b[0] for b in bits[:sent]])
 
     def _segment(self, coded: list[list[CodedScale]], index: int, phases: int = len(PHASES), *, guard: float) -> bytes:
-        streams = [tile[index].segment(self.bundle.fingerprint, phases, guard) for tile in coded]
-        if len(streams) == 1:
-            return streams[0]
-        return b"".join(encode_varint(len(stream)) + stream for stream in streams)
+        return join_streams([tile[index].segment(self.bundle.fingerprint, phases, guard) for tile in coded])
 
     def _fit(self, whole: Container, coded: list[list[CodedScale]], target_bytes: int, guard: float) -> Container:
         """The longest prefix of scales, the last one in whole phases, that makes a file of at most `target_bytes`."""
@@ -330,7 +327,7 @@ class ArpcCodec:
         streams = []
         for scale, segment in enumerate(container.segments[:used], 1):
             try:
-                streams.append(_split(segment, count))
+                streams.append(split_streams(segment, count))
             except FormatError as error:
                 raise DamagedScale(scale) from error
         return streams
@@ -397,20 +394,3 @@ class ArpcCodec:
 
     def _walk(self, prior: CodingPrior, plan: Layout) -> Walk:
         return Walk(prior, self.tokenizer.quantizer, plan.schedule)
-
-
-def _split(segment: bytes, count: int) -> list[bytes]:
-    """Streams of the tiles in one segment. Raises FormatError when the lengths do not fit."""
-    if count == 1:
-        return [segment]
-    streams, offset = [], 0
-    try:
-        for _ in range(count):
-            size, offset = decode_varint(segment, offset)
-            streams.append(segment[offset : offset + size])
-            offset += size
-    except CutError as error:
-        raise FormatError("a tile's stream is cut") from error
-    if offset != len(segment):
-        raise FormatError("the tiles' streams do not fill their segment")
-    return streams

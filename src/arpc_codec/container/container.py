@@ -23,8 +23,8 @@ class CutHeaderError(FormatError):
 class Container:
     """A parsed file; `truncated` means that segments, chunks or a file check which the header announces are missing.
 
-    rest: what arrived of a segment that was cut. sound: False when the file check of an HPAC file is wrong; all
-    else was parsed, since most of the picture may still be good.
+    rest: what arrived of a segment that was cut. missing: before so many bytes follow, nothing more is whole. sound:
+    False when the file check of an HPAC file is wrong; all else was parsed, since most of the picture may be good.
     """
 
     header: Header
@@ -33,6 +33,7 @@ class Container:
     truncated: bool = False
     rest: bytes = b""
     sound: bool = True
+    missing: int = 0
 
 
 def write(container: Container) -> bytes:
@@ -65,7 +66,7 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
         raise UnsupportedError(f"{header.width} x {header.height} pixels exceed the limit of {max_pixels}")
     segments: list[bytes] = []
     chunks: list[Chunk] = []
-    truncated, sound, rest = False, True, b""
+    truncated, sound, rest, missing = False, True, b"", 0
     try:
         while len(segments) < header.scales:
             name = f"{header.codec.noun} {len(segments) + 1}"
@@ -83,11 +84,11 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
             cursor.mark("file check", "CRC-32 of all bytes before it" if sound else "WRONG: the file is damaged")
         if cursor.remaining:
             raise FormatError(f"{cursor.remaining} bytes follow the end of the file's content")
-    except CutError:
-        truncated = True
+    except CutError as error:
+        truncated, missing = True, error.missing
         in_payload = len(segments) < header.scales
         cursor.mark_rest("cut", "what arrived of the next field", "payload" if in_payload else "metadata")
-    return Container(header, tuple(segments), tuple(chunks), truncated, rest, sound), cursor.fields
+    return Container(header, tuple(segments), tuple(chunks), truncated, rest, sound, missing), cursor.fields
 
 
 def _file_check(data: bytes | bytearray) -> bytes:

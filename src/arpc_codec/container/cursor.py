@@ -38,7 +38,8 @@ class Cursor:
     def take(self, size: int) -> bytes:
         """The next `size` bytes; CutError, and nothing read, when fewer remain."""
         if size > self.remaining:
-            raise CutError(f"{size} bytes wanted at byte {self.offset}, {self.remaining} there")
+            missing = size - self.remaining
+            raise CutError(f"{size} bytes wanted at byte {self.offset}, {self.remaining} there", missing)
         self.offset += size
         return self.data[self.offset - size : self.offset]
 

@@ -9,7 +9,11 @@ _MAX_BYTES = 5
 
 
 class CutError(FormatError):
-    """The bytes end inside a field: fatal in a header, a truncated file after it."""
+    """The bytes end inside a field, at least `missing` early: fatal in a header, a truncated file after it."""
+
+    def __init__(self, text: str, missing: int = 1) -> None:
+        super().__init__(text)
+        self.missing = missing
 
 
 def encode_varint(value: int) -> bytes:

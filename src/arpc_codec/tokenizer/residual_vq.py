@@ -15,7 +15,7 @@ CHUNK = 4096
 # Share of the mean use below which an entry counts as dead, and the use that it is given when it is born again: it
 # is judged anew only after the average has forgotten that.
 DEAD, BORN = 0.03, 0.3
-# Beginnings of the names of buffers that only `update` needs.
+# Buffers that only `update` needs.
 TRAINING_BUFFERS = ("uses", "sums")
 
 
