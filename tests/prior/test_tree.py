@@ -86,3 +86,5 @@ def test_config_is_checked() -> None:
         replace(SIZES, d=4)
     with pytest.raises(ModelError, match="only scales of trees"):
         PriorConfig(repeats=3)
+    with pytest.raises(ModelError, match="at most 3"):
+        replace(SIZES, repeats=4)

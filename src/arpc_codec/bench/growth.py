@@ -15,8 +15,8 @@ from arpc_codec.errors import ArpcError
 
 LINEAR = 1.05
 """Cost that grows with a higher power of the pixels is worse than linear."""
-FITTED = 1024 * 1024
-"""Pixels from which on sizes take part in a fit: what a smaller picture needs still fits the caches of a core."""
+FITTED = 512 * 512
+"""Pixels from which on sizes take part in a fit."""
 ENOUGH = 3
 """Sizes that a fit needs: over less, the noise of a clock is as large as what is looked for."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ModelError
+from ..scales import REPEATS
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class PriorConfig:
             raise ModelError(f"prior config: trees of depths {self.levels} do not fit tokens of {self.d} bits")
         if self.repeats and not self.levels:
             raise ModelError("prior config: only scales of trees are told by the features of the one before")
+        if not 0 <= self.repeats < REPEATS:
+            raise ModelError(f"prior config: {self.repeats} scales repeat the one before, at most {REPEATS - 1} do")
         if self.scale_embed not in ("index", "index+end"):
             raise ModelError(f"prior config: unknown scale_embed {self.scale_embed!r}")
         if self.rope_grid not in ("published", "final"):

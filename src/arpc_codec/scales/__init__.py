@@ -2,6 +2,7 @@
 
 from .schedule import (
     MAX_SCALES,
+    REPEATS,
     STRIDE,
     Schedule,
     active_channels,
@@ -13,6 +14,7 @@ from .schedule import (
 
 __all__ = [
     "MAX_SCALES",
+    "REPEATS",
     "STRIDE",
     "Schedule",
     "active_channels",
