@@ -90,7 +90,7 @@ def micro_trees(micro_home: Path) -> ArpcCodec:
     levels = (5, 6, 6, 6, 4)
     pixels = TokenizerConfig(network="progic", channels=8, codebooks=levels, **widths, **depths)
     sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 100}
-    tokens = PriorConfig(d=6, codes=8, levels=levels, rank=8, repeats=3, **sizes)
+    tokens = PriorConfig(d=6, codes=8, levels=levels, rank=8, repeats=4, **sizes)
     torch.manual_seed(5)
     tokenizer, prior = Tokenizer(pixels), Prior(tokens, 16)
     random_weights(tokenizer, 0.1)

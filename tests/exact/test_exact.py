@@ -24,7 +24,7 @@ from arpc_codec.tokenizer import MultiScaleBSQ, MultiScaleQuantizer, MultiScaleV
 
 SIGNS = PriorConfig(embed_dim=48, depth=2, num_heads=2, scale_embed="index+end", key_tokens=60)
 LEVELS = (6, 6, 5, 5, 4)
-TREES = replace(SIGNS, d=6, codes=16, levels=LEVELS, rank=12, repeats=3)
+TREES = replace(SIGNS, d=6, codes=16, levels=LEVELS, rank=12, repeats=4)
 
 
 @pytest.fixture(scope="module", params=[SIGNS, TREES], ids=["signs", "trees"])

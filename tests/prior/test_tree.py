@@ -14,7 +14,7 @@ from arpc_codec.prior.model import Prior
 from arpc_codec.prior.tree import TreeHead, path_nodes
 from arpc_codec.scales import halved_schedule
 
-SIZES = PriorConfig(d=3, embed_dim=16, depth=1, num_heads=2, codes=5, levels=(3, 3, 2), rank=4, repeats=3)
+SIZES = PriorConfig(d=3, embed_dim=16, depth=1, num_heads=2, codes=5, levels=(3, 3, 2), rank=4, repeats=4)
 
 
 def every_path(bits: int) -> torch.Tensor:
@@ -52,7 +52,7 @@ def test_a_token_says_nothing_about_itself() -> None:
             torch.nn.init.normal_(parameter, 0, 0.2)
     schedule = halved_schedule(4, 4)
     bits = [torch.rand(1, h, w, 3) < 0.5 for h, w in schedule]
-    for tokens, level in zip(bits, (2, 2, 2, 2, 3, 3), strict=True):
+    for tokens, level in zip(bits, (2, 2, 2, 2, 2, 3, 3), strict=True):
         tokens[..., level:] = False
     symbols = [torch.randn(1, 5, h, w) for h, w in schedule]
     inputs = [torch.randn(1, h * w, 5) for h, w in schedule[1:]]
@@ -86,5 +86,5 @@ def test_config_is_checked() -> None:
         replace(SIZES, d=4)
     with pytest.raises(ModelError, match="only scales of trees"):
         PriorConfig(repeats=3)
-    with pytest.raises(ModelError, match="at most 3"):
-        replace(SIZES, repeats=4)
+    with pytest.raises(ModelError, match="at most 4"):
+        replace(SIZES, repeats=5)

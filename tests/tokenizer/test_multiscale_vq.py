@@ -34,9 +34,9 @@ def latent(count: int = 2, seed: int = 0) -> torch.Tensor:
 
 def test_schedule_halves_down_to_one_cell_and_repeats_the_last() -> None:
     assert halved_schedule(32, 48)[:6] == ((1, 1), (1, 2), (2, 3), (4, 6), (8, 12), (16, 24))
-    assert halved_schedule(32, 48)[6:] == ((32, 48),) * 4
-    assert halved_schedule(1, 1) == ((1, 1),) * 4
-    assert halved_schedule(1, 5) == ((1, 1), (1, 2), (1, 3), *[(1, 5)] * 4)
+    assert halved_schedule(32, 48)[6:] == ((32, 48),) * 5
+    assert halved_schedule(1, 1) == ((1, 1),) * 5
+    assert halved_schedule(1, 5) == ((1, 1), (1, 2), (1, 3), *[(1, 5)] * 5)
     with pytest.raises(ValueError, match="at least one cell"):
         halved_schedule(0, 4)
 

@@ -41,7 +41,7 @@ CONFIG = {
 }
 TREES = {
     "tokenizer": CONFIG["tokenizer"] | {"network": "progic", "codebooks": [4, 4, 4, 4, 3]},
-    "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 3},
+    "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 4},
     "context": CONFIG["context"],
 }
 SMALL = ((96, 96, 2, 1.0),)

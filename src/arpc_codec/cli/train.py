@@ -72,14 +72,15 @@ _new_model = common.options(
     click.option("--licence", help="Licence of the weights (that of MODEL)."),
 )
 _init = click.option("--init", type=_WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
+_lr = click.option(
+    "--lr",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=6e-4,
+    show_default=True,
+    help="Learning rate at most; 2e-4 for weights that are good.",
+)
 _pace = common.options(
-    click.option(
-        "--lr",
-        type=click.FloatRange(0, 1, min_open=True),
-        default=6e-4,
-        show_default=True,
-        help="Learning rate at most.",
-    ),
+    _lr,
     click.option(
         "--batch",
         type=click.IntRange(1),
@@ -256,6 +257,7 @@ def _text_encoder(model: ModelEntry) -> Callable[[str], Tensor] | None:
 @_tokenizer
 @_prior
 @_device
+@_lr
 def decoder(**options: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.cli import run_decoder

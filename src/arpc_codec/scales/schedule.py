@@ -17,7 +17,7 @@ STRIDE = 16
 NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80)
 MAX_SCALES = len(NOMINAL_SIDES) + 1
 # How often a halved schedule has the size of the latent.
-REPEATS = 4
+REPEATS = 5
 # A scale with more than 7/8 of the final cells would repeat the final scale at almost its price.
 _FULL_NUM, _FULL_DEN = 7, 8
 

@@ -134,7 +134,15 @@ def run_prior(
 
 
 def run_decoder(
-    config: str, data: Path, metrics: Path, tokenizer: Path, prior: Path, out: Path, minutes: float, device: str = "cpu"
+    config: str,
+    data: Path,
+    metrics: Path,
+    tokenizer: Path,
+    prior: Path,
+    out: Path,
+    minutes: float,
+    device: str = "cpu",
+    lr: float = LR,
 ) -> None:
     """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
 
@@ -143,9 +151,8 @@ def run_decoder(
     sizes = load_config(config)
     torch.manual_seed(0)
     model = _tokenizer(sizes, tokenizer, deeper=True)
-    train_decoder(
-        model.to(device), load_prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, DecoderTraining()
-    )
+    setup = DecoderTraining(lr=lr)
+    train_decoder(model.to(device), load_prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, setup)
 
 
 def run_progic(

@@ -15,7 +15,7 @@ from .adversary import Adversary
 from .data import CropMix, CropSampler, Photos
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
-from .tokenizer import RATES, validate
+from .tokenizer import RATES, TokenizerTraining, validate
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DecoderTraining:
     mean_share: float = 0.8
     adversary: float = 0.0
     adversary_from: float = 0.1
-    lr: float = 5e-4
+    lr: float = TokenizerTraining.lr
     losses: LossWeights = field(default_factory=LossWeights)
 
 
