@@ -130,9 +130,9 @@ def test_too_few_positions_cannot_start() -> None:
 
 def test_config_is_checked() -> None:
     with pytest.raises(ModelError, match="codebooks of 1 to"):
-        TokenizerConfig(network="progic", codebooks=(10, 0))
-    with pytest.raises(ModelError, match="the network shuffle and codebooks"):
-        TokenizerConfig(codebooks=(10,))
-    tokenizer = Tokenizer(TokenizerConfig(network="progic", codebooks=LEVELS))
+        TokenizerConfig(codebooks=(10, 0))
+    with pytest.raises(ModelError, match="the network pyramid has signs"):
+        TokenizerConfig(network="pyramid", codebooks=(10,))
+    tokenizer = Tokenizer(TokenizerConfig(codebooks=LEVELS))
     assert tokenizer.schedule(10, 14) == SCHEDULE
     assert tokenizer.reach == 11

@@ -148,20 +148,13 @@ def test_an_interrupted_run_takes_the_same_steps(
 
 
 def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
-    """The picture of an unquantised latent is the tokenizer's, though its channels were scaled."""
+    """Its networks are the same, but for the rows of the modulation."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(**WIDTHS))
-    for parameter in tokenizer.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, 0.0, 0.05)
+    tokenizer = Tokenizer(TokenizerConfig(codebooks=(4, 4), **WIDTHS))
     model = Progic(CONFIG)
     missing = take_weights(model, tokenizer.state_dict())
-    assert all(name.startswith(("quantizer.", "decoder.modulation", "encoder.att", "decoder.att")) for name in missing)
-    x = to_tensor([picture[:96, :96] for picture in photos[0].pictures[:2]])
-    with torch.no_grad():
-        wanted = tokenizer.decoder(tokenizer.encoder(x), tokenizer.state(0, False, 2))
-        found = model.decoder(model.encoder(x), model.used(3, 2))
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+    assert all(name.startswith(("quantizer.", "decoder.modulation")) for name in missing)
+    assert torch.equal(model.encoder.stem.weight, tokenizer.encoder.stem.weight)
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ CONFIG = {
     "context": {"width": 16, "hidden": 2},
 }
 TREES = {
-    "tokenizer": CONFIG["tokenizer"] | {"network": "progic", "codebooks": [4, 4, 4, 4, 3]},
+    "tokenizer": CONFIG["tokenizer"] | {"codebooks": [4, 4, 4, 4, 3]},
     "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 4},
     "context": CONFIG["context"],
 }
@@ -168,7 +169,7 @@ def test_from_photos_to_files(
         cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),), codebook_crops=(96, 20))
     )
     monkeypatch.setattr(cli, "PriorTraining", lambda: PriorTraining(crops=SMALL))
-    monkeypatch.setattr(cli, "DecoderTraining", lambda: DecoderTraining(crops=SMALL))
+    monkeypatch.setattr(cli, "DecoderTraining", partial(DecoderTraining, crops=SMALL))
     init = {"pictures": 16, "side": 96, "gain_steps": 5}
     monkeypatch.setattr(cli, "LINEAR_SIDE", 96)
     monkeypatch.setattr(cli, "init_linear", lambda model, photos: init_linear(model, photos, **init))
@@ -199,20 +200,3 @@ def test_from_photos_to_files(
     decoded = codec.decode(read(codec.encode(pixels).data))
     assert decoded.pixels.shape == pixels.shape
     assert not decoded.damaged
-
-
-def test_a_deeper_decoder_starts_from_a_shallower_one(config: str, tmp_path: Path) -> None:
-    """New residual blocks are the identity: the picture does not change."""
-    shallow = cli.Tokenizer(cli.load_config(config).tokenizer)
-    save_file(shallow.state_dict(), tmp_path / "shallow.safetensors")
-    deeper = json.loads(json.dumps(CONFIG))
-    deeper["tokenizer"]["decoder_depths"] = [1, 2, 3, 2]
-    (tmp_path / "deeper.json").write_text(json.dumps(deeper))
-    sizes = cli.load_config(str(tmp_path / "deeper.json"))
-    deep = cli._tokenizer(sizes, tmp_path / "shallow.safetensors", deeper=True)
-    z = torch.randn(1, 16, 6, 8)
-    state = deep.state(0, False)
-    with torch.no_grad():
-        assert torch.equal(deep.decoder(z, state), shallow.decoder(z, state))
-    with pytest.raises(RuntimeError):
-        cli._tokenizer(sizes, tmp_path / "shallow.safetensors")

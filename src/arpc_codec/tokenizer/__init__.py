@@ -1,9 +1,10 @@
 """Pixels <-> tokens."""
 
+from ..scales import STRIDE
 from .config import TokenizerConfig
 from .multiscale import MultiScaleQuantizer, Quantized
 from .multiscale_vq import MultiScaleVQ
-from .network import STRIDE, Tokenizer, channels_last
+from .network import Tokenizer, channels_last
 from .quantizer import MultiScaleBSQ
 
 __all__ = [

@@ -20,11 +20,10 @@ PYRAMID_LEVELS = 5
 class TokenizerConfig:
     """Shape of the f16 tokenizer. Widths and depths list one entry per resolution, finest first.
 
-    network: `shuffle` and `progic` (its dense networks), encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4,
-    1/8 and 1/16; or `pyramid`, as published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first
-    convolution.
+    network: `progic` (its dense networks), encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4, 1/8 and 1/16;
+    or `pyramid`, as published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first convolution.
     codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`, of the network `progic`;
-    schedules are then halved. The others have none: their tokens are signs.
+    schedules are then halved. None: tokens are signs.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """
@@ -38,19 +37,19 @@ class TokenizerConfig:
     learned_gains: bool = True
     masked: bool = True
     grid_bits: int = WEIGHT_BITS
-    network: Literal["shuffle", "pyramid", "progic"] = "shuffle"
+    network: Literal["progic", "pyramid"] = "progic"
     encoder_stem: int = 0
     codebooks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(1 <= bits <= MAX_INDEX_BITS for bits in self.codebooks):
             raise ModelError(f"tokenizer config: codebooks of 1 to {MAX_INDEX_BITS} bits, not {self.codebooks}")
-        if bool(self.codebooks) != (self.network == "progic"):
-            raise ModelError(f"tokenizer config: the network {self.network} and codebooks of {self.codebooks} bits")
-        if self.network in ("shuffle", "progic"):
+        if self.network == "progic":
             return
         if self.network != "pyramid":
             raise ModelError(f"tokenizer config: unknown network {self.network!r}")
+        if self.codebooks:
+            raise ModelError("tokenizer config: the network pyramid has signs, no codebooks")
         for widths, depths in ((self.encoder_widths, self.encoder_depths), (self.decoder_widths, self.decoder_depths)):
             if len(widths) != len(depths) or len(widths) < PYRAMID_LEVELS or min(depths) < 1:
                 raise ModelError(f"tokenizer config: widths {widths} and depths {depths} do not make a pyramid")

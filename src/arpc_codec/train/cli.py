@@ -27,15 +27,13 @@ from .data import CropMix, Photos, load_photos
 from .decoder import DecoderTraining, train_decoder
 from .indices import IndexTraining, train_indices
 from .linear import SIDE as LINEAR_SIDE
-from .linear import fit_draft_gains, init_linear, linear_networks
+from .linear import init_linear
 from .loop import STATE
 from .prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
 from .progic import ProgicTraining, take_weights, train_progic
 from .progic import start as start_progic
 from .tokenizer import TokenizerTraining, from_progic, make_codebooks, train_tokenizer
 
-# What older or smaller weights may lack: residual blocks, which start as the identity, and gains, which start at 1.
-DEPTH = ("encoder.fine.", "encoder.coarse.", "decoder.stages.", "decoder.draft_gain.")
 Config = TypeVar("Config")
 # Of tokenizers and ProGIC networks.
 LR = TokenizerTraining.lr
@@ -90,21 +88,19 @@ def run_tokenizer(
 ) -> None:
     """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-    `init`: weights to start from instead of the linear codec; the config may have more residual blocks than they have.
-    A tokenizer with codebooks starts from a ProGIC network. `batch`: times as many crops in a step.
+    `init`: a ProGIC network whose encoder and decoder to start from, which codebooks need, or for signs a tokenizer
+    instead of the linear codec. `batch`: times as many crops in a step.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
     photos, setup = _photos(data), TokenizerTraining()
     setup = replace(setup, crops=_larger(setup.crops, batch), lr=lr)
-    if sizes.tokenizer.network == "progic":
+    if sizes.tokenizer.codebooks:
         model = _from_progic(sizes, init)
         if not (out / STATE).is_file():
             make_codebooks(model, photos[0], setup)
     elif init is not None:
-        model = _tokenizer(sizes, init, deeper=True)
-        if not linear_networks(model)[1].draft_gain.weight.any():
-            fit_draft_gains(model, photos[0].at_least(LINEAR_SIDE), side=LINEAR_SIDE)
+        model = _tokenizer(sizes, init)
     else:
         model = Tokenizer(sizes.tokenizer)
         init_linear(model, photos[0].at_least(LINEAR_SIDE))
@@ -144,13 +140,10 @@ def run_decoder(
     device: str = "cpu",
     lr: float = LR,
 ) -> None:
-    """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
-
-    The config may have more residual blocks than the file has.
-    """
+    """Fine-tune the decoder of a tokenizer on latents that the prior fills in."""
     sizes = load_config(config)
     torch.manual_seed(0)
-    model = _tokenizer(sizes, tokenizer, deeper=True)
+    model = _tokenizer(sizes, tokenizer)
     setup = DecoderTraining(lr=lr)
     train_decoder(model.to(device), load_prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, setup)
 
@@ -242,12 +235,9 @@ def _photos(data: Path) -> tuple[Photos, Photos]:
     return load_photos(data, keep=lambda row: row["tier"] != "cap")
 
 
-def _tokenizer(sizes: TrainingConfig, weights: Path, *, deeper: bool = False) -> Tokenizer:
+def _tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
     model = Tokenizer(sizes.tokenizer)
-    state = load_state(weights)
-    if deeper:
-        state = {k: v for k, v in model.state_dict().items() if k.startswith(DEPTH)} | state
-    model.load_state_dict(state)
+    model.load_state_dict(load_state(weights))
     return model
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..tokenizer import STRIDE, MultiScaleBSQ, Tokenizer
 from ..tokenizer.blocks import LINEAR_SIZE
-from ..tokenizer.network import MOST_MISSING, Decoder, Encoder
+from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
 from .data import Photos, random_crop, to_tensor
 
 # Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
@@ -26,18 +26,16 @@ RIDGE = 1e-3
 SIDE = 256
 
 
-def linear_networks(model: Tokenizer) -> tuple[Encoder, Decoder]:
-    """The encoder and the decoder of a tokenizer with linear paths; ModelError for one without."""
-    if not isinstance(model.encoder, Encoder) or not isinstance(model.decoder, Decoder):
-        raise ModelError(f"the network {model.config.network} has no linear paths to start from")
-    return model.encoder, model.decoder
-
-
 def init_linear(
     model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = SIDE, gain_steps: int = 60
 ) -> None:
-    """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`."""
-    encoder, decoder = linear_networks(model)
+    """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`.
+
+    Raises ModelError for networks without linear paths.
+    """
+    encoder, decoder = model.encoder, model.decoder
+    if not isinstance(encoder, ProgicEncoder) or not isinstance(decoder, ProgicDecoder):
+        raise ModelError(f"the network {model.config.network} has no linear paths to start from")
     rng = np.random.default_rng(0)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
     scale = fit_transform(encoder.linear, x, SPREAD)
@@ -49,7 +47,6 @@ def init_linear(
     with torch.no_grad():
         prefixes = model.quantizer(h, schedule).prefixes
     fit_draft(decoder.linear, (prefixes[-1], prefixes[-1], prefixes[-3]), x)
-    fit_draft_gains(model, photos, side=side)
 
 
 @torch.no_grad()
@@ -107,18 +104,3 @@ def fit_draft(linear: nn.Conv2d, latents: Sequence[Tensor], x_bchw: Tensor) -> N
     solution = torch.linalg.solve(gram, cross).float().T
     linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
     linear.bias = nn.Parameter(solution[:, -1].clone())
-
-
-@torch.no_grad()
-def fit_draft_gains(model: Tokenizer, photos: Photos, *, pictures: int = 48, side: int = SIDE) -> None:
-    """Per number of missing scales, nothing filled: the factor of each channel of z that comes closest to h."""
-    _, decoder = linear_networks(model)
-    rng = np.random.default_rng(1)
-    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
-    h = model.encoder(x).float().contiguous()
-    schedule = model.schedule(h.shape[-2], h.shape[-1])
-    prefixes = model.quantizer(h, schedule).prefixes
-    factors = [(h * z).mean((0, 2, 3)) / z.square().mean((0, 2, 3)).clamp_min(1e-6) for z in prefixes]
-    for missing in range(1, MOST_MISSING + 1):
-        factor = factors[max(0, len(prefixes) - 1 - missing)] / factors[-1]
-        decoder.draft_gain.weight[int(model.state(missing, False))] = factor.clamp(0, 1.5) - 1

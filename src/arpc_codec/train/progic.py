@@ -24,8 +24,6 @@ from .validation import judge, save_sheet, whole_photos
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
 # Nearest entries minimise the latent's squared error; components with their own spread make that the picture's.
 SPREAD = 1.0
-# Share of the same (as a power) for the channels of an ARPC tokenizer (dev/LOG.md).
-EFFECT = 0.6
 # Pictures that go through the encoder at once when codebooks start.
 BATCH = 24
 
@@ -72,13 +70,8 @@ def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, si
 
 
 def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
-    """Take every weight whose name and shape fit; returns the names that keep their start.
-
-    Weights of an ARPC tokenizer are first made to fit: see `from_tokenizer`.
-    """
+    """Take every weight whose name and shape fit; returns the names that keep their start."""
     state = dict(weights)
-    if "decoder.draft_gain.weight" in state:
-        state = from_tokenizer(state)
     own, books = model.state_dict(), "quantizer.codebooks"
     if books in state and "quantizer.sums" not in state:
         # A model folder lacks the moving means: each entry goes on as the mean of one vector, itself.
@@ -86,29 +79,6 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fitting)
     return sorted(own.keys() - fitting.keys())
-
-
-def from_tokenizer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An ARPC tokenizer's weights for whole pictures, its modulation folded into the layers that it follows.
-
-    Sign codes want channels of equal size, nearest entries want them as large as their effect on the picture: each
-    channel is scaled by a power of what the linear path draws of it, which encoder and decoder cancel.
-    """
-    state = dict(weights)
-    gain, shift = (1 + state.pop("decoder.draft_gain.weight")[0]), state.pop("decoder.modulation.weight")[0]
-    scale, bias = shift.chunk(2)
-    stem, linear = "decoder.stem", "decoder.linear"
-    state[f"{stem}.weight"] = state[f"{stem}.weight"] * (1 + scale)[:, None, None, None]
-    state[f"{stem}.bias"] = state[f"{stem}.bias"] * (1 + scale) + bias
-    state[f"{linear}.weight"] = state[f"{linear}.weight"] * gain[:, None, None]
-    effect = state[f"{linear}.weight"].sum((2, 3)).norm(dim=0) ** EFFECT
-    effect = effect / effect.mean()
-    for name in ("encoder.out", "encoder.linear"):
-        state[f"{name}.weight"] = state[f"{name}.weight"] * effect[:, None, None, None]
-        state[f"{name}.bias"] = state[f"{name}.bias"] * effect
-    for name in (stem, linear):
-        state[f"{name}.weight"] = state[f"{name}.weight"] / effect[:, None, None]
-    return state
 
 
 def train_progic(

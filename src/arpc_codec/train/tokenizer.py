@@ -28,7 +28,6 @@ RATES = {
     "quantizer": 0.25,
     "decoder.linear": 0.02,
     "decoder.modulation": 4.0,
-    "decoder.draft_gain": 4.0,
 }
 
 # Missing scales of a validation.
