@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..prior.model import Prior
 from ..tokenizer import STRIDE, Tokenizer, channels_last
+from ..tokenizer.network import MOST_MISSING
 from .adversary import Adversary
 from .data import CropMix, CropSampler, Photos
 from .loop import LoopConfig, Metrics, run
@@ -26,13 +27,14 @@ class DecoderTraining:
     """
 
     crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
-    whole_share: float = 0.25
+    whole_share: float = 0.2
     filled_share: float = 0.85
     mean_share: float = 0.8
     adversary: float = 0.0
     adversary_from: float = 0.1
     lr: float = TokenizerTraining.lr
-    losses: LossWeights = field(default_factory=LossWeights)
+    # What is filled in is smooth, and a decoder draws its cells on smooth surfaces first.
+    losses: LossWeights = field(default_factory=lambda: LossWeights(grid=8.0, flat=20.0))
 
 
 @torch.no_grad()
@@ -90,8 +92,8 @@ def train_decoder(
         x = sampler.draw(rng)
         schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         whole = rng.random() < setup.whole_share
-        # Squared: the last scales hold most of the bytes, so most files lack only a few.
-        missing = 0 if whole else 1 + int((len(schedule) - 1) * rng.random() ** 2)
+        # Those that lack most are the hardest to learn: a decoder that knows whole latents draws its cells on them.
+        missing = 0 if whole else int(rng.integers(1, min(len(schedule) - 1, MOST_MISSING) + 1))
         sent = len(schedule) - missing
         filled = not whole and rng.random() < setup.filled_share
         with torch.no_grad():
