@@ -15,6 +15,7 @@ from arpc_codec.cli.main import main
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "formats").glob("*.md"))]
 
 
 def shell_lines() -> list[str]:
@@ -46,10 +47,31 @@ def test_there_are_commands_to_check() -> None:
     assert len(shell_lines()) > 10
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def links(page: Path) -> list[tuple[str, str]]:
+    """(file, heading) of every link to this repository, either may be empty; code is not looked at."""
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [(target, heading) for target, _, heading in (word.partition("#") for word in found if ":" not in word)]
+
+
+def headings(page: Path) -> set[str]:
+    """The names that headings have in links."""
+    lines = re.findall(r"^#+ +(.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    for target, heading in links(page):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not heading or heading in headings(file), f"{target}#{heading}"
+
+
+def test_readme_and_index_link_every_page() -> None:
+    for start in (ROOT / "README.md", ROOT / "docs" / "README.md"):
+        linked = {(start.parent / target).resolve() for target, _ in links(start)}
+        assert set((ROOT / "docs").glob("*.md")) - {start} <= linked, start
 
 
 def test_python_runs() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from arpc_codec.train.data import load_photos
 from arpc_codec.zoo.registry import bundled
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
-HELPERS = ("photos.py",)
+HELPERS = ("photos.py", "shards.py")
 pytestmark = pytest.mark.skipif(not bundled("tiny").is_dir(), reason="the weights of the bundled model are missing")
 
 
@@ -45,3 +46,11 @@ def test_shell(name: str, environment: dict[str, str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted({path.name for path in EXAMPLES.glob("*.py")} - set(HELPERS)))
 def test_python(name: str, environment: dict[str, str], tmp_path: Path) -> None:
     run([sys.executable, str(EXAMPLES / name)], environment, tmp_path)
+
+
+def test_photos_become_training_data(environment: dict[str, str], tmp_path: Path) -> None:
+    run([sys.executable, str(EXAMPLES / "photos.py"), "photos/inside", "96"], environment, tmp_path)
+    run([sys.executable, str(EXAMPLES / "shards.py"), "photos", "data"], environment, tmp_path)
+    train, held = load_photos(tmp_path / "data")
+    assert (len(train), len(held)) == (2, 1)
+    assert max(train.pictures[0].shape) == 96

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -29,8 +28,11 @@ class Watched(NamedTuple):
     mib: float
 
 
-def peak_mib(who: int = resource.RUSAGE_SELF) -> float:
-    """Most memory that this process has had, or with RUSAGE_CHILDREN the largest of those it waited for, in MiB."""
+def peak_mib(children: bool = False) -> float:
+    """Most memory that this process has had, or the largest of those it waited for, in MiB. Not on Windows."""
+    import resource
+
+    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
     return resource.getrusage(who).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
 
 
@@ -48,7 +50,7 @@ def watch(command: Command) -> Watched:
 def _main() -> int:
     start = time.perf_counter()
     code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=False).returncode
-    print(json.dumps(Watched(time.perf_counter() - start, peak_mib(resource.RUSAGE_CHILDREN))._asdict()))
+    print(json.dumps(Watched(time.perf_counter() - start, peak_mib(children=True))._asdict()))
     return code
 
 
