@@ -13,24 +13,32 @@ from arpc_codec.errors import FormatError
 
 @dataclass(frozen=True)
 class Reverse(Task):
-    """Turns bytes around. Some files kill the process: every time, or if there is no file `lives` beside OUT yet."""
+    """Turns bytes around. Some files kill the process: every time, or if there is no file `lives` beside OUT yet.
+
+    Every file that is begun leaves a line in the file `begun`; a result's note is the process that made it.
+    """
 
     times: int = 1
     lives: str = ""
     seconds: float = field(default=0.0, compare=False)
+    begun: str = field(default="", compare=False)
 
     @property
     def suffix(self) -> str:
         return ".out"
 
     def __call__(self, data: bytes) -> Made:
+        if self.begun:
+            with open(self.begun, "ab", 0) as log:
+                log.write(data + b"\n")
         time.sleep(self.seconds)
         if data == b"bad":
             raise FormatError("is bad")
         if data == b"deadly" or (data == b"once" and not Path(self.lives).exists()):
             Path(self.lives).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return Made(data[::-1] * self.times, 2, 2, "none", "turned around", code=6 if data == b"cut" else 0)
+        result, code = data[::-1] * self.times, 6 if data == b"cut" else 0
+        return Made(result, 2, 2, "none", "turned around", (str(os.getpid()),), code)
 
 
 def main() -> None:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from arpc_codec.batch.engine import Answer, Engine, Failure
 from arpc_codec.batch.manifest import Manifest, Record
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job
-from arpc_codec.batch.workers import Answer, Failure, work
+from arpc_codec.batch.workers import work
 from arpc_codec.errors import ArpcError, describe
 from arpc_codec.files import check_free, remove_unfinished, write_file
 
@@ -62,13 +63,14 @@ class Batch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._manifest.close()
 
-    def run(self, hands: int) -> Iterator[Record]:
-        """Do all that is to be done in `hands` processes; the records as they are written.
+    def run(self, hands: int, engine: Engine = work) -> Iterator[Record]:
+        """Do all that is to be done in `hands` processes of an engine; the records as they are written.
 
-        A bad file is a record with an error. Raises OSError when no more records can be written.
+        A bad file is a record with an error. Raises OSError when no more records can be written, ArpcError when the
+        engine cannot be used.
         """
         # Also when a record cannot be written no process is left.
-        with closing(work(self.task, self.todo, hands)) as answers:
+        with closing(engine(self.task, self.todo, hands)) as answers:
             for answer in answers:
                 yield self._keep(answer)
 

@@ -260,8 +260,22 @@ output_options = options(
     force_option,
     click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
 )
-resume_option = click.option(
-    "--resume", is_flag=True, help="With --out-dir: do only what its manifest.jsonl does not say is done already."
+folder_options = options(
+    click.option(
+        "--resume", is_flag=True, help="With --out-dir: do only what its manifest.jsonl does not say is done already."
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="With --out-dir: processes of this machine, or of a Ray cluster.",
+    ),
+    click.option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster; also ray://HOST:PORT or auto (RAY_ADDRESS, or one that is started for the run).",
+    ),
 )
 log_options = options(quiet_option, click.option("-v", "--verbose", is_flag=True, help="Say more."))
 device_option = click.option(
