@@ -1,14 +1,31 @@
-"""A task without a model, and a run of it that can be killed: `python batch_tasks.py IN OUT`."""
+"""A task without a model, and a run of it that can be killed: `python batch_tasks.py IN OUT`.
+
+Brings store://, local files behind a URL, to every process that has this task.
+"""
 
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from arpc_codec.batch import Batch, Made, Task, walk
 from arpc_codec.errors import FormatError
+
+with suppress(ImportError):
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Store(LocalFileSystem):
+        protocol = "store"
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return super()._strip_protocol(path.removeprefix("store://"))
+
+    fsspec.register_implementation("store", Store, clobber=True)
 
 
 @dataclass(frozen=True)

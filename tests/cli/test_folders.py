@@ -128,6 +128,27 @@ def test_a_cluster_makes_the_same_files(arpc: Run, photos: Path, tmp_path: Path,
     assert "0 done, 3 were there" in arpc(*words, tmp_path / "cluster", "--resume", "--engine", "ray").stderr
 
 
+def test_urls(arpc: Run, photos: Path, tmp_path: Path, tree: Tree) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (the extra `cluster`)")
+    words = ("encode", f"file://{photos}", *MODEL, "-j", "1", "--out-dir")
+    arpc(*words, tmp_path / "out")
+    result = arpc(*words, "memory://coded/out")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("arpc: memory://coded/out: 3 done, ")
+    system = fsspec.filesystem("memory")
+    names = [name for name in system.find("/coded/out") if not name.endswith("jsonl")]
+    assert {name.removeprefix("/coded/out/"): system.cat_file(name) for name in names} == tree(tmp_path / "out")
+    assert "0 done, 3 were there" in arpc(*words, "memory://coded/out", "--resume").stderr
+    for more, text in (
+        (["s3://photos"], "s3://photos is a URL: use --out-dir"),
+        ([photos, "--out-dir", "nowhere://photos"], "nowhere://photos"),
+        (["nowhere://photos", "--out-dir", tmp_path / "out"], "nowhere://photos: Protocol not known: nowhere"),
+    ):
+        result = arpc("encode", *more, *MODEL)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+        assert text in result.stderr
+
+
 def test_what_is_there_is_refused_at_once(arpc: Run, photos: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "sub/a"):
         (tmp_path / "out" / f"{name}.arpc").parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from arpc_codec.batch.engine import Answer, Engine, Failure, attempt
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.errors import ArpcError, ModelError, UsageError, describe
+from arpc_codec.places import Place
 
 # Without an answer in this time there is no cluster; Ray itself would try for minutes.
 _SECONDS = 10.0
@@ -107,7 +107,7 @@ def _endpoint(address: str | None) -> tuple[str, int]:
     raise UsageError(f"--address {address}: not HOST:PORT, ray://HOST:PORT or auto")
 
 
-def _attempt(task: Task, options: dict[str, Any], path: Path) -> tuple[Made | Failure, float]:
+def _attempt(task: Task, options: dict[str, Any], path: Place) -> tuple[Made | Failure, float]:
     """What a machine of the cluster does."""
     try:
         if task.options() != options:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.errors import describe
+from arpc_codec.places import Place
 
 
 class Failure(NamedTuple):
@@ -36,7 +36,7 @@ class Engine(Protocol):
     def __call__(self, task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None, None]: ...
 
 
-def attempt(task: Task, path: Path) -> tuple[Made | Failure, float]:
+def attempt(task: Task, path: Place) -> tuple[Made | Failure, float]:
     """Do one file; the result, or why there is none, and seconds."""
     start = time.perf_counter()
     made: Made | Failure

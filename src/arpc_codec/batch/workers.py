@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -20,6 +19,7 @@ from arpc_codec.batch.engine import Answer, Failure, attempt
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.errors import ArpcError
+from arpc_codec.places import Place
 
 
 def work(task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None, None]:
@@ -103,7 +103,7 @@ def _serve(task: Task, pipe: Connection) -> None:
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with suppress(EOFError, OSError):
         while True:
-            path: Path = pipe.recv()
+            path: Place = pipe.recv()
             pipe.send(attempt(task, path))
 
 

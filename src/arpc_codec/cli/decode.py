@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.places import Place
 
 _FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
 
@@ -37,7 +38,7 @@ _FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
 def decode(
     inputs: tuple[str, ...],
     out: str | None,
-    out_dir: Path | None,
+    out_dir: Place | None,
     force: bool,
     skip_existing: bool,
     scales: int | None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
 from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
+from arpc_codec.places import Place
 
 
 @click.command()
@@ -60,7 +60,7 @@ from arpc_codec.codecs.crew import Crew
 def encode(
     inputs: tuple[str, ...],
     out: str | None,
-    out_dir: Path | None,
+    out_dir: Place | None,
     force: bool,
     skip_existing: bool,
     scales: int | None,

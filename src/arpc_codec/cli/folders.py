@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arpc_codec.cli import common
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.places import Url, place
 
 if TYPE_CHECKING:
     from arpc_codec.batch import Engine, Task
@@ -48,10 +48,12 @@ class How:
 
 def meant(inputs: Sequence[str], outputs: common.Outputs, how: How) -> bool:
     """Whether the inputs are to be done as folders are. UsageError when they are, but there is no --out-dir."""
-    folder, option = next((name for name in inputs if Path(name).is_dir()), None), how.option()
-    if outputs.out_dir is None and (folder or option):
-        raise UsageError(f"{folder} is a folder: use --out-dir" if folder else f"{option} belongs to --out-dir")
-    return bool(folder or option)
+    places = {name: place(name) for name in inputs}
+    kinds = {name: "a URL" if isinstance(at, Url) else "a folder" * at.is_dir() for name, at in places.items()}
+    found = next((f"{name} is {kind}" for name, kind in kinds.items() if kind), "")
+    if outputs.out_dir is None and (found or how.option()):
+        raise UsageError(f"{found}: use --out-dir" if found else f"{how.option()} belongs to --out-dir")
+    return bool(found or how.option()) or isinstance(outputs.out_dir, Url)
 
 
 def run(
