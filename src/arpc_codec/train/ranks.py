@@ -85,7 +85,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     there = parts[0].new_tensor([float(p.grad is not None) for p in learning])
     flat = torch.cat([there, *(part.flatten() for part in parts)])
     dist.all_reduce(flat)
-    there, *means = (flat / dist.get_world_size()).split([len(parts), *(part.numel() for part in parts)])
+    there, *means = flat.div_(dist.get_world_size()).split([len(parts), *(part.numel() for part in parts)])
     for parameter, part, mean, anywhere in zip(learning, parts, means, there.tolist(), strict=True):
         if anywhere:
             # In the gradient's own memory format.
