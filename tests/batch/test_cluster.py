@@ -54,8 +54,8 @@ def test_a_killed_process_loses_nothing_and_does_nothing_twice(
     assert sorted(line["target"] for line in lines) == sorted(job.target for job in batch.todo)
     assert tree(out) == tree(tmp_path / "out")
     assert len(begun.read_bytes().splitlines()) == 18
-    # Processes are kept: the two, and the one in the place of the dead one.
-    assert len({record.notes[0] for record in first + rest}) == 3
+    # Processes are kept, two at a time: so each loads a model once. A third may take the dead one's place.
+    assert len({record.notes[0] for record in first + rest}) <= 3
     with Batch(reverse(), walk([source], [".in"], task.suffix), out, resume=True) as batch:
         assert (batch.todo, len(batch.kept)) == ([], 17)
 
@@ -71,6 +71,14 @@ def test_bad_files_cost_themselves_only(run: Run, reverse: Callable[..., Task], 
     assert {name: record.code for name, record in records.items() if record.code} == {"a.in": 1, "c.in": 3, "d.in": 1}
     assert records["a.in"].error == "the process died (WorkerCrashedError), twice: out of memory?"
     assert (records["c.in"].error, records["d.in"].error) == ("is bad", "No such file or directory")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_inputs_behind_a_url(reverse: Callable[..., Task], source: Path, tmp_path: Path, tree: Tree, run: Run) -> None:
+    run()
+    with Batch(reverse(), walk([f"store://{source}"], [".in"], ".out"), tmp_path / "cluster") as batch:
+        assert {record.code for record in batch.run(2, on_ray())} == {0}
+    assert tree(tmp_path / "cluster") == tree(tmp_path / "out")
 
 
 @pytest.mark.usefixtures("cluster")

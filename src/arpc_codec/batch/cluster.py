@@ -86,8 +86,10 @@ def _connected(ray: ModuleType, address: str | None) -> Generator[None, None, No
         if host:
             socket.create_connection((host, port), _SECONDS).close()
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ArpcError(f"cannot reach a Ray cluster{f' at {address}' if address else ''}: {error}") from error
+    except Exception as error:
+        # Ray has no class for what goes wrong when it starts.
+        doing = f"reach a Ray cluster at {address}" if address else "find or start a Ray cluster"
+        raise ArpcError(f"cannot {doing}: {error}") from error
     try:
         yield
     finally:
