@@ -31,7 +31,7 @@ def write_file(
             stream.write(data)
         return
     check_free(path, force)
-    temporary = path.with_name(f".{path.name[:_NAME]}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(temporary_name(path.name))
     try:
         with temporary.open("xb") as stream:
             stream.write(data)
@@ -59,8 +59,19 @@ def remove_unfinished(paths: Iterable[Path]) -> None:
     for folder, ours in names.items():
         if folder.is_dir():
             for entry in list(folder.iterdir()):
-                if (found := _TEMPORARY.fullmatch(entry.name)) and found[1] in ours:
+                if unfinished(entry.name) in ours:
                     entry.unlink()
+
+
+def temporary_name(name: str) -> str:
+    """Of a file that is being written: hidden, and another one every time."""
+    return f".{name[:_NAME]}.{secrets.token_hex(4)}.tmp"
+
+
+def unfinished(name: str) -> str | None:
+    """The beginning of the name of the file that was being written under a temporary one; None for other names."""
+    found = _TEMPORARY.fullmatch(name)
+    return found and found[1]
 
 
 def _rename_new(temporary: Path, path: Path) -> None:

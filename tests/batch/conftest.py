@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from arpc_codec.batch import Batch, Task, walk
+from arpc_codec.batch import Batch, Engine, Task, walk
 from arpc_codec.batch.manifest import Record
+from arpc_codec.batch.workers import work
 
 Run = Callable[..., tuple[Batch, dict[str, Record]]]
 
@@ -36,9 +37,11 @@ def source(tmp_path: Path) -> Path:
 def run(reverse: type[Task], source: Path, tmp_path: Path) -> Run:
     """Runs the task on the folder: what was planned, and the records by source."""
 
-    def on_folder(task: Task | None = None, hands: int = 2, **options: Any) -> tuple[Batch, dict[str, Record]]:
+    def on_folder(
+        task: Task | None = None, hands: int = 2, engine: Engine = work, **options: Any
+    ) -> tuple[Batch, dict[str, Record]]:
         task = task or reverse()
         with Batch(task, walk([source], [".in"], task.suffix), tmp_path / "out", **options) as batch:
-            return batch, {record.source: record for record in batch.run(hands)}
+            return batch, {record.source: record for record in batch.run(hands, engine)}
 
     return on_folder

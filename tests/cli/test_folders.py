@@ -82,7 +82,12 @@ def test_usage(arpc: Run, photos: Path, tmp_path: Path) -> None:
         (["encode", photos], f"{photos} is a folder: use --out-dir"),
         (["encode", photos, "-o", out], f"{photos} is a folder: use --out-dir"),
         (["encode", photos / "a.png", "--resume"], "--resume belongs to --out-dir"),
-        (["decode", photos, "--out-dir", out, "--steps", out], "--steps does not belong to folders and --resume"),
+        (["encode", photos / "a.png", "--engine", "ray"], "--engine ray belongs to --out-dir"),
+        (["encode", photos, "--out-dir", out, "--address", "auto"], "--address belongs to --engine ray"),
+        (
+            ["decode", photos, "--out-dir", out, "--steps", out],
+            "--steps does not belong to folders, --resume and --engine ray",
+        ),
         (
             ["encode", photos, photos / "a.png", "--out-dir", out],
             f"{photos / 'a.png'} and {photos / 'a.png'} would both",
@@ -94,6 +99,54 @@ def test_usage(arpc: Run, photos: Path, tmp_path: Path) -> None:
     result = arpc("decode", photos, "--out-dir", out)
     assert (result.exit_code, result.stderr) == (1, f"arpc: {photos}: no files with a name that ends in .arpc\n")
     assert not list(out.iterdir())
+
+
+def test_without_ray_the_extra_is_named(
+    arpc: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = arpc("encode", photos, "--out-dir", tmp_path / "out", *MODEL, "--engine", "ray")
+    assert result.exit_code == 2
+    assert result.stderr == "arpc: --engine ray needs Ray: pip install 'arpc-codec[cluster]'\n"
+
+
+def test_a_cluster_makes_the_same_files(arpc: Run, photos: Path, tmp_path: Path, tree: Tree) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (the extra `cluster`)")
+    (photos / "bad.png").write_bytes(b"junk")
+    words = ("encode", photos, *MODEL, "-j", "2", "--out-dir")
+    arpc(*words, tmp_path / "local")
+    result = arpc(*words, tmp_path / "cluster", "--engine", "ray")
+    assert result.exit_code == 1
+    assert "arpc: bad.png: not a picture in a format that can be read" in result.stderr
+    assert tree(tmp_path / "cluster") == tree(tmp_path / "local")
+    # Each engine goes on where the other one stopped.
+    (tmp_path / "cluster" / "a.arpc").unlink()
+    (photos / "bad.png").unlink()
+    result = arpc(*words, tmp_path / "cluster", "--resume")
+    assert result.exit_code == 0
+    assert "1 done, 2 were there" in result.stderr
+    assert "0 done, 3 were there" in arpc(*words, tmp_path / "cluster", "--resume", "--engine", "ray").stderr
+
+
+def test_urls(arpc: Run, photos: Path, tmp_path: Path, tree: Tree) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (the extra `cluster`)")
+    words = ("encode", f"file://{photos}", *MODEL, "-j", "1", "--out-dir")
+    arpc(*words, tmp_path / "out")
+    result = arpc(*words, "memory://coded/out")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("arpc: memory://coded/out: 3 done, ")
+    system = fsspec.filesystem("memory")
+    names = [name for name in system.find("/coded/out") if not name.endswith("jsonl")]
+    assert {name.removeprefix("/coded/out/"): system.cat_file(name) for name in names} == tree(tmp_path / "out")
+    assert "0 done, 3 were there" in arpc(*words, "memory://coded/out", "--resume").stderr
+    for more, text in (
+        (["s3://photos"], "s3://photos is a URL: use --out-dir"),
+        ([photos, "--out-dir", "nowhere://photos"], "nowhere://photos"),
+        (["nowhere://photos", "--out-dir", tmp_path / "out"], "nowhere://photos: Protocol not known: nowhere"),
+    ):
+        result = arpc("encode", *more, *MODEL)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+        assert text in result.stderr
 
 
 def test_what_is_there_is_refused_at_once(arpc: Run, photos: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from arpc_codec.batch.decoding import Decoding
 from arpc_codec.batch.encoding import Encoding
+from arpc_codec.batch.engine import Engine
 from arpc_codec.batch.run import Batch
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job, walk
 
-__all__ = ["Batch", "Decoding", "Encoding", "Job", "Made", "Task", "walk"]
+__all__ = ["Batch", "Decoding", "Encoding", "Engine", "Job", "Made", "Task", "walk"]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arpc_codec.errors import ArpcError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs on one folder are not kept apart
-    fcntl = None  # type: ignore[assignment]
+from arpc_codec.batch.journal import FileJournal, UrlJournal
+from arpc_codec.places import Place
 
 NAME = "manifest.jsonl"
 
@@ -48,28 +43,27 @@ class Record:
 class Manifest:
     """The records in a folder, locked while it is open: a second run would mix its results with these."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         """Open or begin it, the folder too. Raises ArpcError when another run has it open, OSError as due."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self._file = (folder / NAME).open("a+b")
+        self._journal: FileJournal | UrlJournal
+        self._journal = FileJournal(folder / NAME) if isinstance(folder, Path) else UrlJournal(folder / NAME)
+        self._last: dict[str, Record] = {}
+        self._written: set[str] = set()
         try:
-            self._lock()
-            self._last: dict[str, Record] = {}
-            self._written: set[str] = set()
-            self._read()
+            for line in self._journal.lines():
+                with suppress(ValueError, TypeError):
+                    self._note(Record(**json.loads(line)))
         except BaseException:
-            self._file.close()
+            self._journal.close()
             raise
 
     def close(self) -> None:
         """Let others have it. OSError as due."""
-        self._file.close()
+        self._journal.close()
 
     def append(self, record: Record) -> None:
         """Add a record, after which it survives the end of this process. OSError when it cannot be written."""
-        self._file.write(json.dumps(asdict(record)).encode() + b"\n")
-        self._file.flush()
+        self._journal.append(json.dumps(asdict(record)).encode() + b"\n")
         self._note(record)
 
     def last(self, target: str) -> Record | None:
@@ -79,27 +73,6 @@ class Manifest:
     def wrote(self, target: str) -> bool:
         """Whether a result of that name was written here, however long ago."""
         return target in self._written
-
-    def _lock(self) -> None:
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArpcError(f"{self.folder}: another run is writing there") from None
-            except OSError:  # a file system without locks
-                pass
-
-    def _read(self) -> None:
-        self._file.seek(0)
-        end = 0
-        for line in self._file:
-            # The last line of a killed run may be torn.
-            if line.endswith(b"\n"):
-                end += len(line)
-                with suppress(ValueError, TypeError):
-                    self._note(Record(**json.loads(line)))
-        if end < os.fstat(self._file.fileno()).st_size:
-            self._file.truncate(end)
 
     def _note(self, record: Record) -> None:
         self._last[record.target] = record

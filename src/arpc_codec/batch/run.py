@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from arpc_codec.batch.manifest import Manifest, Record
+from arpc_codec.batch.engine import Answer, Engine, Failure
+from arpc_codec.batch.manifest import NAME, Manifest, Record
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job
-from arpc_codec.batch.workers import Answer, Failure, work
+from arpc_codec.batch.workers import work
 from arpc_codec.errors import ArpcError, describe
-from arpc_codec.files import check_free, remove_unfinished, write_file
+from arpc_codec.places import Place, clean, refuse_existing, seen, write_whole
 
 
 class Batch:
@@ -28,7 +28,7 @@ class Batch:
         self,
         task: Task,
         jobs: Sequence[Job],
-        folder: Path,
+        folder: Place,
         *,
         force: bool = False,
         skip_existing: bool = False,
@@ -49,7 +49,7 @@ class Batch:
         self._options = task.options()
         self._manifest = Manifest(folder)
         try:
-            remove_unfinished(folder / job.target for job in jobs)
+            clean(folder, [NAME, *(job.target for job in jobs)])
             for job in jobs:
                 self._plan(job, force, skip_existing, resume)
         except BaseException:
@@ -62,26 +62,27 @@ class Batch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._manifest.close()
 
-    def run(self, hands: int) -> Iterator[Record]:
-        """Do all that is to be done in `hands` processes; the records as they are written.
+    def run(self, hands: int, engine: Engine = work) -> Iterator[Record]:
+        """Do all that is to be done in `hands` processes of an engine; the records as they are written.
 
-        A bad file is a record with an error. Raises OSError when no more records can be written.
+        A bad file is a record with an error. Raises OSError when no more records can be written, ArpcError when the
+        engine cannot be used.
         """
         # Also when a record cannot be written no process is left.
-        with closing(work(self.task, self.todo, hands)) as answers:
+        with closing(engine(self.task, self.todo, hands)) as answers:
             for answer in answers:
                 yield self._keep(answer)
 
     def _plan(self, job: Job, force: bool, skip_existing: bool, resume: bool) -> None:
         target = self.folder / job.target
         # Before anybody reads the file: when it changes meanwhile, the record does not fit and it is done again.
-        source = _seen(job.path)
+        source = seen(job.path)
         if (resume and self._up_to_date(job, source)) or (skip_existing and target.exists()):
             self.kept.append(job)
             return
         replaces = force or (resume and self._manifest.wrote(job.target))
         try:
-            check_free(target, replaces)
+            refuse_existing(target, replaces)
         except ArpcError as error:
             self.refused.append((job, str(error)))
             return
@@ -95,8 +96,13 @@ class Batch:
             and last.code == 0
             and (last.source, last.options) == (job.source, self._options)
             and (last.bytes_in, last.source_time) == source
-            and (last.bytes_out, last.target_time) == _seen(self.folder / job.target)
+            and (last.bytes_out, last.target_time) == self._result_seen(job)
         )
+
+    def _result_seen(self, job: Job) -> tuple[int, int]:
+        size, time = seen(self.folder / job.target)
+        # Behind a URL a file gets its time with its name: too late for its record.
+        return size, time if isinstance(self.folder, Path) else 0
 
     def _keep(self, answer: Answer) -> Record:
         """Write a result and its record, or that there is none."""
@@ -125,15 +131,14 @@ class Batch:
             )
             target = self.folder / job.target
 
-            def announce(found: os.stat_result) -> None:
+            def announce(target_time: int) -> None:
                 # Before the file has its name: what has it without a record is not ours to overwrite.
                 nonlocal record
-                record = replace(record, target_time=found.st_mtime_ns)
+                record = replace(record, target_time=target_time)
                 self._manifest.append(record)
 
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_file(made.data, target, force=replaces, ready=announce)
+                write_whole(made.data, target, force=replaces, ready=announce)
                 return record
             except (ArpcError, OSError) as error:
                 code, text = describe(error)
@@ -141,12 +146,3 @@ class Batch:
         record = replace(record, code=made.code, error=made.problem, bytes_out=0)
         self._manifest.append(record)
         return record
-
-
-def _seen(path: Path) -> tuple[int, int]:
-    """Size and time of a file, zeros without one."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.places import Place, Url, place
 
 
 class Job(NamedTuple):
     """One file: where it is, and the names of it and its result, with / between folders, below those given."""
 
-    path: Path
+    path: Place
     source: str
     target: str
 
@@ -26,9 +27,8 @@ def walk(inputs: Sequence[str | Path], suffixes: Collection[str], to: str) -> li
     folder that cannot be read or has no such file.
     """
     owners: dict[str, Job] = {}
-    for name in map(Path, inputs):
-        for path in _files(name, suffixes) if name.is_dir() else [name]:
-            source = path.relative_to(name) if path != name else PurePath(name.name)
+    for start in map(place, inputs):
+        for path, source in _files(start, suffixes) if start.is_dir() else [(start, PurePath(start.name))]:
             job = Job(path, source.as_posix(), source.with_suffix(to).as_posix())
             other = owners.setdefault(job.target, job)
             if other is not job:
@@ -36,17 +36,28 @@ def walk(inputs: Sequence[str | Path], suffixes: Collection[str], to: str) -> li
     return list(owners.values())
 
 
-def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+def _files(folder: Place, suffixes: Collection[str]) -> Iterator[tuple[Place, PurePath]]:
+    """Files, and their names below the folder."""
     found = False
-    for parent, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.suffix.lower() in suffixes:
-                found = True
-                yield path
+    for source in _behind(folder) if isinstance(folder, Url) else _below(folder):
+        if not source.name.startswith(".") and source.suffix.lower() in suffixes:
+            found = True
+            yield folder / source.as_posix(), source
     if not found:
         raise ArpcError(f"{folder}: no files with a name that ends in {' '.join(sorted(suffixes))}")
+
+
+def _below(folder: Path) -> Iterator[PurePath]:
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name).relative_to(folder) for name in sorted(files))
+
+
+def _behind(folder: Url) -> list[PurePath]:
+    """In the order of local ones."""
+    names = [PurePosixPath(name) for name in folder.below()]
+    visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    return sorted(visible, key=lambda name: [*((1, part) for part in name.parts[:-1]), (0, name.name)])
 
 
 def _refuse(error: OSError) -> None:

@@ -8,40 +8,25 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
+from arpc_codec.batch.engine import Answer, Failure, attempt
 from arpc_codec.batch.task import Made, Task
 from arpc_codec.batch.walk import Job
-from arpc_codec.errors import ArpcError, describe
+from arpc_codec.errors import ArpcError
+from arpc_codec.places import Place
 
 
-class Failure(NamedTuple):
-    """Why there is no result: exit code and one line."""
+def work(task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None, None]:
+    """The engine of one machine: `hands` processes of this command.
 
-    code: int
-    problem: str
-
-
-class Answer(NamedTuple):
-    """What became of a job, and how long it took."""
-
-    job: Job
-    made: Made | Failure
-    seconds: float
-
-
-def work(task: Task, jobs: Iterable[Job], hands: int) -> Generator[Answer, None, None]:
-    """Do the task with every job in up to `hands` processes; answers come as they are ready.
-
-    A job whose process died (killed, out of memory) is tried once more, after all others. Processes are spawned, so the
-    main module must be importable without side effects. They end with the iterator, or with this process.
+    Processes are spawned, so the main module must be importable without side effects. They end with the iterator, or
+    with this process.
     """
     waiting, again = deque(jobs), set[Job]()
     workers: dict[Any, _Worker] = {}
@@ -118,14 +103,8 @@ def _serve(task: Task, pipe: Connection) -> None:
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with suppress(EOFError, OSError):
         while True:
-            path: Path = pipe.recv()
-            start = time.perf_counter()
-            made: Made | Failure
-            try:
-                made = task(path.read_bytes())
-            except Exception as error:
-                made = Failure(*describe(error))
-            pipe.send((made, time.perf_counter() - start))
+            path: Place = pipe.recv()
+            pipe.send(attempt(task, path))
 
 
 def _end_with_parent() -> None:

@@ -15,6 +15,7 @@ import click
 from arpc_codec.container import MAX_PIXELS
 from arpc_codec.errors import ArpcError, TruncatedError, UsageError, describe
 from arpc_codec.files import check_free, write_file
+from arpc_codec.places import Place, place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -172,7 +173,7 @@ class Outputs:
     """Where the results of a run go: `-o`, `--out-dir`, or beside each input (stdin: to stdout)."""
 
     out: str | None
-    out_dir: Path | None
+    out_dir: Place | None
     force: bool = False
     skip_existing: bool = False
     _taken: dict[str, str] = field(default_factory=dict)
@@ -188,7 +189,8 @@ class Outputs:
         if self.out_dir is not None:
             if STDIO in inputs:
                 raise UsageError("stdin has no name to be used in --out-dir: use -o")
-            self.out_dir.mkdir(parents=True, exist_ok=True)
+            if isinstance(self.out_dir, Path):
+                self.out_dir.mkdir(parents=True, exist_ok=True)
 
     def target(self, name: str, suffix: str) -> str:
         """Path (or `-`) for the result of one input; ArpcError when another input of this run has it already."""
@@ -229,6 +231,14 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
+class _Folder(click.Path):
+    """A local folder, or the URL of one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = place(value)
+        return super().convert(found, param, ctx) if isinstance(found, Path) else found
+
+
 inputs_argument = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
 input_argument = click.argument("source", metavar="IN")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite files.")
@@ -255,13 +265,27 @@ def jobs_option(use: str) -> Callable[[Command], Command]:
 output_options = options(
     click.option("-o", "--output", "out", metavar="OUT", help="Output file; - is stdout."),
     click.option(
-        "--out-dir", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Folder for the outputs."
+        "--out-dir", type=_Folder(file_okay=False, path_type=Path), metavar="DIR", help="Folder for the outputs."
     ),
     force_option,
     click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
 )
-resume_option = click.option(
-    "--resume", is_flag=True, help="With --out-dir: do only what its manifest.jsonl does not say is done already."
+folder_options = options(
+    click.option(
+        "--resume", is_flag=True, help="With --out-dir: do only what its manifest.jsonl does not say is done already."
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="With --out-dir: processes of this machine, or of a Ray cluster.",
+    ),
+    click.option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster; also ray://HOST:PORT or auto (RAY_ADDRESS, or one that is started for the run).",
+    ),
 )
 log_options = options(quiet_option, click.option("-v", "--verbose", is_flag=True, help="Say more."))
 device_option = click.option(

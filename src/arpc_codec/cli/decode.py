@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.places import Place
 
 _FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
 
@@ -30,14 +31,14 @@ _FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
 @click.option("--format", type=click.Choice(_FORMATS), help="Picture format (by the name of OUT, or png).")
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
-@common.resume_option
+@common.folder_options
 @common.jobs_option("the files of a folder, or for one lossless picture")
 @common.max_pixels_option
 @common.log_options
 def decode(
     inputs: tuple[str, ...],
     out: str | None,
-    out_dir: Path | None,
+    out_dir: Place | None,
     force: bool,
     skip_existing: bool,
     scales: int | None,
@@ -50,6 +51,8 @@ def decode(
     allow_truncated: bool,
     device: str,
     resume: bool,
+    engine: str,
+    address: str | None,
     jobs: int,
     max_pixels: int,
     quiet: bool,
@@ -63,6 +66,7 @@ def decode(
     folder: all its .arpc files, those of its subfolders too, but no names that begin with a dot.
     """
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     given = click.get_current_context().get_parameter_source
     filling = tuple(f"--{name}" for name in ("fill", "guidance") if given(name) is ParameterSource.COMMANDLINE)
@@ -85,10 +89,10 @@ def decode(
         device=device,
         max_pixels=max_pixels,
     )
-    if folders.meant(inputs, outputs, resume):
+    if folders.meant(inputs, outputs, how):
         if steps is not None:
-            raise UsageError("--steps does not belong to folders and --resume")
-        return folders.run(inputs, (".arpc",), decoding, outputs, jobs, resume, log)
+            raise UsageError("--steps does not belong to folders, --resume and --engine ray")
+        return folders.run(inputs, (".arpc",), decoding, outputs, how, log)
     only_steps = steps is not None and out is None and out_dir is None
     if steps is not None:
         steps.mkdir(parents=True, exist_ok=True)

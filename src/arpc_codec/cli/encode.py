@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
 from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
+from arpc_codec.places import Place
 
 
 @click.command()
@@ -45,7 +45,7 @@ from arpc_codec.codecs.crew import Crew
 )
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option
-@common.resume_option
+@common.folder_options
 @common.jobs_option("the pictures of a folder, or for one lossless picture")
 @click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
 @click.option(
@@ -60,7 +60,7 @@ from arpc_codec.codecs.crew import Crew
 def encode(
     inputs: tuple[str, ...],
     out: str | None,
-    out_dir: Path | None,
+    out_dir: Place | None,
     force: bool,
     skip_existing: bool,
     scales: int | None,
@@ -77,6 +77,8 @@ def encode(
     model: str | None,
     device: str,
     resume: bool,
+    engine: str,
+    address: str | None,
     jobs: int,
     keep: str,
     alpha: str,
@@ -112,13 +114,14 @@ def encode(
         max_pixels=max_pixels,
     )
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     # Said once, before any picture is read; loading waits for the first that can be.
     model_for(codec, encoding.model)
-    if folders.meant(inputs, outputs, resume):
+    if folders.meant(inputs, outputs, how):
         from arpc_codec.imageio import suffixes
 
-        return folders.run(inputs, suffixes(exact=codec == "hpac"), encoding, outputs, jobs, resume, log)
+        return folders.run(inputs, suffixes(exact=codec == "hpac"), encoding, outputs, how, log)
     crew = Crew(jobs)
 
     def work(name: str) -> int:

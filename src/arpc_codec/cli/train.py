@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,15 @@ _prior = click.option("--prior", type=_WEIGHTS, required=True, metavar="FILE", h
 
 @click.group()
 def train() -> None:
-    """Train the networks of a model: tokenizer, prior, decoder, in this order, then export."""
+    """Train the networks of a model: tokenizer, prior, decoder, in this order, then export.
+
+    With several GPUs or machines: torchrun --nproc-per-node N -m arpc_codec.cli train ..., each process on crops of its
+    own. A step is then N times as many crops.
+    """
+    if "WORLD_SIZE" in os.environ:
+        from arpc_codec.train import ranks
+
+        ranks.join()
 
 
 @train.command()
@@ -229,6 +238,7 @@ def context_head(
     the checkpoints, so that a stopped run goes on; delete it afterwards. Prints id, name and fingerprint, and the coded
     bits of held-out pictures as a share of the raw ones.
     """
+    from arpc_codec.train import ranks
     from arpc_codec.train.context import run_context_head
     from arpc_codec.zoo.registry import find_or_open
 
@@ -237,6 +247,8 @@ def context_head(
     entry, metrics = run_context_head(
         base, data, out, minutes, encode, device=device, model_id=model_id, name=name, licence=licence
     )
+    if not ranks.leads():
+        return 0
     click.echo(f"{entry.id}  {entry.name}  {entry.fingerprint}")
     click.echo(
         f"held-out pictures: {metrics['val_ratio']:.4f} of the raw bits, {metrics['val_trunk']:.4f} without the head"

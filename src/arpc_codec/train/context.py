@@ -17,7 +17,8 @@ from ..tokenizer import MultiScaleQuantizer, channels_last
 from ..zoo.bundle import ContextSizes
 from ..zoo.derived import save_derived
 from ..zoo.placing import check_new
-from ..zoo.registry import ModelEntry
+from ..zoo.registry import ModelEntry, read_entry
+from . import ranks
 from .captions import Encode, Record, load_records
 from .features import Features, Frozen, load, store
 from .finetune import float_parts
@@ -60,7 +61,8 @@ def train_context(
     for. Metrics: coded bits / raw active bits, `val_ratio` with the head, `val_trunk` without.
     """
     device = frozen.trunk.pos_start.device
-    train, held = (_by_layout(side, store(frozen, side, folder / "features")) for side in records)
+    with ranks.in_turn():
+        train, held = (_by_layout(side, store(frozen, side, folder / "features")) for side in records)
     torch.manual_seed(0)
     head = ContextHead(frozen.trunk.config.embed_dim, frozen.trunk.config.d, setup.width, setup.hidden).to(device)
     channels_last(head)
@@ -123,7 +125,10 @@ def run_context_head(
     head, metrics = train_context(frozen, records, out.with_name(f"{out.name}.run"), minutes, setup)
     weights = {key: tensor.cpu() for key, tensor in head.state_dict().items()}
     context = ContextSizes(width=setup.width, hidden=setup.hidden), weights
-    return save_derived(model, out, context=context, model_id=model_id, name=name, licence=licence), metrics
+    with ranks.in_turn() as first:
+        if first:
+            save_derived(model, out, context=context, model_id=model_id, name=name, licence=licence)
+    return read_entry(out), metrics
 
 
 def _by_layout(records: Sequence[Record], paths: Sequence[Path]) -> dict[Published, list[Path]]:

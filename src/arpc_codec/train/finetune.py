@@ -20,6 +20,7 @@ from ..zoo.folder import Tensors
 from ..zoo.importing import PRESETS
 from ..zoo.infinity import rounded
 from ..zoo.registry import ModelEntry, find_or_open
+from . import ranks
 from .captions import CaptionSampler, Encode, load_records
 from .cli import load_state
 from .loop import STATE, log_line
@@ -99,7 +100,7 @@ def finetune(
     torch.manual_seed(0)
     prior = with_bits(trunk, pixels.config.channels)
     train, held = (CaptionSampler(records, encode, batch, device) for records in load_records(data, trunk.config))
-    if prior.config.d != trunk.config.d and not (out / STATE).is_file():
+    if prior.config.d != trunk.config.d and not (out / STATE).is_file() and ranks.leads():
         out.mkdir(parents=True, exist_ok=True)
         note = f"bit embedding and head start anew: {prior.config.d} bits a token, not {trunk.config.d}"
         log_line(out, {"step": 0, "note": note})

@@ -15,6 +15,7 @@ from ..prior.indices import IndexConfig, IndexPrior
 from ..tokenizer import channels_last
 from ..tokenizer.bisection import reordered
 from ..tokenizer.progic import Progic
+from . import ranks
 from .data import Photos, random_crop, to_tensor
 from .loop import LoopConfig, Metrics, run
 
@@ -52,15 +53,16 @@ def encode_all(
     books = network.quantizer.codebooks
     made_from = zlib.crc32(books.numpy().tobytes(), zlib.crc32(repr(setup.crops).encode()))
     cache = folder / f"indices-{made_from:08x}.safetensors"
-    if not cache.is_file():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {}
-        for seed, (name, side) in enumerate(zip(("train", "held"), photos, strict=True)):
-            rng = np.random.default_rng(seed)
-            for i, (height, width, count) in enumerate(setup.crops):
-                several = count if name == "train" else -(-count // setup.held)
-                tensors[f"{name}.{i}"] = encoded(network, side, (height, width), several, rng)
-        save_file(tensors, cache)
+    with ranks.in_turn():
+        if not cache.is_file():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            tensors = {}
+            for seed, (name, side) in enumerate(zip(("train", "held"), photos, strict=True)):
+                rng = np.random.default_rng(seed)
+                for i, (height, width, count) in enumerate(setup.crops):
+                    several = count if name == "train" else -(-count // setup.held)
+                    tensors[f"{name}.{i}"] = encoded(network, side, (height, width), several, rng)
+            save_file(tensors, cache)
     stored = load_file(cache)
     return {name: [stored[f"{name}.{i}"].long() for i in range(len(setup.crops))] for name in ("train", "held")}
 

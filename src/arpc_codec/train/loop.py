@@ -1,4 +1,7 @@
-"""The one training loop: minutes as the budget, resumable, EMA weights, a log line and a checkpoint every so often."""
+"""The one training loop: minutes as the budget, resumable, EMA weights, a log line and a checkpoint every so often.
+
+Several processes (ranks.py) go through it step by step together; the first one writes, validates and keeps the time.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from . import ranks
 from .muon import Muon
 
 Metrics = dict[str, float]
@@ -69,8 +73,9 @@ def run(
     rates: Mapping[str, float] | None = None,
     adversary: nn.Module | None = None,
 ) -> Ema:
-    """Train `module` until the minutes are spent; `step(index, progress)` returns the loss and what to log.
+    """Train `module` until the minutes are spent; `step(seed, progress)` returns the loss and what to log.
 
+    `seed`: the number of the step; several processes have different ones, and so draw data of their own.
     Writes to `folder`: log.jsonl, state.json and safetensors of the weights, their average and the optimiser.
     `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. Matrices whose
     names start with `config.muon` are trained with Muon, which needs fewer steps than AdamW. The `adversary`, if any,
@@ -85,6 +90,12 @@ def run(
     if adversary is not None:
         optimisers.append(torch.optim.AdamW([{"params": list(adversary.parameters()), "rate": 1.0}], betas=(0.5, 0.98)))
     device = next(module.parameters()).device
+    networks = [network for network in (module, adversary) if network is not None]
+    parameters = [p for network in networks for p in network.parameters()]
+    # What networks learn without gradients, such as codebooks, is the first rank's: a mean of two codebooks would make
+    # one entry of two that were born again.
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    ranks.share([*parameters, *buffers])
     ema = Ema(module, config.ema_half_life)
     index, spent = _resume(folder, module, adversary, optimisers, ema)
     budget = config.minutes * 60
@@ -96,18 +107,20 @@ def run(
     while spent < budget:
         progress = spent / budget
         # A step has the same chances in a run that was stopped and in one that was not.
-        torch.manual_seed(config.seed + index)
+        seed = ranks.own(index)
+        torch.manual_seed(config.seed + seed)
         rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
         for optimiser in optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["rate"]
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, metrics = step(index, progress)
-        for network in (module, adversary):
-            if network is not None:
-                network.zero_grad()
+            loss, metrics = step(seed, progress)
+        for network in networks:
+            network.zero_grad()
         loss.backward()
+        ranks.average_gradients(parameters)
+        ranks.share(buffers)
         norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
         if torch.isfinite(norm):  # one bad batch must not cost the run
             for optimiser in optimisers:
@@ -115,7 +128,9 @@ def run(
             ema.update(module)
         index += 1
         now = time.monotonic()
-        spent, last = spent + now - last, now
+        spent, last = ranks.agreed(spent + now - last), now
+        if not ranks.leads():
+            continue
         bar.update(
             task, completed=min(spent, budget), description=f"{folder.name}: step {index}, loss {loss.item():.3f}"
         )
@@ -141,7 +156,7 @@ def run(
 def _progress_bar() -> Progress:
     """Time spent of the budget; shown when stderr is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    return Progress(*columns, console=Console(stderr=True), disable=not (ranks.leads() and sys.stderr.isatty()))
 
 
 def _groups(module: nn.Module, config: LoopConfig, rates: Mapping[str, float]) -> list[dict[str, Any]]:

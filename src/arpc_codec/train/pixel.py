@@ -20,6 +20,7 @@ from ..prior import adaptive
 from ..prior.adaptive import predict_tiles
 from ..prior.pixel import PixelPrior, coding_bits
 from ..prior.statistics import Observed, tile_statistics
+from . import ranks
 from .loop import LoopConfig, Metrics, run
 from .regrade import regrade
 
@@ -58,10 +59,11 @@ def observed(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
     # Other pictures or another predictor make another file.
     made_from = zlib.crc32(samples.numpy().tobytes(), zlib.crc32(inspect.getsource(adaptive).encode()))
     cache = folder / f"{name}-errors-{made_from:08x}.safetensors"
-    if not cache.is_file():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        made = [(x.double() - predict_tiles(x.double(), 8)).to(torch.float16) for x in parts]
-        save_file({"errors": torch.cat(made)}, cache)
+    with ranks.in_turn():
+        if not cache.is_file():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            made = [(x.double() - predict_tiles(x.double(), 8)).to(torch.float16) for x in parts]
+            save_file({"errors": torch.cat(made)}, cache)
     errors = load_file(cache)["errors"]
     statistics = [tile_statistics(part.double()).to(torch.float16) for part in errors.split(TOGETHER)]
     return Observed(samples, errors, torch.cat(statistics), MIDDLE)
