@@ -157,14 +157,14 @@ class Bench:
                     rivals.append(self.measure(peer, settings[index], scale, deciding))
             best: dict[str, Measured] = {}
             for name in deciding if rivals else ():
-                rival = min(rivals, key=lambda rival: _badness(name, rival.values[name]))
+                rival = min(rivals, key=lambda rival: badness(name, rival.values[name]))
                 main = name == deciding[0]
                 best[name] = self.measure(peer, rival.setting, rival.scale, self.plan.metrics()) if main else rival
             found[wanted] = PeerFiles(smallest, best)
         return found
 
 
-def _badness(metric: str, value: float | None) -> float:
+def badness(metric: str, value: float | None) -> float:
     """Orders values of a metric from the best to the worst."""
     if value is None:
         return float("inf")

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures of one size side by side, with text under each."""
+"""Contact sheets: pictures side by side, with text under each."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ def cell(pixels_hwc: np.ndarray, title: str, note: str) -> Cell:
 
 
 def contact_sheet(cells: Sequence[Cell], columns: int) -> Image.Image:
-    """Pictures of one size with two lines of text under each, row by row on white."""
+    """Pictures with two lines of text under each, row by row on white."""
     font = ImageFont.load_default(TEXT)
     under = 2 * (TEXT + 4)
     texts = [font.getbbox(line)[2] for _, *lines in cells for line in lines]
-    width = max(cells[0][0].width, int(max(texts)) + 1) + GAP
-    height = cells[0][0].height + under + GAP
-    rows = -(-len(cells) // columns)
-    sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
+    width = max(*(picture.width for picture, *_ in cells), int(max(texts)) + 1) + GAP
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    heights = [max(picture.height for picture, *_ in row) + under + GAP for row in rows]
+    sheet = Image.new("RGB", (columns * width + GAP, sum(heights) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (picture, *lines) in enumerate(cells):
-        left, top = GAP + index % columns * width, GAP + index // columns * height
-        sheet.paste(picture, (left, top))
-        for row, line in enumerate(lines):
-            draw.text((left, top + picture.height + 2 + row * (TEXT + 4)), line, fill="black", font=font)
+    top = GAP
+    for row, height in zip(rows, heights, strict=True):
+        for column, (picture, *lines) in enumerate(row):
+            left = GAP + column * width
+            sheet.paste(picture, (left, top))
+            for line, text in enumerate(lines):
+                draw.text((left, top + picture.height + 2 + line * (TEXT + 4)), text, fill="black", font=font)
+        top += height
     return sheet
