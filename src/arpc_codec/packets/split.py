@@ -27,6 +27,8 @@ def split(
 ) -> list[bytes]:
     """Packets of at most `mtu` bytes, the most important ones first.
 
+    The stages of a ProGIC file must be packed, not coded by a prior: `ProgicCodec.packed` makes them so.
+
     interleave: positions of a ProGIC packet lie apart, not side by side. redundancy: bytes of repeats as a share of all
     others. Raises UsageError for an mtu that is too small or beyond 65535, for a negative redundancy and for a file
     with holes, TruncatedError for one that is cut, FormatError for one that is damaged.
