@@ -114,7 +114,7 @@ def _encode_parts(
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise UsageError(f"an array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
-        picture = Picture(np.require(image, requirements=["C", "W"]))
+        picture = Picture(image)
     else:
         picture = read(image, keep_icc="icc" in keep)
     chunks, _ = to_chunks(picture, keep)

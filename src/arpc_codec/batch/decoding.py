@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -118,13 +117,11 @@ class Decoding(Task):
 
     def _written(self, decoded: Decoded, container: Container, extras: Extras) -> tuple[bytes, tuple[str, ...]]:
         """(picture file, notes)."""
-        from arpc_codec.imageio import write
+        from arpc_codec.imageio import written
 
-        file = BytesIO()
         metadata = {"icc": extras.icc, "exif": extras.exif, "xmp": extras.xmp}
-        colour = bool(container.header.colour)
-        notes = write(decoded.pixels, extras.alpha, colour, file, self.format, **metadata)
-        return file.getvalue(), tuple(notes)
+        grey = bool(container.header.colour)
+        return written(decoded.pixels, extras.alpha, grey, self.format, **metadata)
 
     def _made(
         self, container: Container, file: bytes, summary: str, problem: str, missing: str, notes: tuple[str, ...]

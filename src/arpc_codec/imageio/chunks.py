@@ -75,7 +75,7 @@ def from_chunks(chunks: Iterable[Chunk], height: int, width: int, region: Region
     notes: tuple[str, ...] = ()
     if ChunkType.ALPHA in found:
         try:
-            alpha = unpack_alpha(found[ChunkType.ALPHA], height, width)[area.window]
+            alpha = unpack_alpha(found[ChunkType.ALPHA], height, width, area)
         except FormatError as error:
             notes = (f"{error}: the picture is opaque",)
     return Extras(alpha, found.get(ChunkType.ICC), found.get(ChunkType.EXIF), found.get(ChunkType.XMP), notes)
