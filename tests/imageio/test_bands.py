@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from arpc_codec.errors import FormatError
+from arpc_codec.errors import ArpcError, FormatError
 from arpc_codec.imageio import alpha as alpha_module
-from arpc_codec.imageio import pack_alpha, read, reading, unpack_alpha
+from arpc_codec.imageio import pack_alpha, png, read, read_exact, reading, unpack_alpha
 from arpc_codec.tile import Tile
 
 RNG = np.random.default_rng(6)
@@ -85,3 +87,17 @@ print(peak() - before)
 """
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert grown < 7 * 7000 * 6000 + 12 * reading.BAND_PIXELS
+
+
+@pytest.mark.parametrize("band", [1, 7, 1 << 20])
+def test_png_rows_are_counted_in_bands(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the inflated rows are cut up, a whole file is whole and one that lacks a row is not."""
+    monkeypatch.setattr(png, "_BAND", band)
+    flat = np.zeros((40, 90, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(flat).save(out, "PNG")
+    assert np.array_equal(read_exact(out.getvalue()).samples, flat)
+    taller = out.getvalue()[:16] + struct.pack(">II", 90, 41) + out.getvalue()[24:29]
+    taller += struct.pack(">I", zlib.crc32(taller[12:])) + out.getvalue()[33:]
+    with pytest.raises(ArpcError, match="ends early"):
+        read_exact(taller)

@@ -85,15 +85,16 @@ def encode(
     ways = 2 if adapt else 1
     count = _counter(len(plan) * (ways * len(layout) + adapt // STEPS_PER_TILE), progress)
     for group in plan:
-        values = choose(samples_hwc[..., list(group)])
-        part = pack(samples_hwc[..., list(group)], values)
+        # A view: samples are packed tile by tile.
+        part = samples_hwc[..., group[0] : group[-1] + 1]
+        values = choose(part)
         coder, adapter = coders[len(group)], b""
-        segments = _encode_group(part, values.bits, coder, layout, count, crew)
+        segments = _encode_group(part, values, coder, layout, count, crew)
         if adapt:
-            fitted = _spread(part, layout)
+            fitted = pack(_spread(part, layout), values)
             found = fit(coder.config, coder.state, fitted, values.bits, part.size, adapt, partial(_count_step, count))
             written = write_adapter(found)
-            own = _encode_group(part, values.bits, coder.adapted(found), layout, count, crew)
+            own = _encode_group(part, values, coder.adapted(found), layout, count, crew)
             if sum(map(len, own.values())) + len(written) < sum(map(len, segments.values())):
                 adapter, segments = written, own
         head += write_values(values) + encode_varint(len(adapter)) + adapter
@@ -129,11 +130,11 @@ def _count_step(count: Callable[[int], None], steps_done: int) -> None:
 
 
 def _encode_group(
-    part: np.ndarray, bits: int, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
+    part: np.ndarray, values: Values, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
 ) -> dict[Tile, bytes]:
     hands = crew.gather(part.shape[0] * part.shape[1])
     batches = list(_batches(layout, hands))
-    jobs = ((coder, np.stack([part[tile.window] for tile in batch]), bits) for batch in batches)
+    jobs = ((coder, pack(np.stack([part[tile.window] for tile in batch]), values), values.bits) for batch in batches)
     coded = crew.run(_encode_tiles, jobs, hands, partial(_count, count, batches))
     return {
         tile: data
