@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from arpc_codec import Source
     from arpc_codec.codecs.lossy import Decoded
+    from arpc_codec.tile import Region
 
 # Pictures of one size that go through a network together, and the options with which they can.
 BATCH = 8
@@ -55,6 +56,7 @@ class Decoding(Filling, total=False):
 
     scales: int | None
     stages: int | None
+    region: Region | None
     allow_truncated: bool
 
 

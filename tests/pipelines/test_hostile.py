@@ -14,7 +14,7 @@ from arpc_codec.errors import ArpcError, FormatError
 if TYPE_CHECKING:
     from arpc_codec.loading import LossyCodec
 
-# What a corrupted header may claim here; the command line's default is 2^28.
+# What a corrupted header may claim here; the command line's default is 2^29.
 MAX_PIXELS = 1 << 18
 
 Picture = Callable[..., np.ndarray]

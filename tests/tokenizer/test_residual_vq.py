@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -107,3 +110,20 @@ def test_updates_depend_on_the_generator_alone(quantizer: ResidualVQ) -> None:
             y = latent(step)
             module.update(y, module(y), torch.Generator().manual_seed(step), decay=0.1)
     assert all(torch.equal(a, b) for a, b in zip(quantizer.buffers(), twin.buffers(), strict=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read the Linux way")
+def test_memory_of_a_large_picture() -> None:
+    """Distances to all entries are there for some positions at a time, and nothing of them stays behind."""
+    code = """
+import resource, torch
+from arpc_codec.tokenizer.residual_vq import nearest
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+y, book = torch.randn(1, 2, 512, 512), torch.randn(1024, 2)
+nearest(book, y[..., :64, :64])
+before = peak()
+nearest(book, y)
+print(peak() - before)
+"""
+    grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert grown < 2**26

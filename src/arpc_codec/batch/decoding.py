@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from arpc_codec.batch.task import Made, Part, Task
 from arpc_codec.codecs.crew import ALONE, Crew
@@ -14,6 +13,7 @@ from arpc_codec.container import MAX_PIXELS, Codec, Container, read
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
 from arpc_codec.loading import load_for, load_lossless
 from arpc_codec.rate import parts_wanted
+from arpc_codec.tile import Region, region_tile
 from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Decoding(Task):
     seed: int = 0
     guidance: float | None = None
     allow_truncated: bool = False
+    region: Region | None = None
     filling: tuple[str, ...] = field(default=(), compare=False)
     device: str = field(default="auto", compare=False)
     max_pixels: int = field(default=MAX_PIXELS, compare=False)
@@ -67,16 +68,15 @@ class Decoding(Task):
         header = container.header
         if self.format not in FORMATS:
             raise UsageError(f"{self.format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
-        extras = from_chunks(container.chunks, header.height, header.width)
+        extras = from_chunks(container.chunks, header.height, header.width, self.region)
         wanted, noun = parts_wanted(header.codec, self.scales, self.stages), header.codec.noun
         codec = load_for(header, self.device)
+        filling: dict[str, Any] = {"fill": self.fill, "seed": self.seed, "guidance": self.guidance}
         if step is None:
-            decoded = codec.decode(container, scales=wanted, fill=self.fill, seed=self.seed, guidance=self.guidance)
+            decoded = codec.decode(container, scales=wanted, region=self.region, **filling)
             file, notes = self._written(decoded, container, extras)
         else:
-            for decoded in _up_to(
-                codec.steps(container, fill=self.fill, seed=self.seed, guidance=self.guidance), container, wanted
-            ):
+            for decoded in _up_to(codec.steps(container, region=self.region, **filling), container, wanted):
                 file, notes = self._written(decoded, container, extras)
                 step(decoded.scales, file)
         filled = header.codec is Codec.ARPC and self.fill != "none" and decoded.scales < decoded.total_scales
@@ -95,9 +95,11 @@ class Decoding(Task):
 
         header = container.header
         exact_format(self.format)
+        area = region_tile(self.region, header.height, header.width)
         # Before torch is imported: the others import it meanwhile.
-        crew.gather(header.height * header.width)
-        found = load_lossless(header.model_id, self.device).decode(container, progress=part, crew=crew)
+        crew.gather(area.height * area.width)
+        codec = load_lossless(header.model_id, self.device)
+        found = codec.decode(container, progress=part, crew=crew, region=self.region)
         return self._made(
             container,
             write_exact(found.picture, self.format),
@@ -115,13 +117,11 @@ class Decoding(Task):
 
     def _written(self, decoded: Decoded, container: Container, extras: Extras) -> tuple[bytes, tuple[str, ...]]:
         """(picture file, notes)."""
-        from arpc_codec.imageio import write
+        from arpc_codec.imageio import written
 
-        file = BytesIO()
         metadata = {"icc": extras.icc, "exif": extras.exif, "xmp": extras.xmp}
-        colour = bool(container.header.colour)
-        notes = write(decoded.pixels, extras.alpha, colour, file, self.format, **metadata)
-        return file.getvalue(), tuple(notes)
+        grey = bool(container.header.colour)
+        return written(decoded.pixels, extras.alpha, grey, self.format, **metadata)
 
     def _made(
         self, container: Container, file: bytes, summary: str, problem: str, missing: str, notes: tuple[str, ...]
@@ -136,7 +136,8 @@ class Decoding(Task):
                 notes = (*notes, text)
             else:
                 code, problem = TruncatedError.exit_code, text
-        return Made(file, header.width, header.height, find(header.model_id).name, summary, notes, code, problem)
+        area = region_tile(self.region, header.height, header.width)
+        return Made(file, area.width, area.height, find(header.model_id).name, summary, notes, code, problem)
 
 
 def _up_to(steps: Iterator[Decoded], container: Container, scales: int | None) -> Iterator[Decoded]:

@@ -47,4 +47,5 @@ class Task(ABC):
     def options(self) -> dict[str, Any]:
         """The options that matter for the result, by name, as JSON has them. May raise ModelError."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.compare}
-        return {name: value for name, value in values.items() if value not in (None, "", False)}
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: value for name, value in lists.items() if value not in (None, "", False)}

@@ -244,7 +244,7 @@ input_argument = click.argument("source", metavar="IN")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite files.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 max_pixels_option = click.option(
-    "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, metavar="N", help="Refuse larger pictures (2^28)."
+    "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, metavar="N", help="Refuse larger pictures (2^29)."
 )
 # Each takes some 400 MiB.
 MOST_JOBS = 8

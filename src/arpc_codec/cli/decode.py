@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -12,8 +14,23 @@ from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.places import Place
+from arpc_codec.tile import Region
 
 _FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
+
+
+class Rectangle(click.ParamType):
+    """Four numbers: left, top, width and height in pixels."""
+
+    name = "region"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Region:
+        """Fails for anything else."""
+        found = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", value, re.ASCII)
+        if not found:
+            self.fail(f"{value!r} is not X,Y,W,H: left, top, width and height in pixels.", param, ctx)
+        left, top, width, height = map(int, found.groups())
+        return left, top, width, height
 
 
 @click.command()
@@ -28,6 +45,12 @@ _FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
     help="Write the picture after every scale into DIR.",
 )
 @common.fill_options
+@click.option(
+    "--region",
+    type=Rectangle(),
+    metavar="X,Y,W,H",
+    help="Only these pixels: left, top, width, height. Faster, and the same as cut out of the whole picture.",
+)
 @click.option("--format", type=click.Choice(_FORMATS), help="Picture format (by the name of OUT, or png).")
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
@@ -47,6 +70,7 @@ def decode(
     fill: str,
     seed: int,
     guidance: float | None,
+    region: Region | None,
     format: str | None,
     allow_truncated: bool,
     device: str,
@@ -84,6 +108,7 @@ def decode(
         fill=fill,
         seed=seed,
         guidance=guidance,
+        region=region,
         allow_truncated=allow_truncated,
         filling=filling,
         device=device,

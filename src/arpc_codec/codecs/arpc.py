@@ -22,12 +22,13 @@ from ..prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
 from ..prior.context import PHASES
 from ..prior.precision import plain_float32
 from ..text import text_encoder
+from ..tile import Region, Tile, region_tile
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
 from .layout import Layout, layout, published_layout, resample
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, touching
 from .streams import join_streams, split_streams
-from .tiles import Tile, Windows, blend
+from .tiles import Windows, blend
 from .tokens import CodedScale, Walk, coded_positions, decode_scale, encode_scales, fill_scales
 from .verification import another_machine
 
@@ -163,7 +164,7 @@ class ArpcCodec:
     def analyse(self, pixels_hw3: np.ndarray) -> Tensor:
         """h [1, C, rows, cols] of a picture, resampled if its layout says so."""
         pixels_hw3 = resample(pixels_hw3, self.layout(*pixels_hw3.shape[:2]).size)
-        return analyse(self.tokenizer.encoder, whole_cells(pixels_hw3[None]), self.device, self._windows)
+        return analyse(self.tokenizer.encoder, pixels_hw3[None], self.device, self._windows)
 
     def _encode_tile(self, h: Tensor, tile: Tile, plan: Layout, prior: CodingPrior, sent: int) -> list[CodedScale]:
         part = h[(..., *tile.window)].to(self.device)
@@ -218,19 +219,22 @@ class ArpcCodec:
         fill: str = "mean",
         seed: int = 0,
         guidance: float | None = None,
+        region: Region | None = None,
     ) -> Decoded:
         """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
 
         guidance: how strongly a caption that conditions the prior draws what is filled, up to 100 (None: 3 for argmax
-        and sample, 1 for mean). Raises FormatError when no scale is usable, ModelError for a file of another model or
-        a caption that cannot be used as the file needs it, UsageError for bad options.
+        and sample, 1 for mean). region: only its pixels; tiles that they do not depend on are not decoded, so
+        damage there goes unnoticed. Raises FormatError when no scale is usable, ModelError for a file of another model
+        or a caption that cannot be used as the file needs it, UsageError for bad options.
         """
         used, total = self._check(container, scales, fill, seed, guidance)
+        area = region_tile(region, container.header.height, container.header.width)
         damaged: set[int] = set()
         while used:
             try:
-                z = self.latent(container, used, fill, seed, guidance)
-                return self._synthesise(container, z, used, total, tuple(sorted(damaged)), fill)
+                z = self.latent(container, used, fill, seed, guidance, area)
+                return self._synthesise(container, z, used, total, tuple(sorted(damaged)), fill, area)
             except DamagedScale as error:
                 # Every tile must stop at the same scale, as in a shorter file.
                 damaged.add(error.scale)
@@ -239,10 +243,16 @@ class ArpcCodec:
 
     @torch.inference_mode()
     def steps(
-        self, container: Container, *, fill: str = "mean", seed: int = 0, guidance: float | None = None
+        self,
+        container: Container,
+        *,
+        fill: str = "mean",
+        seed: int = 0,
+        guidance: float | None = None,
+        region: Region | None = None,
     ) -> Iterator[Decoded]:
         """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
-        picture = self.arriving(container.header, fill=fill, seed=seed, guidance=guidance)
+        picture = self.arriving(container.header, fill=fill, seed=seed, guidance=guidance, region=region)
         for used in range(1, max(1, len(container.segments)) + 1):
             decoded = picture(replace(container, segments=container.segments[:used]))
             if decoded.damaged:
@@ -250,15 +260,22 @@ class ArpcCodec:
             yield decoded
 
     def arriving(
-        self, header: Header, *, fill: str = "mean", seed: int = 0, guidance: float | None = None
+        self,
+        header: Header,
+        *,
+        fill: str = "mean",
+        seed: int = 0,
+        guidance: float | None = None,
+        region: Region | None = None,
     ) -> Callable[[Container], Decoded]:
         """A function for a file that arrives scale by scale: what `decode` gives of all scales so far.
 
         Every scale is decoded once, of a tiled picture each time. Raises as `decode`, when it is called.
         """
-        plan = self.layout(header.height, header.width)
+        plan, area = self.layout(header.height, header.width), region_tile(region, header.height, header.width)
+        decode = partial(self.decode, fill=fill, seed=seed, guidance=guidance, region=region)
         if len(plan.tiles) > 1:
-            return partial(self.decode, fill=fill, seed=seed, guidance=guidance)
+            return decode
         walks: list[Walk] = []
 
         @torch.inference_mode()
@@ -271,10 +288,10 @@ class ArpcCodec:
             except DamagedScale:
                 # The walk is spent, and what to do about damage is for `decode` to say.
                 walks.clear()
-                return self.decode(container, fill=fill, seed=seed, guidance=guidance)
+                return decode(container)
             filled = walks[0].fork()
             self._fill(filled, header, plan, fill, seed, guidance)
-            return self._synthesise(container, filled.z.float().cpu(), used, total, (), fill)
+            return self._synthesise(container, filled.z.float().cpu(), used, total, (), fill, area)
 
         return picture
 
@@ -303,19 +320,32 @@ class ArpcCodec:
             raise UsageError("guidance is by a caption that conditions the prior, and this file has none")
         return min(len(container.segments), scales or total), total
 
-    def latent(self, container: Container, used: int, fill: str, seed: int, guidance: float | None = None) -> Tensor:
-        """z [1, C, rows, cols] float32 on the CPU, of the size that is coded. Raises DamagedScale."""
+    def latent(
+        self,
+        container: Container,
+        used: int,
+        fill: str,
+        seed: int,
+        guidance: float | None = None,
+        area: Tile | None = None,
+    ) -> Tensor:
+        """z [1, C, rows, cols] float32 on the CPU, of the size that is coded. Raises DamagedScale.
+
+        area: only the tiles that its pixels depend on are decoded, and the rest of z means nothing.
+        """
         header = container.header
         plan = self.layout(header.height, header.width)
         streams = self._streams(container, used)
         prior = self._coding_prior_of(header, plan)
+        wanted = [seen for seen, _ in touching(plan.coded(area), plan.cells, self._windows)]
 
         def parts() -> Iterator[tuple[Tile, Tensor]]:
             for index, tile in enumerate(plan.tiles):
-                walk = self._walk(prior, plan)
-                self._decode_scales(walk, header, [scale[index] for scale in streams])
-                self._fill(walk, header, plan, fill, seed + index, guidance)
-                yield tile, walk.z.float().cpu()
+                if any(tile.meet(seen) for seen in wanted):
+                    walk = self._walk(prior, plan)
+                    self._decode_scales(walk, header, [scale[index] for scale in streams])
+                    self._fill(walk, header, plan, fill, seed + index, guidance)
+                    yield tile, walk.z.float().cpu()
 
         if len(plan.tiles) == 1:
             return next(parts())[1]
@@ -372,7 +402,7 @@ class ArpcCodec:
         return header.conditioned or (header.portable and bool(header.caption) and self._takes_text())
 
     def _synthesise(
-        self, container: Container, z: Tensor, used: int, total: int, damaged: tuple[int, ...], fill: str
+        self, container: Container, z: Tensor, used: int, total: int, damaged: tuple[int, ...], fill: str, area: Tile
     ) -> Decoded:
         header = container.header
         plan = self.layout(header.height, header.width)
@@ -380,11 +410,13 @@ class ArpcCodec:
         pixels = synthesise(
             lambda part: self.tokenizer.decoder(part, state),
             z,
-            plan.size,
+            plan.coded(area),
             self.device,
             self._windows,
-        )
-        return Decoded(resample(pixels[0], (header.height, header.width)), used, total, header.scales, damaged)
+        )[0]
+        if plan.grid is not None:
+            pixels = resample(pixels, (header.height, header.width), area)
+        return Decoded(pixels, used, total, header.scales, damaged)
 
     def _coding_prior(self, plan: Layout, portable: bool, caption: str) -> CodingPrior:
         return NoPrior(self.tokenizer.quantizer.bits, self.device) if portable else self.prior(plan, caption)

@@ -13,10 +13,11 @@ import numpy as np
 from ..container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, write
 from ..errors import FormatError, ModelError, UsageError
 from ..imageio import ExactPicture
+from ..tile import Region, Tile, region_tile
 from ..zoo.lossless import LosslessModel, load_lossless
 from ..zoo.registry import find
 from .crew import ALONE, Crew
-from .lossless import Progress, Tile, decode, encode
+from .lossless import Progress, decode, encode
 
 # Tiles that a message tells the place of.
 NAMED = 4
@@ -75,11 +76,17 @@ class HpacCodec:
         return write(Container(header, (payload,), tuple(Chunk(type_, data) for type_, data in metadata if data)))
 
     def decode(
-        self, container: Container, *, progress: Progress = lambda done, of: None, crew: Crew = ALONE
+        self,
+        container: Container,
+        *,
+        progress: Progress = lambda done, of: None,
+        crew: Crew = ALONE,
+        region: Region | None = None,
     ) -> ExactDecoded:
-        """The picture of a file, damaged and cut ones too.
+        """The picture of a file, damaged and cut ones too; region: only its pixels, from the tiles that have them.
 
-        Raises FormatError when no tile is good, ModelError for a file of another model.
+        Damage in other tiles is noticed by the file check only. Raises FormatError when no tile is good, ModelError for
+        a file of another model, UsageError for a region that is not inside the picture.
         """
         header, mode = container.header, container.header.lossless
         if mode is None:
@@ -98,6 +105,7 @@ class HpacCodec:
             mode.tile,
             progress=progress,
             crew=crew,
+            area=region_tile(region, header.height, header.width),
         )
         # A whole segment lacks no tile, and a cut one lacks some: otherwise its length or another is wrong.
         damaged, missing = (found.damaged + found.missing, ()) if whole else (found.damaged, found.missing)
@@ -107,7 +115,8 @@ class HpacCodec:
         elif not (found.sound if whole else missing):
             damage = "the samples cannot be proven right"
         elif not container.sound:
-            damage = "the samples are right, but metadata, caption or file check are not"
+            where = "metadata, caption" if region is None else "metadata, caption, other tiles"
+            damage = f"the samples are right, but {where} or file check are not"
         if container.truncated:
             cut = f"{_places(missing)} did not arrive" if missing else "metadata or file check at its end is missing"
         icc, exif, xmp = (metadata.get(type_) for type_ in METADATA)

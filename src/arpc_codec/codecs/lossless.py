@@ -20,12 +20,12 @@ from ..container.cursor import Cursor
 from ..container.varint import CutError, encode_varint
 from ..entropy import pack_bits, unpack_bits
 from ..errors import FormatError
+from ..tile import Tile
 from .adaptation import fit, read_adapter, write_adapter
 from .crew import ALONE, Crew
 from .pixeltiles import PixelCoder
 from .stored import deflated, read_deflated
-from .tiles import Tile
-from .values import choose, pack, read_values, unpack, write_values
+from .values import Values, choose, pack, read_values, unpack, write_values
 
 RAW, PRIOR, DEFLATED = 0, 1, 2
 # Tiles that are walked together; more of them are faster and take more memory.
@@ -41,9 +41,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Lossless:
-    """samples [H, W, C]; zeros where a tile is `missing` (cut off) or `damaged` (its check fails).
+    """samples [H, W, C], those asked for; zeros where a tile is `missing` (cut off) or `damaged` (its check fails).
 
-    sound: nothing is lost or left over, and the CRC-32 of all samples is right.
+    missing: of the whole picture. sound: nothing is lost or left over, and the CRC-32 of all samples is right, where
+    all were asked for.
     """
 
     samples: np.ndarray
@@ -84,15 +85,16 @@ def encode(
     ways = 2 if adapt else 1
     count = _counter(len(plan) * (ways * len(layout) + adapt // STEPS_PER_TILE), progress)
     for group in plan:
-        values = choose(samples_hwc[..., list(group)])
-        part = pack(samples_hwc[..., list(group)], values)
+        # A view: samples are packed tile by tile.
+        part = samples_hwc[..., group[0] : group[-1] + 1]
+        values = choose(part)
         coder, adapter = coders[len(group)], b""
-        segments = _encode_group(part, values.bits, coder, layout, count, crew)
+        segments = _encode_group(part, values, coder, layout, count, crew)
         if adapt:
-            fitted = _spread(part, layout)
+            fitted = pack(_spread(part, layout), values)
             found = fit(coder.config, coder.state, fitted, values.bits, part.size, adapt, partial(_count_step, count))
             written = write_adapter(found)
-            own = _encode_group(part, values.bits, coder.adapted(found), layout, count, crew)
+            own = _encode_group(part, values, coder.adapted(found), layout, count, crew)
             if sum(map(len, own.values())) + len(written) < sum(map(len, segments.values())):
                 adapter, segments = written, own
         head += write_values(values) + encode_varint(len(adapter)) + adapter
@@ -128,11 +130,11 @@ def _count_step(count: Callable[[int], None], steps_done: int) -> None:
 
 
 def _encode_group(
-    part: np.ndarray, bits: int, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
+    part: np.ndarray, values: Values, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
 ) -> dict[Tile, bytes]:
     hands = crew.gather(part.shape[0] * part.shape[1])
     batches = list(_batches(layout, hands))
-    jobs = ((coder, np.stack([part[tile.window] for tile in batch]), bits) for batch in batches)
+    jobs = ((coder, pack(np.stack([part[tile.window] for tile in batch]), values), values.bits) for batch in batches)
     coded = crew.run(_encode_tiles, jobs, hands, partial(_count, count, batches))
     return {
         tile: data
@@ -161,10 +163,11 @@ def decode(
     side: int,
     progress: Progress = lambda done, of: None,
     crew: Crew = ALONE,
+    area: Tile | None = None,
 ) -> Lossless:
-    """Samples [H, W, C] of a payload, whole or cut; crew: who works on it.
+    """Samples [H, W, C] of a payload, whole or cut; crew: who works on it. area: only the samples in it.
 
-    Raises FormatError when not even one tile is good.
+    Raises FormatError when not even one of their tiles is good.
     """
     cursor, depth, plan = Cursor(payload), 8 * np.dtype(dtype).itemsize, []
     try:
@@ -177,29 +180,39 @@ def decode(
             plan.append((group, values, coder))
     except CutError as error:
         raise FormatError("no tile of the picture has arrived") from error
-    found = _segments(cursor, tiles(*shape[:2], side), len(plan))
+    arrived = _segments(cursor, tiles(*shape[:2], side), len(plan))
+    whole = Tile(0, 0, *shape[:2])
+    area = area or whole
+    asked = "picture" if area == whole else "region"
+    found = {tile: data for tile, data in arrived.items() if tile.meet(area)}
     if not found:
-        raise FormatError("no tile of the picture has arrived")
+        raise FormatError(f"no tile of the {asked} has arrived")
     # Only now: a few bytes may claim a picture of a million tiles.
     layout = list(tiles(*shape[:2], side))
-    samples = np.zeros(shape, dtype)
     count = _counter(len(found) * len(plan), progress)
-    hands = crew.gather(shape[0] * shape[1])
-    for place, (group, values, coder) in enumerate(plan):
+    hands = crew.gather(sum(tile.height * tile.width for tile in found))
+    decoded: list[dict[Tile, np.ndarray]] = []
+    for place, (_, values, coder) in enumerate(plan):
         batches = list(_batches(list(found), hands))
-        jobs = [({tile: found[tile][1][place] for tile in batch}, values.bits, coder) for batch in batches]
-        for ranks in crew.run(_decode_tiles, jobs, hands, partial(_count, count, batches)):
-            for tile, part in ranks.items():
-                with suppress(FormatError):
-                    samples[(*tile.window, list(group))] = unpack(part, values, dtype)
-    # What could not be decoded is still 0, so the check of its tile tells.
-    damaged = tuple(t for t, (check, _) in found.items() if _checksum(samples[t.window])[:CHECK_BYTES] != check)
+        jobs = [({tile: found[tile][1][place] for tile in batch}, values, dtype, coder) for batch in batches]
+        parts = crew.run(_decode_tiles, jobs, hands, partial(_count, count, batches))
+        decoded.append({tile: part for batch in parts for tile, part in batch.items()})
+    samples, damaged = np.zeros((area.height, area.width, shape[2]), dtype), []
+    for tile, (check, _) in found.items():
+        own = np.zeros((tile.height, tile.width, shape[2]), dtype)
+        for (group, _, _), of_group in zip(plan, decoded, strict=True):
+            if tile in of_group:
+                own[..., list(group)] = of_group.pop(tile)
+        # What could not be decoded is still 0, so the check of its tile tells.
+        if _checksum(own)[:CHECK_BYTES] != check:
+            damaged.append(tile)
+        elif inside := tile.meet(area):
+            samples[inside.within(area).window] = own[inside.within(tile).window]
     if len(damaged) == len(found):
-        raise FormatError("every tile of the picture is damaged")
-    for tile in damaged:
-        samples[tile.window] = 0
-    sound = len(found) == len(layout) and not damaged and not cursor.remaining and _checksum(samples) == checksum
-    return Lossless(samples, damaged, tuple(layout[len(found) :]), sound)
+        raise FormatError(f"every tile of the {asked} is damaged")
+    sound = len(arrived) == len(layout) and not damaged and not cursor.remaining
+    sound = sound and (area != whole or _checksum(samples) == checksum)
+    return Lossless(samples, tuple(damaged), tuple(layout[len(arrived) :]), sound)
 
 
 def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:
@@ -214,20 +227,26 @@ def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, 
     return found
 
 
-def _decode_tiles(data: Mapping[Tile, bytes], bits: int, coder: PixelCoder) -> dict[Tile, np.ndarray]:
-    """Ranks of tiles of one shape; those whose data is impossible are left out."""
+def _decode_tiles(
+    data: Mapping[Tile, bytes], values: Values, dtype: type[np.unsignedinteger], coder: PixelCoder
+) -> dict[Tile, np.ndarray]:
+    """Samples of tiles of one shape; those whose data is impossible are left out."""
     ranks: dict[Tile, np.ndarray] = {}
     for tile, segment in data.items():
         for way, read in ((RAW, unpack_bits), (DEFLATED, read_deflated)):
             if segment[:1] == bytes([way]):
                 with suppress(FormatError):
-                    ranks[tile] = read(segment[1:], (tile.height, tile.width, coder.config.channels), bits)
+                    ranks[tile] = read(segment[1:], (tile.height, tile.width, coder.config.channels), values.bits)
     walked = [tile for tile, segment in data.items() if segment[:1] == bytes([PRIOR])]
     if walked:
         streams = [data[tile][1:] for tile in walked]
-        stack, broken = coder.decode(streams, (walked[0].height, walked[0].width), bits)
+        stack, broken = coder.decode(streams, (walked[0].height, walked[0].width), values.bits)
         ranks |= {tile: stack[index] for index, tile in enumerate(walked) if index not in broken}
-    return ranks
+    samples = {}
+    for tile, part in ranks.items():
+        with suppress(FormatError):
+            samples[tile] = unpack(part, values, dtype)
+    return samples
 
 
 def _batches(layout: list[Tile], hands: int) -> Iterator[list[Tile]]:
@@ -249,4 +268,4 @@ def _shortest(tile_hwc: np.ndarray, bits: int, stream: bytes) -> bytes:
 def _checksum(samples_hwc: np.ndarray) -> bytes:
     """CRC-32 of samples: row by row, channels of a pixel together, 16 bits low byte first."""
     kind = "<u2" if samples_hwc.dtype == np.uint16 else "u1"
-    return zlib.crc32(np.ascontiguousarray(samples_hwc, kind).tobytes()).to_bytes(4, "big")
+    return zlib.crc32(np.ascontiguousarray(samples_hwc, kind).data).to_bytes(4, "big")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 from ..container import Codec, Container, keep, write
 from ..errors import FormatError, ModelError, UsageError
 from ..scales import STRIDE, latent_size
-from .tiles import Windows, windowed
+from ..tile import Tile
+from .tiles import Windows, views
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pixels: uint8 [H, W, 3]. scales: used, of `total_scales`; sent: declared in the file.
+    """pixels: uint8 [H, W, 3], those asked for. scales: used, of `total_scales`; sent: declared in the file.
 
     damaged: numbers (from 1) of scales whose check failed; decoding stopped before the first of them.
     lost: of a file with holes, per stage used how many positions of the latent lack it.
@@ -85,45 +86,50 @@ def check_file(container: Container, codec: Codec, model_id: int, scales: int | 
         raise FormatError(f"no complete {codec.noun} has arrived")
 
 
-def whole_cells(pixels_bhw3: np.ndarray) -> np.ndarray:
-    """Pictures whose right and bottom edges are repeated to whole cells."""
-    height, width = pixels_bhw3.shape[1:3]
-    rows, cols = latent_size(height, width)
-    pad = ((0, 0), (0, rows * STRIDE - height), (0, cols * STRIDE - width), (0, 0))
-    return np.pad(pixels_bhw3, pad, mode="edge")
+def whole_cells(pixels_bhw3: np.ndarray, cells: Tile) -> np.ndarray:
+    """Some cells of pictures, in pixels; beyond the right and bottom edges these are repeated."""
+    part = pixels_bhw3[(slice(None), *cells.times(STRIDE).window)]
+    below, beside = cells.height * STRIDE - part.shape[1], cells.width * STRIDE - part.shape[2]
+    return np.pad(part, ((0, 0), (0, below), (0, beside), (0, 0)), mode="edge")
 
 
 def analyse(
     encoder: Callable[[Tensor], Tensor], pixels_bhw3: np.ndarray, device: torch.device, windows: Windows | None
 ) -> Tensor:
-    """Latents [B, C, rows, cols], on the CPU, of pictures of whole cells; without windows, whole and channels first."""
-    x = torch.from_numpy(pixels_bhw3).permute(0, 3, 1, 2)
-    grid = (x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
-
-    def run(part: Tensor) -> Tensor:
-        part = part.to(device).float() / 127.5 - 1
-        return encoder(part.contiguous(memory_format=_order(windows))).cpu()
-
-    return windowed(run, x, grid, STRIDE, 1, windows).float().contiguous()
+    """Latents [B, C, rows, cols], on the CPU, of pictures; without windows, whole and channels first."""
+    grid = latent_size(*pixels_bhw3.shape[1:3])
+    y: Tensor | None = None
+    for inner, seen in views(grid, windows):
+        x = torch.from_numpy(whole_cells(pixels_bhw3, seen)).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
+        part = encoder(x.contiguous(memory_format=_order(windows))).cpu().float()
+        if y is None:
+            y = torch.empty(*part.shape[:2], *grid)
+        y[(..., *inner.window)] = part[(..., *inner.within(seen).window)]
+    assert y is not None
+    return y
 
 
 def synthesise(
-    decoder: Callable[[Tensor], Tensor],
-    z_bchw: Tensor,
-    size: tuple[int, int],
-    device: torch.device,
-    windows: Windows | None,
+    decoder: Callable[[Tensor], Tensor], z_bchw: Tensor, area: Tile, device: torch.device, windows: Windows | None
 ) -> np.ndarray:
-    """Pictures uint8 [B, *size, 3] of latents; windows as in `analyse`."""
-    height, width = size
+    """The pixels uint8 [B, h, w, 3] in `area` of the pictures of latents; windows as in `analyse`."""
+    pixels = np.empty((len(z_bchw), area.height, area.width, 3), np.uint8)
+    for seen, found in touching(area, (z_bchw.shape[-2], z_bchw.shape[-1]), windows):
+        z = z_bchw[(..., *seen.window)].to(device)
+        image = decoder(z.contiguous(memory_format=_order(windows)))[(..., *found.within(seen.times(STRIDE)).window)]
+        part = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
+        pixels[(slice(None), *found.within(area).window)] = part.numpy()
+    return pixels
 
-    def run(part: Tensor) -> Tensor:
-        image = decoder(part.to(device).contiguous(memory_format=_order(windows)))
-        return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
-    grid = (z_bchw.shape[-2], z_bchw.shape[-1])
-    images = windowed(run, z_bchw, grid, 1, STRIDE, windows)[..., :height, :width]
-    return images.permute(0, 2, 3, 1).contiguous().numpy()
+def touching(area: Tile, grid: tuple[int, int], windows: Windows | None) -> Iterator[tuple[Tile, Tile]]:
+    """(what a window sees, its pixels in `area`) of windows that have any.
+
+    Whole windows, as for the whole picture: in others the same convolutions may round in another way.
+    """
+    for inner, seen in views(grid, windows):
+        if found := inner.times(STRIDE).meet(area):
+            yield seen, found
 
 
 def _order(windows: Windows | None) -> torch.memory_format:

@@ -6,7 +6,7 @@ decode:  file -> indices of the stages that arrived -> exact sum z of their entr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +15,14 @@ import torch
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..errors import ArpcError, FormatError, UsageError
 from ..scales import latent_size
+from ..tile import Region, Tile, region_tile
 from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
 from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
 from .holes import depths, latent, stages_told
 from .indices import read_next, write_stages
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, whole_cells
+from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
 from .stages import ABSENT, lost_positions, write_stage
 from .ties import Ties
 from .tiles import Windows
@@ -91,7 +92,7 @@ class ProgicCodec:
         sent, notes = to_send(scales, self.config.stages, Codec.PROGIC.noun)
         for pixels_hw3 in pictures:
             check_pixels(pixels_hw3)
-        height, width = _one_size([pixels_hw3.shape[:2] for pixels_hw3 in pictures])
+        height, width = _one_size(pixels_hw3.shape[:2] for pixels_hw3 in pictures)
         header = Header(
             codec=Codec.PROGIC,
             model_id=self.model.entry.id,
@@ -102,7 +103,9 @@ class ProgicCodec:
             caption=caption,
         )
         encoded = []
-        for indices_shw in self.quantise(np.stack(pictures), sent):
+        # A large picture comes alone, and is not to be there twice.
+        together = np.stack(pictures) if len(pictures) > 1 else pictures[0][None]
+        for indices_shw in self.quantise(together, sent):
             container = Container(header, tuple(write_stages(self.model, indices_shw)), chunks)
             if target_bytes is not None:
                 container = fit(container, target_bytes)
@@ -117,9 +120,8 @@ class ProgicCodec:
     @torch.inference_mode()
     def quantise(self, pixels_bhw3: np.ndarray, stages: int) -> np.ndarray:
         """Indices int64 [B, stages, rows, cols] of uint8 pictures of one size."""
-        windows, cells = Windows(WINDOW, encoder_reach(self.config)), whole_cells(pixels_bhw3)
-        y = analyse(self.network.encoder, cells, self.device, windows)
-        return self.ties.settle(cells, y, self.network.quantizer(y.to(self.device), stages))
+        y = analyse(self.network.encoder, pixels_bhw3, self.device, Windows(WINDOW, encoder_reach(self.config)))
+        return self.ties.settle(pixels_bhw3, y, self.network.quantizer(y.to(self.device), stages))
 
     # -- decode ------------------------------------------------------------------------------------------------------
 
@@ -131,26 +133,37 @@ class ProgicCodec:
         fill: str = "none",
         seed: int = 0,
         guidance: float | None = None,
+        region: Region | None = None,
     ) -> Decoded:
-        """Picture from the stages that arrived (at most `scales`).
+        """Picture from the stages that arrived (at most `scales`), or the pixels of it in `region`.
 
         fill, seed, guidance: of codecs that make up what was not sent; nothing is made up here.
         Raises FormatError when no stage is usable, ModelError for a file of another model, UsageError for bad options.
         """
-        return self.decode_batch([container], scales=scales)[0]
+        return self.decode_batch([container], scales=scales, region=region)[0]
 
-    def decode_batch(self, containers: Sequence[Container], *, scales: int | None = None) -> list[Decoded]:
+    def decode_batch(
+        self, containers: Sequence[Container], *, scales: int | None = None, region: Region | None = None
+    ) -> list[Decoded]:
         """As `decode`, for pictures of one size together, whatever stages each has; UsageError for several sizes."""
+        area = region_tile(region, *_one_size((one.header.height, one.header.width) for one in containers))
         found = [self.indices(container, scales) for container in containers]
-        return self._pictures(containers, [indices for indices, _ in found], [damaged for _, damaged in found])
+        return self._pictures(containers, [indices for indices, _ in found], [damaged for _, damaged in found], area)
 
     def steps(
-        self, container: Container, *, fill: str = "none", seed: int = 0, guidance: float | None = None
+        self,
+        container: Container,
+        *,
+        fill: str = "none",
+        seed: int = 0,
+        guidance: float | None = None,
+        region: Region | None = None,
     ) -> Iterator[Decoded]:
         """The picture after each stage, as `decode` with scales = 1, 2, ... gives it; stops before a damaged stage."""
+        area = region_tile(region, container.header.height, container.header.width)
         indices_shw, _ = self.indices(container)
         for used in range(1, len(indices_shw) + 1):
-            yield from self._pictures([container], [indices_shw[:used]], [()])
+            yield from self._pictures([container], [indices_shw[:used]], [()], area)
 
     def arriving(
         self, header: Header, *, fill: str = "none", seed: int = 0, guidance: float | None = None
@@ -201,9 +214,9 @@ class ProgicCodec:
         containers: Sequence[Container],
         indices: Sequence[np.ndarray],
         damaged: Sequence[tuple[int, ...]],
+        area: Tile,
     ) -> list[Decoded]:
-        """Pictures from indices [stages, rows, cols] of each. UsageError for several sizes."""
-        size = _one_size([(container.header.height, container.header.width) for container in containers])
+        """Pictures from indices [stages, rows, cols] of each, or what is in `area` of them."""
         depth = [depths(indices_shw) for indices_shw in indices]
         sums = [
             latent(self.network.quantizer, *(torch.from_numpy(x).to(self.device) for x in pair))
@@ -213,7 +226,7 @@ class ProgicCodec:
         pixels_bhw3 = synthesise(
             lambda part: self.network.decoder(part, state_b),
             torch.cat(sums),
-            size,
+            area,
             self.device,
             Windows(WINDOW, decoder_reach(self.config)),
         )
@@ -224,8 +237,9 @@ class ProgicCodec:
         ]
 
 
-def _one_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _one_size(sizes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     """The (height, width) that all pictures of a batch have. UsageError when they differ or there are none."""
-    if len(set(sizes)) != 1:
-        raise UsageError(f"the pictures of a batch must have one size, not {len(set(sizes))}")
-    return sizes[0]
+    found = set(sizes)
+    if len(found) != 1:
+        raise UsageError(f"the pictures of a batch must have one size, not {len(found)}")
+    return found.pop()

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..scales import STRIDE
+from ..scales import latent_size
+from ..tile import Tile
 from ..tokenizer.progic import Progic, ProgicEncoder, encoder_reach
 from ..tokenizer.residual_vq import VectorQuantized
+from .lossy import whole_cells
 
 # How far rounding may move a latent towards a border, in standard deviations of y: some six of its own (dev/LOG.md).
 NOISE = 2e-6
@@ -38,7 +40,7 @@ class Ties:
     def settle(self, pixels_bhw3: np.ndarray, y_bchw: Tensor, quantized: VectorQuantized) -> np.ndarray:
         """Indices int64 [B, stages, H, W], chosen again where the choice was close.
 
-        pixels: uint8, whole cells. quantized: of y, float32.
+        pixels: uint8. quantized: of y, float32.
         """
         indices = quantized.indices.cpu().numpy()
         for picture, row, column in self.close(y_bchw.cpu().numpy(), indices, quantized.leads.cpu().numpy()):
@@ -67,12 +69,11 @@ class Ties:
     @torch.inference_mode()
     def latent(self, pixels_hw3: np.ndarray, row: int, column: int) -> np.ndarray:
         """[C] float64 of one position, from the part of the picture that it depends on."""
+        rows, cols = latent_size(*pixels_hw3.shape[:2])
         top, left = max(0, row - self.reach), max(0, column - self.reach)
-        cells = (
-            slice(top * STRIDE, (row + self.reach + 1) * STRIDE),
-            slice(left * STRIDE, (column + self.reach + 1) * STRIDE),
-        )
-        x = torch.from_numpy(np.ascontiguousarray(pixels_hw3[cells])).permute(2, 0, 1)[None].double() / 127.5 - 1
+        bottom, right = min(rows, row + self.reach + 1), min(cols, column + self.reach + 1)
+        cells = whole_cells(pixels_hw3[None], Tile(top, left, bottom - top, right - left))
+        x = torch.from_numpy(cells).permute(0, 3, 1, 2).double() / 127.5 - 1
         y: np.ndarray = self.encoder(x)[0, :, row - top, column - left].numpy()
         return y
 

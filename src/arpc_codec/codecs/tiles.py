@@ -5,12 +5,13 @@ The convolutions run in windows with a halo, so memory does not grow with the pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..tile import Tile
 
 TILE = 48
 OVERLAP = 4
@@ -21,21 +22,6 @@ class Windows(NamedTuple):
 
     side: int
     halo: int
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A rectangle, of latent cells here, of samples in a lossless picture."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Index of what is inside."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def spans(length: int) -> list[tuple[int, int]]:
@@ -53,7 +39,10 @@ def tiles(rows: int, cols: int) -> list[Tile]:
 
 
 def blend(parts: Iterator[tuple[Tile, Tensor]], size: tuple[int, int]) -> Tensor:
-    """Weighted mean [1, C, *size] of tiles [1, C, h, w] with weights that fall off over the overlap."""
+    """Weighted mean [1, C, *size] of tiles [1, C, h, w] with weights that fall off over the overlap.
+
+    Of cells without a tile it is not a number.
+    """
     total: Tensor | None = None
     weights = torch.zeros(size)
     for tile, z in parts:
@@ -71,36 +60,22 @@ def _ramp(length: int) -> Tensor:
     return torch.minimum(edge, edge.flip(0)).clamp(max=OVERLAP)
 
 
-def windowed(
-    run: Callable[[Tensor], Tensor],
-    x: Tensor,
-    grid: tuple[int, int],
-    in_step: int,
-    out_step: int,
-    windows: Windows | None,
-) -> Tensor:
-    """`run` over windows of [B, C, H*in_step, W*in_step] with a halo -> [B, C', H*out_step, W*out_step].
+class View(NamedTuple):
+    """The cells that a window is for, and with those around them what its convolutions see."""
 
-    windows: None for the whole at once.
-    """
-    if windows is None:
-        return run(x)
-    (rows, cols), (side, halo) = grid, windows
-    if rows <= side + halo and cols <= side + halo:
-        return run(x)
-    result: Tensor | None = None
+    inner: Tile
+    seen: Tile
+
+
+def views(grid: tuple[int, int], windows: Windows | None) -> Iterator[View]:
+    """The windows of a latent of (rows, columns), in raster order; windows: None for the whole at once."""
+    rows, cols = grid
+    if windows is None or (rows <= sum(windows) and cols <= sum(windows)):
+        yield View(Tile(0, 0, rows, cols), Tile(0, 0, rows, cols))
+        return
+    side, halo = windows
     for top in range(0, rows, side):
         for left in range(0, cols, side):
             bottom, right = min(top + side, rows), min(left + side, cols)
             y0, x0, y1, x1 = max(0, top - halo), max(0, left - halo), min(rows, bottom + halo), min(cols, right + halo)
-            part = run(x[..., y0 * in_step : y1 * in_step, x0 * in_step : x1 * in_step])
-            if result is None:
-                result = part.new_empty(*part.shape[:2], rows * out_step, cols * out_step)
-            inner = part[
-                ...,
-                (top - y0) * out_step : (bottom - y0) * out_step,
-                (left - x0) * out_step : (right - x0) * out_step,
-            ]
-            result[..., top * out_step : bottom * out_step, left * out_step : right * out_step] = inner
-    assert result is not None
-    return result
+            yield View(Tile(top, left, bottom - top, right - left), Tile(y0, x0, y1 - y0, x1 - x0))

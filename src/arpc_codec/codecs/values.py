@@ -11,6 +11,11 @@ from ..container.cursor import Cursor
 from ..container.varint import encode_varint
 from ..errors import FormatError
 
+# Samples are below this.
+MOST = 1 << 16
+# Samples that are counted at a time.
+CHUNK = 1 << 20
+
 
 @dataclass(frozen=True)
 class Values:
@@ -26,7 +31,7 @@ def choose(samples_hwc: np.ndarray) -> Values:
     One channel alone would lose what its steps have in common with those of the others.
     """
     planes = list(np.moveaxis(samples_hwc, 2, 0))
-    tables = tuple(np.flatnonzero(np.bincount(plane.ravel())) for plane in planes)
+    tables = tuple(np.flatnonzero(_counts(plane.ravel())) for plane in planes)
     ranks = (_ranks(plane, used) for plane, used in zip(planes, tables, strict=True))
     saved = sum(_step_bits(plane) - _step_bits(rank) for plane, rank in zip(planes, ranks, strict=True))
     if saved > 8 * sum(len(_table(used)) for used in tables):
@@ -37,12 +42,20 @@ def choose(samples_hwc: np.ndarray) -> Values:
 def _step_bits(plane: np.ndarray) -> float:
     """About what the distances from sample to sample cost: a few values far apart cost less as ranks, while values
     that are merely missing by chance in a small picture hardly do."""
-    steps = np.abs(np.diff(plane.astype(np.int64).ravel()))
-    return float(np.log2(1 + steps).sum())
+    flat = plane.ravel()
+    parts = (flat[start : start + CHUNK + 1].astype(np.int64) for start in range(0, flat.size, CHUNK))
+    steps = sum(_counts(np.abs(np.diff(part))) for part in parts)
+    return float((steps * np.log2(1 + np.arange(MOST))).sum())
+
+
+def _counts(values_n: np.ndarray) -> np.ndarray:
+    """How often each value below MOST occurs, in the memory of a few of them: numpy widens what it counts."""
+    parts = (values_n[start : start + CHUNK] for start in range(0, values_n.size, CHUNK))
+    return sum((np.bincount(part, minlength=MOST) for part in parts), np.zeros(MOST, np.int64))
 
 
 def pack(samples_hwc: np.ndarray, values: Values) -> np.ndarray:
-    """int32 [H, W, C] below 2^bits."""
+    """int32 [..., H, W, C] below 2^bits."""
     packed = samples_hwc.astype(np.int32)
     for c, used in enumerate(values.used):
         if used is not None:

@@ -11,7 +11,7 @@ from arpc_codec.container.header import Codec, Header, encode_header, parse_head
 from arpc_codec.container.varint import CutError, encode_varint
 from arpc_codec.errors import FormatError, TruncatedError, UnsupportedError, UsageError
 
-MAX_PIXELS = 2**28
+MAX_PIXELS = 2**29
 FILE_CHECK_BYTES = 4
 
 

@@ -15,7 +15,7 @@ from arpc_codec.imageio.exact import EXACT_FORMATS, exact_format, read_exact, wr
 from arpc_codec.imageio.opening import suffixes
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
-from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write
+from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write, written
 
 __all__ = [
     "ALPHA_POLICIES",
@@ -41,4 +41,5 @@ __all__ = [
     "unpack_alpha",
     "write",
     "write_exact",
+    "written",
 ]

@@ -13,6 +13,7 @@ from arpc_codec.container import Chunk, ChunkType
 from arpc_codec.errors import FormatError, UsageError
 from arpc_codec.imageio.alpha import pack_alpha, unpack_alpha
 from arpc_codec.imageio.picture import Picture
+from arpc_codec.tile import Region, region_tile
 
 KEEPABLE = ("icc", "exif", "xmp")
 ALPHA_POLICIES = ("keep", "drop", "#rrggbb")
@@ -63,14 +64,18 @@ def to_chunks(picture: Picture, keep: Collection[str] = ()) -> tuple[tuple[Chunk
     return tuple(chunks), tuple(notes)
 
 
-def from_chunks(chunks: Iterable[Chunk], height: int, width: int) -> Extras:
-    """Alpha plane [height, width] and metadata of a file; a damaged alpha plane becomes a note."""
+def from_chunks(chunks: Iterable[Chunk], height: int, width: int, region: Region | None = None) -> Extras:
+    """Alpha plane [height, width], or what is in `region` of it, and metadata of a file.
+
+    A damaged alpha plane becomes a note. Raises UsageError for a region that is not inside the picture.
+    """
+    area = region_tile(region, height, width)
     found = {chunk.type: chunk.data for chunk in chunks}
     alpha: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     if ChunkType.ALPHA in found:
         try:
-            alpha = unpack_alpha(found[ChunkType.ALPHA], height, width)
+            alpha = unpack_alpha(found[ChunkType.ALPHA], height, width, area)
         except FormatError as error:
             notes = (f"{error}: the picture is opaque",)
     return Extras(alpha, found.get(ChunkType.ICC), found.get(ChunkType.EXIF), found.get(ChunkType.XMP), notes)

@@ -24,7 +24,7 @@ from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
 from arpc_codec.imageio.opening import check_size, contents, decoding, formats
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture
 from arpc_codec.imageio.samples import check_mode, refused, samples_of
-from arpc_codec.imageio.writing import FORMATS, format_of, write
+from arpc_codec.imageio.writing import FORMATS, format_of, written
 
 # Of these Pillow changes no sample of 8 bits. Others it may convert, or they have parts that it does not show.
 _BY_PILLOW = ("JPEG", "MPO", "WEBP", "BMP", "GIF", "TGA", "QOI", "PCX")
@@ -127,14 +127,13 @@ def _bmp_profile(data: bytes) -> bytes | None:
 def _write_webp(picture: ExactPicture) -> bytes:
     """WebP has no grey and decides itself whether there is alpha: what it gives back must be what went in."""
     samples = picture.samples
-    file = BytesIO()
     if samples.dtype == np.uint8 and samples.shape[2] in (3, 4):
         rgb_hw3 = np.ascontiguousarray(samples[..., :3])
         alpha_hw = np.ascontiguousarray(samples[..., 3]) if samples.shape[2] == 4 else None
         metadata = {"icc": picture.icc, "exif": picture.exif, "xmp": picture.xmp}
-        write(rgb_hw3, alpha_hw, False, file, "webp", **metadata)
-        if read_exact(file.getvalue(), max_pixels=samples.size) == picture:
-            return file.getvalue()
+        file, _ = written(rgb_hw3, alpha_hw, False, "webp", **metadata)
+        if read_exact(file, max_pixels=samples.size) == picture:
+            return file
     raise ArpcError("WebP cannot hold this picture exactly")
 
 

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 PREFIX = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _KNOWN_TEXTS = ("XML:com.adobe", "Raw profile type")
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_STORED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
 }
 
 
-def upright(image: Image.Image) -> tuple[Image.Image, str | None]:
-    """(the picture turned as its EXIF orientation says, a note when the EXIF cannot be read)."""
+def orientation(image: Image.Image) -> tuple[int, str | None]:
+    """(EXIF orientation 1 to 8, a note when the EXIF cannot be read)."""
     try:
-        method = _TRANSPOSE.get(image.getexif().get(_ORIENTATION, 1))
+        found = image.getexif().get(_ORIENTATION, 1)
     # Pillow raises almost anything on malformed EXIF, and a picture is not worse for it.
     except Exception as error:
-        return image, f"unreadable EXIF ignored ({type(error).__name__})"
-    return (image if method is None else image.transpose(method)), None
+        return 1, f"unreadable EXIF ignored ({type(error).__name__})"
+    return (found if found in _STORED else 1), None
+
+
+def as_stored(upright_hw: NDArray[Any], turn: int) -> NDArray[Any]:
+    """A view of an upright picture [H, W, ...] as a file of that orientation has it."""
+    return _STORED[turn](upright_hw) if turn in _STORED else upright_hw
 
 
 def raw_exif_of(image: Image.Image) -> bytes | None:

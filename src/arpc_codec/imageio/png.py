@@ -118,8 +118,13 @@ def _join(chunks: Iterable[Chunk]) -> bytes:
 
 def _check_rows(chunks: list[Chunk], size: int) -> None:
     """ArpcError when less than `size` bytes of rows are in a file: Pillow would set the missing rows to 0."""
-    packed = b"".join(body for name, body in chunks if name == b"IDAT")
-    if len(zlib.decompressobj().decompress(packed, size)) < size:
+    inflate, found = zlib.decompressobj(), 0
+    for body in (body for name, body in chunks if name == b"IDAT"):
+        while body and found < size and not inflate.eof:
+            found += len(inflate.decompress(body, _BAND))
+            body = inflate.unconsumed_tail
+    # All input may be taken while the last bytes wait for room.
+    if found + len(inflate.decompress(b"", size)) < size:
         raise ArpcError("the PNG file ends early")
 
 

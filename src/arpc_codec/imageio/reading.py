@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -20,9 +21,12 @@ from PIL import Image, ImageCms
 
 from arpc_codec.imageio.colour import profile_problem, without_profile
 from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
-from arpc_codec.imageio.metadata import dropped, exif_of, upright, xmp_of
+from arpc_codec.imageio.metadata import as_stored, dropped, exif_of, orientation, xmp_of
 from arpc_codec.imageio.opening import check_size, contents, decoding, formats
 from arpc_codec.imageio.picture import MAX_PIXELS, Picture
+
+# Of a picture that is converted, at a time.
+BAND_PIXELS = 1 << 24
 
 
 def read(
@@ -48,20 +52,32 @@ def _convert(image: Image.Image, keep_icc: bool) -> Picture:
     if bits > 8 and image.mode not in DEEP:
         notes.append(f"{bits}-bit samples reduced to 8 bits")
     exif, xmp, icc = exif_of(image), xmp_of(image), image.info.get("icc_profile") or None
-    turned, problem = upright(image)
+    turn, problem = orientation(image)
     if problem:
         notes.append(problem)
         exif = None
-    base, alpha_hw, more = _split(turned)
-    notes += more
+    height, width = image.size if turn > 4 else image.size[::-1]
+    pixels, alpha_hw = np.empty((height, width, 3), np.uint8), None
+    for rows, band in _bands(image):
+        base, alpha, more = _split(band)
+        base, kept, also = _colours(base, icc, keep_icc)
+        # One channel of grey goes into all three.
+        as_stored(pixels, turn)[rows] = np.asarray(base).reshape(*band.size[::-1], -1)
+        if alpha is not None:
+            alpha_hw = np.empty((height, width), np.uint8) if alpha_hw is None else alpha_hw
+            as_stored(alpha_hw, turn)[rows] = alpha
     if alpha_hw is not None and (alpha_hw == 255).all():
         alpha_hw = None
-    base, icc, more = _colours(base, icc, keep_icc)
-    notes += more
-    # A copy: Pillow's own memory is read-only, and networks want an array they could write to.
-    samples = np.array(base)
-    pixels = np.repeat(samples[..., None], 3, axis=2) if base.mode == "L" else samples
-    return Picture(pixels, alpha_hw, base.mode == "L", icc, exif, xmp, tuple(notes))
+    return Picture(pixels, alpha_hw, base.mode == "L", kept, exif, xmp, (*notes, *more, *also))
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Parts of a picture, so that conversions take no memory of its size; all where they depend on the whole."""
+    step = image.height if image.mode in DEEP else max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, step):
+        bottom = min(top + step, image.height)
+        whole = (top, bottom) == (0, image.height)
+        yield slice(top, bottom), image if whole else image.crop((0, top, image.width, bottom))
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:

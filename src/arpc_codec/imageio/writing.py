@@ -63,7 +63,10 @@ def to_image(
     Metadata is put into `image.info`, where Pillow's writers find it.
     """
     if grey:
-        image = Image.fromarray(((pixels_hw3.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8))
+        total = pixels_hw3.sum(axis=2, dtype=np.uint16)
+        total += 1
+        total //= 3
+        image = Image.fromarray(total.astype(np.uint8))
     else:
         image = Image.fromarray(pixels_hw3)
     if alpha_hw is not None:
@@ -91,6 +94,25 @@ def write(
     """
     if format is None:
         format = format_of(target) if isinstance(target, (str, os.PathLike)) else "png"
+    file, notes = written(pixels_hw3, alpha_hw, grey, format, icc=icc, exif=exif, xmp=xmp)
+    if isinstance(target, (str, os.PathLike)):
+        Path(target).write_bytes(file)
+    else:
+        target.write(file)
+    return notes
+
+
+def written(
+    pixels_hw3: NDArray[np.uint8],
+    alpha_hw: NDArray[np.uint8] | None,
+    grey: bool,
+    format: str,
+    *,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> tuple[bytes, tuple[str, ...]]:
+    """(picture file in one of FORMATS, notes); as `write`."""
     if format not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     notes = []
@@ -116,11 +138,7 @@ def write(
         image.save(file, format.upper(), **_SETTINGS[format], **{k: v for k, v in metadata.items() if v})
     except (OSError, ValueError) as error:
         raise ArpcError(f"cannot be written as {format.upper()}: {error}") from error
-    if isinstance(target, (str, os.PathLike)):
-        Path(target).write_bytes(file.getvalue())
-    else:
-        target.write(file.getvalue())
-    return tuple(notes)
+    return file.getvalue(), tuple(notes)
 
 
 def _xmp_text(xmp: bytes) -> PngInfo:

@@ -21,6 +21,8 @@ NEAR = len(EDGES)
 FIRST = 8
 # Distances 1, 2 and 4 of the steps behind it.
 LEVELS = 3
+# Tables of maps up to this size are kept for the next stage or picture; those of larger ones would be in the way.
+KEPT = 1 << 18
 PLACES = 1 + 2 * LEVELS
 
 
@@ -37,10 +39,16 @@ class Pass(NamedTuple):
     around: Tensor
 
 
-@lru_cache(2)
 def passes(rows: int, cols: int) -> tuple[Pass, ...]:
     """Passes that have every position of a map once; those without positions are left out."""
+    return _kept(rows, cols) if rows * cols <= KEPT else _made(rows, cols)
+
+
+def _made(rows: int, cols: int) -> tuple[Pass, ...]:
     return tuple(step for step in _passes(rows, cols) if len(step.positions))
+
+
+_kept = lru_cache(2)(_made)
 
 
 def _passes(rows: int, cols: int) -> Iterator[Pass]:

@@ -115,11 +115,16 @@ def nearest(codebook_ec: Tensor, residual_bchw: Tensor) -> tuple[Tensor, Tensor]
     # Half precision would choose other entries.
     with torch.autocast(residual_bchw.device.type, enabled=False):
         half_squares = codebook_ec.square().sum(1) / 2
-        parts = vectors(residual_bchw).split(CHUNK)
-        found = [_least(torch.addmm(half_squares, part, codebook_ec.T, alpha=-1)) for part in parts]
+        rows = vectors(residual_bchw)
+        index, lead = rows.new_empty(len(rows), dtype=torch.int64), rows.new_empty(len(rows))
+        # One buffer for all parts: results that are allocated between new ones keep them from being given back.
+        distances = rows.new_empty(min(CHUNK, len(rows)), len(codebook_ec))
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            torch.addmm(half_squares, part, codebook_ec.T, alpha=-1, out=distances[: len(part)])
+            index[start : start + CHUNK], lead[start : start + CHUNK] = _least(distances[: len(part)])
     size = (residual_bchw.shape[0], *residual_bchw.shape[2:])
-    index, lead = (torch.cat(part).unflatten(0, size) for part in zip(*found, strict=True))
-    return index, lead
+    return index.unflatten(0, size), lead.unflatten(0, size)
 
 
 @torch.no_grad()
