@@ -25,12 +25,13 @@ from arpc_codec.bench.growth import (
     rows_text,
     verdict,
 )
-from arpc_codec.bench.ours import package_digest
+from arpc_codec.bench.ours import version_of
 from arpc_codec.bench.report.plot import OURS
 from arpc_codec.bench.report.scale import scale_section
 from arpc_codec.bench.samples import mirrored
 from arpc_codec.bench.scale import Measurements, main
 from arpc_codec.errors import ArpcError
+from arpc_codec.loading import DEFAULT_MODELS
 
 
 def made_up(power: float = 1.0, codec: str = "arpc", sides: tuple[int, ...] = (64, 512, 1024, 2048)) -> list[Row]:
@@ -87,7 +88,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Row:
 
 
 def test_a_row(small: Row) -> None:
-    assert (small.size, small.k, small.parts, small.digest) == ("48x32", 2, 2, package_digest())
+    assert (small.size, small.k, small.parts, small.version) == ("48x32", 2, 2, version_of("progic"))
     assert small.bytes > 10
     for cost in (small.encode, small.decode):
         assert 0 < cost.seconds < cost.start_s
@@ -106,7 +107,7 @@ def test_a_larger_picture_costs_more(small: Row, tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on(small: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "scale.json"
     whole, one = replace(small, k=0, parts=3), replace(small, k=1, parts=1)
-    older = replace(small, digest="older", bytes=1)
+    older = replace(small, version="older", bytes=1)
     path.write_text(rows_text([older, whole]), "utf-8")
     words = ["-o", str(path), "--codec", "progic", "--sizes", "48x32", "--at", "48x32"]
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
@@ -124,8 +125,8 @@ def test_a_stopped_run_goes_on(small: Row, tmp_path: Path, monkeypatch: pytest.M
 def test_a_failed_process_is_said_and_leaves_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("skimage")
     path = tmp_path / "scale.json"
-    with pytest.raises(ArpcError, match=r"jpeg 32x32, encode: .*codec jpeg is not in this version"):
-        Measurements(path).row("jpeg", (32, 32))
+    with pytest.raises(ArpcError, match=r"progic 32x32, encode: .*-1"):
+        Measurements(path).row("progic", (32, 32), -1)
     # As when the system ends a process for its memory.
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     result = CliRunner().invoke(main, ["-o", str(path), "--codec", "progic", "--sizes", "32,48", "--at", "32"])
@@ -166,6 +167,6 @@ def test_section_of_the_report() -> None:
     assert shapes[0] == OURS[2]
     assert set(shapes[-3:]) == {OURS[0]}
     assert "Against the number" not in scale_section(rows)
-    current = [replace(row, digest=package_digest()) for row in rows]
+    current = [replace(row, version=version_of(DEFAULT_MODELS[row.codec])) for row in rows]
     assert "Measured with another version" not in scale_section(current)
     assert scale_section([*rows, *current]) == scale_section(current)

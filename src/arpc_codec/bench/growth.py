@@ -34,9 +34,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Row:
-    """One file: `k` scales or stages were asked for (0: all), `parts` are in it. `digest` is that of the package."""
+    """One file: `k` scales or stages were asked for (0: all), `parts` are in it. `version`: as `version_of` has it."""
 
-    digest: str
+    version: str
     codec: str
     width: int
     height: int
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def setting(self) -> tuple[str, str, int, int, int]:
-        return self.digest, self.codec, self.width, self.height, self.k
+        return self.version, self.codec, self.width, self.height, self.k
 
 
 @dataclass(frozen=True)
@@ -185,5 +185,6 @@ def rows_text(rows: Iterable[Row]) -> str:
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
-    """Rows of the version of the package that was measured last."""
-    return [row for row in rows if row.digest == rows[-1].digest]
+    """Rows of the version of each codec that was measured last."""
+    last = {row.codec: row.version for row in rows}
+    return [row for row in rows if row.version == last[row.codec]]

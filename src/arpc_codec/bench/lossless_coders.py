@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from arpc_codec.bench.ours import arpc_command, package_digest
+from arpc_codec.bench.ours import arpc_command, version_of
 from arpc_codec.bench.watch import Command
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.container import read
@@ -180,7 +180,7 @@ class Hpac(LosslessCoder):
         self._codec = load_lossless(self.model, "cpu")
 
     def version(self) -> str:
-        return f"{package_digest()} {self.model}"
+        return version_of(self.model)
 
     def encode(self, samples: Samples) -> bytes:
         return self._codec.encode(ExactPicture(samples), adapt=int(self.setting), crew=self._crew)

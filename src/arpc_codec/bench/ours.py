@@ -17,6 +17,7 @@ from arpc_codec.bench.watch import Command
 from arpc_codec.container import truncate
 from arpc_codec.imageio import ExactPicture, write_exact
 from arpc_codec.loading import model_for
+from arpc_codec.zoo.registry import find
 
 Image_u8 = NDArray[np.uint8]
 
@@ -24,7 +25,7 @@ CODECS = ("arpc", "progic")
 """Those whose files can be cut after each k."""
 
 # Folders whose code cannot change a file or a decoded picture.
-_NO_INFLUENCE = ("bench", "cli", "metrics", "train", "__pycache__")
+_NO_INFLUENCE = ("bench", "cli", "metrics", "train", "weights", "__pycache__")
 
 
 class Codec(Protocol):
@@ -60,8 +61,7 @@ def arpc_command(data: bytes, *words: str) -> Command:
 
 
 @lru_cache(maxsize=1)
-def package_digest() -> str:
-    """Digest of the package's code and bundled weights, so that results of older ones are not reused."""
+def _code_digest() -> str:
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
@@ -69,6 +69,14 @@ def package_digest() -> str:
         if not set(inside.parts) & set(_NO_INFLUENCE) and path.suffix != ".pyc":
             digest.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def version_of(model: str) -> str:
+    """Digests of the package's code and of a model, so that results of older ones are not reused.
+
+    Raises ModelError for a missing model.
+    """
+    return f"{_code_digest()} {find(model).fingerprint}"
 
 
 class Ours:
@@ -80,7 +88,7 @@ class Ours:
         self._last: tuple[bytes, bytes] | None = None
 
     def version(self) -> str:
-        return f"{package_digest()} {self.model} {self.fill}"
+        return f"{version_of(self.model)} {self.fill}"
 
     def ks(self, image: Image_u8) -> Sequence[int]:
         return self._ks or range(1, arpc_codec.info(self._whole(image)).scales_declared + 1)

@@ -19,7 +19,7 @@ import numpy as np
 
 import arpc_codec
 from arpc_codec.bench.growth import QUANTITIES, Cost, Row, fits, read_rows, rows_text, verdict
-from arpc_codec.bench.ours import package_digest
+from arpc_codec.bench.ours import version_of
 from arpc_codec.bench.samples import mirrored, photo
 from arpc_codec.errors import ArpcError
 from arpc_codec.loading import DEFAULT_MODELS
@@ -41,7 +41,7 @@ class Measurements:
 
         Raises ArpcError when a process of it fails, as it does without memory.
         """
-        setting = package_digest(), codec, *size, k
+        setting = version_of(DEFAULT_MODELS[codec]), codec, *size, k
         kept = next((row for row in self.rows if row.setting == setting), None)
         return kept or self._keep(_measure(codec, size, k))
 
@@ -73,7 +73,8 @@ def _measure(codec: str, size: tuple[int, int], k: int) -> Row:
 
         encode, decode = probe("encode"), probe("decode")
         data = file.read_bytes()
-    return Row(package_digest(), codec, *size, k, arpc_codec.info(data).scales_declared, len(data), encode, decode)
+    version = version_of(DEFAULT_MODELS[codec])
+    return Row(version, codec, *size, k, arpc_codec.info(data).scales_declared, len(data), encode, decode)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from html import escape
 from math import isqrt
 
 from arpc_codec.bench.growth import FITTED, QUANTITIES, Quantity, Row, by_parts, codecs_of, fits, newest, verdict, whole
-from arpc_codec.bench.ours import package_digest
+from arpc_codec.bench.ours import version_of
 from arpc_codec.bench.report.plot import OURS, Series, legend, log_axis, plot
 from arpc_codec.bench.report.tables import amount, growth_table
 from arpc_codec.loading import DEFAULT_MODELS
@@ -27,6 +27,8 @@ def scale_section(rows: Sequence[Row]) -> str:
     wholes = {codec: whole(shown, codec) for codec in codecs}
     counted = {codec: own for codec in codecs if (own := by_parts(shown, codec))}
     side = isqrt(FITTED)
+    last = {row.codec: row.version for row in shown}
+    old = [codec for codec in codecs if last[codec] != version_of(DEFAULT_MODELS[codec])]
     parts = [
         '<section aria-labelledby="h-scale"><h2 id="h-scale">Cost and scale</h2>',
         f"<p>{escape(verdict(found))}</p>",
@@ -34,7 +36,7 @@ def scale_section(rows: Sequence[Row]) -> str:
         f"processor. An exponent is the slope of a straight line through the logarithms from {side}x{side} on, without "
         "what a process pays once, which stands apart: seconds to start and load the model, and the memory it then "
         "has. The thin lines are linear growth.</p>",
-        "" if shown[-1].digest == package_digest() else '<p class="note">Measured with another version.</p>',
+        f'<p class="note">Measured with another version: {", ".join(old)}.</p>' if old else "",
         legend(_series(QUANTITIES[0], wholes, _megapixels)),
         "<h3>Against the size of the picture</h3>",
         _charts(wholes, _megapixels, "megapixels"),
