@@ -34,7 +34,7 @@ class DecoderTraining:
     adversary_from: float = 0.1
     lr: float = TokenizerTraining.lr
     # What is filled in is smooth, and a decoder draws its cells on smooth surfaces first.
-    losses: LossWeights = field(default_factory=lambda: LossWeights(grid=30.0, flat=30.0))
+    losses: LossWeights = field(default_factory=lambda: LossWeights(grid=8.0, flat=20.0))
 
 
 @torch.no_grad()
