@@ -17,7 +17,7 @@ from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
 from arpc_codec.exact import fixed, prior
 from arpc_codec.exact.prior import ExactPrior
-from arpc_codec.tokenizer.network import Decoder, Encoder
+from arpc_codec.tokenizer.progic import ProgicDecoder, ProgicEncoder
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         fixed.ExactLinear.__call__ = float_twin  # type: ignore[method-assign]
     if "--noise" in flags:
         # Everything outside exact/ may differ from machine to machine; tokens must not care.
-        for network in (Encoder, Decoder):
+        for network in (ProgicEncoder, ProgicDecoder):
             plain = network.forward
 
             def noisy(self: torch.nn.Module, *args: torch.Tensor, plain=plain) -> torch.Tensor:
