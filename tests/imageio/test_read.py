@@ -255,7 +255,7 @@ def test_too_many_pixels() -> None:
     before = Image.MAX_IMAGE_PIXELS
     assert read(data, max_pixels=9_000_000).pixels.shape == (3000, 3000, 3)
     assert before == Image.MAX_IMAGE_PIXELS
-    huge = b"P5 20000 20000 255\n"
+    huge = b"P5 30000 30000 255\n"
     with pytest.raises(ArpcError, match="exceed"):
         read(huge)
 
