@@ -39,10 +39,15 @@ class Reverse(Task):
     lives: str = ""
     seconds: float = field(default=0.0, compare=False)
     begun: str = field(default="", compare=False)
+    at_once: int = field(default=1, compare=False)
 
     @property
     def suffix(self) -> str:
         return ".out"
+
+    @property
+    def together(self) -> int:
+        return self.at_once
 
     def __call__(self, data: bytes) -> Made:
         if self.begun:

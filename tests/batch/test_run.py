@@ -80,13 +80,13 @@ def test_bad_files_are_recorded_and_done_again(run: Run, source: Path, tmp_path:
     assert run(resume=True)[1]["b.in"].code == 0
 
 
-@pytest.mark.parametrize("hands", [1, 3])
+@pytest.mark.parametrize(("hands", "at_once"), [(1, 1), (3, 1), (1, 3), (2, 9)])
 def test_a_process_that_dies_costs_no_other_file(
-    run: Run, reverse: type[Task], source: Path, tmp_path: Path, hands: int, tree: Tree
+    run: Run, reverse: type[Task], source: Path, tmp_path: Path, hands: int, at_once: int, tree: Tree
 ) -> None:
     (source / "a.in").write_bytes(b"deadly")
     (source / "b.in").write_bytes(b"once")
-    _, records = run(reverse(lives=str(tmp_path / "lives")), hands)  # type: ignore[call-arg]
+    _, records = run(reverse(lives=str(tmp_path / "lives"), at_once=at_once), hands)  # type: ignore[call-arg]
     assert {name for name, record in records.items() if record.code} == {"a.in"}
     assert records["a.in"].error == "the process died (signal 9), twice: out of memory?"
     assert tree(tmp_path / "out") == {name: data for name, data in {**ALL, "b.out": b"ecno"}.items() if name != "a.out"}

@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from arpc_codec.batch.engine import Answer, Engine, Failure, attempt
-from arpc_codec.batch.task import Made, Task
+from arpc_codec.batch.engine import Answer, Engine, attempt, next_jobs
+from arpc_codec.batch.task import Failure, Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.errors import ArpcError, ModelError, UsageError, describe
 from arpc_codec.places import Place
@@ -45,7 +45,7 @@ def _work(
     if not jobs:
         return
     waiting, again = deque(jobs), set[Job]()
-    running: dict[Any, Job] = {}
+    running: dict[Any, list[Job]] = {}
     with _connected(ray, address):
         # Ray would try again itself, but at once, and for ever when memory is short.
         remote = ray.remote(num_cpus=1, num_gpus=int(getattr(task, "device", "") == "cuda"), max_retries=0)(_attempt)
@@ -53,23 +53,23 @@ def _work(
         try:
             while waiting or running:
                 while waiting and len(running) < hands:
-                    job = waiting.popleft()
-                    running[remote.remote(shared, options, job.path.absolute())] = job
+                    taken = next_jobs(waiting, again, task.together)
+                    running[remote.remote(shared, options, [job.path.absolute() for job in taken])] = taken
                 for found in ray.wait(list(running), num_returns=1)[0]:
-                    job = running.pop(found)
+                    taken = running.pop(found)
                     try:
-                        answer = Answer(job, *ray.get(found))
+                        answers = ray.get(found)
                     except ray.exceptions.RayTaskError as error:
-                        answer = Answer(job, Failure(*describe(error.cause or error)), 0.0)
+                        answers = [(Failure(*describe(error.cause or error)), 0.0)] * len(taken)
                     except ray.exceptions.RayError as error:
                         # The process died, or its machine.
-                        if job not in again:
-                            again.add(job)
-                            waiting.append(job)
+                        if again.isdisjoint(taken):
+                            again.update(taken)
+                            waiting.extend(taken)
                             continue
                         problem = f"the process died ({type(error).__name__}), twice: out of memory?"
-                        answer = Answer(job, Failure(ArpcError.exit_code, problem), 0.0)
-                    yield answer
+                        answers = [(Failure(ArpcError.exit_code, problem), 0.0)]
+                    yield from (Answer(job, *one) for job, one in zip(taken, answers, strict=True))
         finally:
             for left in running:
                 ray.cancel(left, force=True)
@@ -109,11 +109,11 @@ def _endpoint(address: str | None) -> tuple[str, int]:
     raise UsageError(f"--address {address}: not HOST:PORT, ray://HOST:PORT or auto")
 
 
-def _attempt(task: Task, options: dict[str, Any], path: Place) -> tuple[Made | Failure, float]:
+def _attempt(task: Task, options: dict[str, Any], paths: list[Place]) -> list[tuple[Made | Failure, float]]:
     """What a machine of the cluster does."""
     try:
         if task.options() != options:
             raise ModelError(f"{socket.gethostname()} has other weights under this model's name")
     except ArpcError as error:
-        return Failure(*describe(error)), 0.0
-    return attempt(task, path)
+        return [(Failure(*describe(error)), 0.0)] * len(paths)
+    return attempt(task, paths)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from arpc_codec.batch.task import Made, Part, Task
+from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
 from arpc_codec.codecs.crew import ALONE, Crew
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import MAX_PIXELS, Codec, Container, read
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
 from arpc_codec.loading import load_for, load_lossless
@@ -63,22 +64,57 @@ class Decoding(Task):
         return self._exactly(container, crew, part)
 
     def _progressively(self, container: Container, step: Callable[[int, bytes], None] | None) -> Made:
-        from arpc_codec.imageio import FORMATS, from_chunks
-
         header = container.header
-        if self.format not in FORMATS:
-            raise UsageError(f"{self.format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
-        extras = from_chunks(container.chunks, header.height, header.width, self.region)
-        wanted, noun = parts_wanted(header.codec, self.scales, self.stages), header.codec.noun
+        extras = self._extras(container)
+        wanted = parts_wanted(header.codec, self.scales, self.stages)
         codec = load_for(header, self.device)
-        filling: dict[str, Any] = {"fill": self.fill, "seed": self.seed, "guidance": self.guidance}
+        filling = Filling(self.fill, self.seed, self.guidance)
         if step is None:
-            decoded = codec.decode(container, scales=wanted, region=self.region, **filling)
+            decoded = codec.decode(container, scales=wanted, region=self.region, filling=filling)
             file, notes = self._written(decoded, container, extras)
         else:
-            for decoded in _up_to(codec.steps(container, region=self.region, **filling), container, wanted):
+            for decoded in _up_to(codec.steps(container, region=self.region, filling=filling), container, wanted):
                 file, notes = self._written(decoded, container, extras)
                 step(decoded.scales, file)
+        return self._reported(container, decoded, extras, file, notes)
+
+    @property
+    def together(self) -> int:
+        """Several where files of ProGIC may go through its network on a GPU together."""
+        return TOGETHER if self.device == "cuda" else 1
+
+    def several(self, files: Sequence[bytes]) -> list[Made | Failure]:
+        if self.together == 1:
+            return super().several(files)
+        found = [caught(lambda data: (data, read(data, max_pixels=self.max_pixels)), data) for data in files]
+        return in_groups(found, _alike, lambda pair: self(pair[0]), self._at_once)
+
+    def _at_once(self, pairs: list[tuple[bytes, Container]]) -> list[Made]:
+        """The pictures of ProGIC files of one model and size."""
+        containers = [container for _, container in pairs]
+        header = containers[0].header
+        codec: Any = load_for(header, self.device)
+        wanted = parts_wanted(header.codec, self.scales, self.stages)
+        made = []
+        pictures = codec.decode_batch(containers, scales=wanted, region=self.region)
+        for container, decoded in zip(containers, pictures, strict=True):
+            extras = self._extras(container)
+            made.append(self._reported(container, decoded, extras, *self._written(decoded, container, extras)))
+        return made
+
+    def _extras(self, container: Container) -> Extras:
+        """What comes beside the pixels. Raises UsageError for a file format that is for other pictures."""
+        from arpc_codec.imageio import FORMATS, from_chunks
+
+        if self.format not in FORMATS:
+            raise UsageError(f"{self.format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
+        return from_chunks(container.chunks, container.header.height, container.header.width, self.region)
+
+    def _reported(
+        self, container: Container, decoded: Decoded, extras: Extras, file: bytes, notes: tuple[str, ...]
+    ) -> Made:
+        """The file of a picture, and what to say about it."""
+        header, noun = container.header, container.header.codec.noun
         filled = header.codec is Codec.ARPC and self.fill != "none" and decoded.scales < decoded.total_scales
         summary = f"{decoded.scales} of {decoded.total_scales} {noun}s"
         return self._made(
@@ -176,3 +212,9 @@ def _missing(container: Container, decoded: Decoded) -> str:
         return lost and f"holes: {lost}"
     there, sent, noun = len(container.segments), container.header.scales, container.header.codec.noun
     return f"truncated: {f'{there} of {sent} {noun}s arrived' if there < sent else 'metadata at its end is missing'}"
+
+
+def _alike(pair: tuple[bytes, Container]) -> Hashable:
+    """What files have in common that can be decoded together: those of ProGIC alone can."""
+    data, header = pair[0], pair[1].header
+    return (header.model_id, header.height, header.width) if header.codec is Codec.PROGIC else data

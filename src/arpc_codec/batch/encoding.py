@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from arpc_codec.batch.task import Made, Part, Task
+from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
 from arpc_codec.codecs.crew import ALONE, Crew
 from arpc_codec.container import MAX_PIXELS, Codec
 from arpc_codec.errors import UsageError
@@ -14,9 +15,18 @@ from arpc_codec.rate import rate_bytes
 from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
+    from arpc_codec.container import Chunk
     from arpc_codec.imageio import Picture
 
 SUFFIX = ".arpc"
+
+
+class _Source(NamedTuple):
+    """A picture that was read, and what of its metadata goes into the file."""
+
+    picture: Picture
+    chunks: tuple[Chunk, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,33 +88,53 @@ class Encoding(Task):
         """
         if self.codec == "hpac":
             return self._exactly(data, crew, part)
-        from arpc_codec.imageio import apply_alpha, read
+        return self._progressively([self._read(data)])[0]
+
+    @property
+    def together(self) -> int:
+        """Several where they go through ProGIC's network on a GPU together."""
+        return TOGETHER if (self.codec, self.device) == ("progic", "cuda") and self.caption != AUTO_CAPTION else 1
+
+    def several(self, files: Sequence[bytes]) -> list[Made | Failure]:
+        if self.together == 1:
+            return super().several(files)
+        return in_groups(
+            [caught(self._read, data) for data in files],
+            lambda source: (source.picture.pixels.shape, source.picture.grey, source.chunks),
+            lambda source: self._progressively([source])[0],
+            self._progressively,
+        )
+
+    def _read(self, data: bytes) -> _Source:
+        from arpc_codec.imageio import apply_alpha, read, to_chunks
 
         picture = read(data, max_pixels=self.max_pixels, keep_icc="icc" in self._kept)
-        return self._progressively(apply_alpha(picture, self.alpha))
+        picture = apply_alpha(picture, self.alpha)
+        chunks, notes = to_chunks(picture, self._kept)
+        return _Source(picture, tuple(chunks), (*picture.notes, *notes))
 
-    def _progressively(self, picture: Picture) -> Made:
-        from arpc_codec.imageio import to_chunks
-
-        chunks, more = to_chunks(picture, self._kept)
+    def _progressively(self, sources: list[_Source]) -> list[Made]:
+        """Files of pictures that differ in their pixels only."""
+        picture, chunks, _ = sources[0]
         height, width = picture.pixels.shape[:2]
         words = caption_for(self.caption, picture.pixels, self.model, self.device, self.codec)
         written = () if words == self.caption else (f'caption "{words}"',)
         coding: dict[str, Any] = {"verify": self.verify}
         if self.codec == "arpc":
             coding |= {"portable": self.portable, "guard": self.guard}
-        encoded = load(self.model, self.device, self.codec).encode(
-            picture.pixels,
-            scales=self.scales,
-            target_bytes=self._rate_bytes(height, width),
-            caption=words,
-            grey=picture.grey,
-            chunks=chunks,
-            **coding,
-        )
-        summary = f"{encoded.scales} of {encoded.total_scales} {Codec[self.codec.upper()].noun}s"
-        notes = (*picture.notes, *more, *written, *encoded.notes)
-        return Made(encoded.data, width, height, self.model, summary, notes)
+        coding |= {"scales": self.scales, "target_bytes": self._rate_bytes(height, width)}
+        coding |= {"caption": words, "grey": picture.grey, "chunks": chunks}
+        codec: Any = load(self.model, self.device, self.codec)
+        if len(sources) == 1:
+            files = [codec.encode(picture.pixels, **coding)]
+        else:
+            files = codec.encode_batch([source.picture.pixels for source in sources], **coding)
+        made = []
+        for source, encoded in zip(sources, files, strict=True):
+            summary = f"{encoded.scales} of {encoded.total_scales} {Codec[self.codec.upper()].noun}s"
+            notes = (*source.notes, *written, *encoded.notes)
+            made.append(Made(encoded.data, width, height, self.model, summary, notes))
+        return made
 
     def _exactly(self, data: bytes, crew: Crew, part: Part) -> Made:
         from arpc_codec.imageio import read_exact

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Collection, Generator, Sequence
 from typing import NamedTuple, Protocol
 
-from arpc_codec.batch.task import Made, Task
+from arpc_codec.batch.task import Failure, Made, Task, caught
 from arpc_codec.batch.walk import Job
-from arpc_codec.errors import describe
 from arpc_codec.places import Place
-
-
-class Failure(NamedTuple):
-    """Why there is no result: exit code and one line."""
-
-    code: int
-    problem: str
 
 
 class Answer(NamedTuple):
@@ -28,20 +21,28 @@ class Answer(NamedTuple):
 
 
 class Engine(Protocol):
-    """Does the task with every job, up to `hands` at a time; one answer for each job, as they are ready.
+    """Does the task with every job in up to `hands` processes; one answer for each job, as they are ready.
 
-    A job whose process died is tried once more, after all others. Nothing of it goes on when the iterator is closed.
+    A process takes `task.together` jobs at a time. Those of one that died are tried once more, each alone, after all
+    others. Nothing of it goes on when the iterator is closed.
     """
 
     def __call__(self, task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None, None]: ...
 
 
-def attempt(task: Task, path: Place) -> tuple[Made | Failure, float]:
-    """Do one file; the result, or why there is none, and seconds."""
+def attempt(task: Task, paths: Sequence[Place]) -> list[tuple[Made | Failure, float]]:
+    """Do some files; of each the result, or why there is none, and seconds."""
     start = time.perf_counter()
-    made: Made | Failure
-    try:
-        made = task(path.read_bytes())
-    except Exception as error:
-        made = Failure(*describe(error))
-    return made, time.perf_counter() - start
+    files = [caught(path.read_bytes) for path in paths]
+    made = iter(task.several([file for file in files if not isinstance(file, Failure)]))
+    found = [file if isinstance(file, Failure) else next(made) for file in files]
+    seconds = (time.perf_counter() - start) / len(paths)
+    return [(one, seconds) for one in found]
+
+
+def next_jobs(waiting: deque[Job], again: Collection[Job], together: int) -> list[Job]:
+    """The jobs that a process takes next: up to `together`, but those that are tried again alone."""
+    jobs = [waiting.popleft()]
+    while waiting and len(jobs) < together and not {jobs[0], waiting[0]} & set(again):
+        jobs.append(waiting.popleft())
+    return jobs

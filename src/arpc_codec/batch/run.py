@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from arpc_codec.batch.engine import Answer, Engine, Failure
+from arpc_codec.batch.engine import Answer, Engine
 from arpc_codec.batch.manifest import NAME, Manifest, Record
-from arpc_codec.batch.task import Made, Task
+from arpc_codec.batch.task import Failure, Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.batch.workers import work
 from arpc_codec.errors import ArpcError, describe

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+from arpc_codec.errors import describe
+
+Found = TypeVar("Found")
+# Files that a process with a GPU takes at a time.
+TOGETHER = 8
 
 # (done, of): how much of one file is done.
 Part = Callable[[int, int], None]
@@ -28,6 +34,21 @@ class Made:
     problem: str = ""
 
 
+class Failure(NamedTuple):
+    """Why there is no result: exit code and one line."""
+
+    code: int
+    problem: str
+
+
+def caught(do: Callable[..., Found], *arguments: Any) -> Found | Failure:
+    """The result of a call, or why there is none."""
+    try:
+        return do(*arguments)
+    except Exception as error:
+        return Failure(*describe(error))
+
+
 @dataclass(frozen=True)
 class Task(ABC):
     """The bytes of one file -> those of another. Its fields are the options, so it can be sent to other processes.
@@ -44,8 +65,38 @@ class Task(ABC):
     def __call__(self, data: bytes) -> Made:
         """The result for one file. Raises ArpcError when there is none."""
 
+    @property
+    def together(self) -> int:
+        """How many files a process takes at a time: more than one where networks do several faster."""
+        return 1
+
+    def several(self, files: Sequence[bytes]) -> list[Made | Failure]:
+        """The results for some files, in their order."""
+        return [caught(self, data) for data in files]
+
     def options(self) -> dict[str, Any]:
         """The options that matter for the result, by name, as JSON has them. May raise ModelError."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.compare}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {name: value for name, value in lists.items() if value not in (None, "", False)}
+
+
+def in_groups(
+    items: Sequence[Found | Failure],
+    key: Callable[[Found], Hashable],
+    alone: Callable[[Found], Made],
+    alike: Callable[[list[Found]], list[Made]],
+) -> list[Made | Failure]:
+    """What becomes of the items of a task, those of one key together; one by one where that fails."""
+    results: list[Made | Failure | None] = [item if isinstance(item, Failure) else None for item in items]
+    groups: dict[Hashable, list[tuple[int, Found]]] = {}
+    for index, item in enumerate(items):
+        if not isinstance(item, Failure):
+            groups.setdefault(key(item), []).append((index, item))
+    for group in groups.values():
+        members = [item for _, item in group]
+        made = caught(alike, members) if len(group) > 1 else Failure(0, "")
+        each = [caught(alone, item) for item in members] if isinstance(made, Failure) else made
+        for (index, _), one in zip(group, each, strict=True):
+            results[index] = one
+    return [one for one in results if one is not None]

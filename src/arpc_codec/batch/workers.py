@@ -1,4 +1,4 @@
-"""Processes that each hold a model and work on one file at a time.
+"""Processes that each hold a model and work on one file, or a few together, at a time.
 
 Not concurrent.futures: its pool is lost with one process that dies, and its processes live on when this one is killed.
 """
@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any
 
-from arpc_codec.batch.engine import Answer, Failure, attempt
-from arpc_codec.batch.task import Made, Task
+from arpc_codec.batch.engine import Answer, attempt, next_jobs
+from arpc_codec.batch.task import Failure, Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.errors import ArpcError
 from arpc_codec.places import Place
@@ -35,21 +35,22 @@ def work(task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None,
             while waiting and len(workers) < hands:
                 worker = _Worker(task)
                 workers[worker.pipe] = worker
-                worker.take(waiting.popleft())
+                worker.take(next_jobs(waiting, again, task.together))
             for pipe in wait(list(workers)):
                 worker = workers[pipe]
-                job, found = worker.job, worker.answer()
+                taken, found = worker.jobs, worker.answer()
                 if found is not None and waiting:
-                    worker.take(waiting.popleft())
+                    worker.take(next_jobs(waiting, again, task.together))
                 else:
                     workers.pop(pipe).end()
                 if found is not None:
-                    yield Answer(job, *found)
-                elif job not in again:
-                    again.add(job)
-                    waiting.append(job)
+                    yield from (Answer(job, *one) for job, one in zip(taken, found, strict=True))
+                elif again.isdisjoint(taken):
+                    again.update(taken)
+                    waiting.extend(taken)
                 else:
-                    yield Answer(job, Failure(ArpcError.exit_code, f"{worker.death()}, twice: out of memory?"), 0.0)
+                    problem = f"{worker.death()}, twice: out of memory?"
+                    yield Answer(taken[0], Failure(ArpcError.exit_code, problem), 0.0)
     finally:
         for worker in workers.values():
             worker.end()
@@ -58,7 +59,7 @@ def work(task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None,
 class _Worker:
     """One process, seen from outside."""
 
-    job: Job
+    jobs: list[Job]
 
     def __init__(self, task: Task) -> None:
         context = multiprocessing.get_context("spawn")
@@ -68,16 +69,16 @@ class _Worker:
         # Only the process holds this end now, so the pipe ends with it.
         theirs.close()
 
-    def take(self, job: Job) -> None:
-        self.job = job
+    def take(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
         # A process that died meanwhile shows when it is asked for the answer.
         with suppress(OSError):
-            self.pipe.send(job.path)
+            self.pipe.send([job.path for job in jobs])
 
-    def answer(self) -> tuple[Made | Failure, float] | None:
-        """Result and seconds, or None when the process died."""
+    def answer(self) -> list[tuple[Made | Failure, float]] | None:
+        """Result and seconds of each job, or None when the process died."""
         try:
-            found: tuple[Made | Failure, float] = self.pipe.recv()
+            found: list[tuple[Made | Failure, float]] = self.pipe.recv()
         except (EOFError, OSError):
             # It is about to be gone, with the exit code it chose itself.
             self._process.join(1)
@@ -95,7 +96,7 @@ class _Worker:
 
 
 def _serve(task: Task, pipe: Connection) -> None:
-    """What a process does: one file after another, until nobody asks any more."""
+    """What a process does: files after files, until nobody asks any more."""
     # Ctrl-C reaches all processes of a terminal: the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
@@ -103,8 +104,8 @@ def _serve(task: Task, pipe: Connection) -> None:
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with suppress(EOFError, OSError):
         while True:
-            path: Place = pipe.recv()
-            pipe.send(attempt(task, path))
+            paths: list[Place] = pipe.recv()
+            pipe.send(attempt(task, paths))
 
 
 def _end_with_parent() -> None:
