@@ -270,6 +270,13 @@ def _text_encoder(model: ModelEntry) -> Callable[[str], Tensor] | None:
 @_prior
 @_device
 @_lr
+@click.option(
+    "--adversary",
+    type=click.FloatRange(0, 10),
+    default=0.0,
+    metavar="SHARE",
+    help="Also fool a network that tells patches of pictures from photos: its pull as a share of the other losses'.",
+)
 def decoder(**options: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.cli import run_decoder

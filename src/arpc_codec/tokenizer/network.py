@@ -1,7 +1,7 @@
 """The tokenizer of one model: encoder, multi-scale quantizer and decoder, all at one sixteenth of the size.
 
 image -encoder-> h -quantizer-> tokens of every scale, sums z_1 ... z_K
-z_k, and how many scales it lacks -decoder-> image
+z_k with channels of noise, and how many scales it lacks -decoder-> image
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ..scales import Schedule, halved_schedule, scale_schedule
 from .config import TokenizerConfig
 from .multiscale import MultiScaleQuantizer
 from .multiscale_vq import MultiScaleVQ
+from .noise import with_noise
 from .progic import ProgicConfig, ProgicDecoder, ProgicEncoder, decoder_reach, encoder_reach
 from .pyramid import PyramidDecoder, PyramidEncoder
 from .quantizer import MultiScaleBSQ
@@ -33,7 +34,7 @@ class Tokenizer(nn.Module):
         self.decoder: PyramidDecoder | ProgicDecoder
         self._sizes = _progic_sizes(config) if config.network == "progic" else None
         if self._sizes is not None:
-            self.encoder, self.decoder = ProgicEncoder(self._sizes), ProgicDecoder(self._sizes)
+            self.encoder, self.decoder = ProgicEncoder(self._sizes), ProgicDecoder(self._sizes, config.noise)
         else:
             self.encoder, self.decoder = PyramidEncoder(config), PyramidDecoder(config)
         self.quantizer = _quantizer(config)
@@ -48,6 +49,10 @@ class Tokenizer(nn.Module):
     def schedule(self, rows: int, cols: int) -> Schedule:
         """Schedule of a latent of `rows` x `cols` cells. Raises ValueError for an empty latent."""
         return halved_schedule(rows, cols) if self.config.codebooks else scale_schedule(rows, cols)
+
+    def decoder_input(self, z_bchw: Tensor, seed: int = 0) -> Tensor:
+        """What the decoder takes of a latent; another seed: with other noise, of which each picture has its own."""
+        return with_noise(z_bchw, self.config.noise, seed)
 
     @staticmethod
     def state(missing: int, filled: bool, batch: int = 1) -> Tensor:

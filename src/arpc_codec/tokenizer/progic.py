@@ -118,18 +118,21 @@ class ProgicEncoder(nn.Module):
 
 
 class ProgicDecoder(nn.Module):
-    """z [B, C, H, W] -> [B, 3, 16H, 16W], about [-1, 1]; `state_b` [B] int says what z is made of, of N states."""
+    """z [B, C, H, W] -> [B, 3, 16H, 16W], about [-1, 1]; `state_b` [B] int says what z is made of, of N states.
 
-    def __init__(self, config: ProgicConfig) -> None:
+    noise: channels of noise that follow those of z, of a dense network.
+    """
+
+    def __init__(self, config: ProgicConfig, noise: int = 0) -> None:
         super().__init__()
-        self.dense = config.dense
+        self.dense, self.channels = config.dense, config.channels
         widths, depths = config.decoder_widths[::-1], config.decoder_depths[::-1]
         if not self.dense:
             widths, depths = (*widths, 3 * CELL**2), (*depths, 1)
         self.stages = nn.ModuleList(blocks(w, d, self.dense) for w, d in zip(widths, depths, strict=True))
         self.attention = _attention(config, widths[0])
         if self.dense:
-            self.stem = nn.Conv2d(config.channels, widths[0], 3, padding=1)
+            self.stem = nn.Conv2d(config.channels + noise, widths[0], 3, padding=1)
             up = [nn.Conv2d(w, 4 * n, 1) for w, n in pairwise(widths)]
             self.up = nn.ModuleList([*up, nn.Conv2d(widths[-1], 48, 3, padding=1)])
             self.out = zeroed(nn.Conv2d(12, 3, 3, padding=1))
@@ -151,7 +154,7 @@ class ProgicDecoder(nn.Module):
         for index, up in enumerate(self.up):
             x = self._stage(index, x, state_b) if index else x
             x = F.pixel_shuffle(up(F.silu(x)), 2)
-        return self.out(F.silu(x)) + linear_picture(self.linear, z)
+        return self.out(F.silu(x)) + linear_picture(self.linear, z[:, : self.channels])
 
     @property
     def last(self) -> nn.Parameter:

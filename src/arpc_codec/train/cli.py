@@ -32,7 +32,7 @@ from .loop import STATE
 from .prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
 from .progic import ProgicTraining, take_weights, train_progic
 from .progic import start as start_progic
-from .tokenizer import TokenizerTraining, from_progic, make_codebooks, train_tokenizer
+from .tokenizer import TokenizerTraining, add_noise, from_progic, make_codebooks, train_tokenizer
 
 Config = TypeVar("Config")
 # Of tokenizers and ProGIC networks.
@@ -139,12 +139,17 @@ def run_decoder(
     minutes: float,
     device: str = "cpu",
     lr: float = LR,
+    adversary: float = 0.0,
 ) -> None:
-    """Fine-tune the decoder of a tokenizer on latents that the prior fills in."""
+    """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
+
+    `tokenizer` may have been trained without noise: then its decoder starts with random weights for that.
+    """
     sizes = load_config(config)
     torch.manual_seed(0)
-    model = _tokenizer(sizes, tokenizer)
-    setup = DecoderTraining(lr=lr)
+    model = Tokenizer(sizes.tokenizer)
+    model.load_state_dict(add_noise(load_state(tokenizer), model))
+    setup = DecoderTraining(lr=lr, adversary=adversary)
     train_decoder(model.to(device), load_prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, setup)
 
 
@@ -226,7 +231,7 @@ def _from_progic(sizes: TrainingConfig, weights: Path | None) -> Tokenizer:
         raise ModelError("a tokenizer with codebooks starts from a ProGIC network: --init FILE")
     model = Tokenizer(sizes.tokenizer)
     codebooks = {k: v for k, v in model.state_dict().items() if k.startswith("quantizer.")}
-    model.load_state_dict(from_progic(load_state(weights)) | codebooks)
+    model.load_state_dict(add_noise(from_progic(load_state(weights)) | codebooks, model))
     return model
 
 

@@ -103,6 +103,7 @@ def train_decoder(
             else:
                 z = tokenizer.quantizer(h, schedule).prefixes[sent - 1]
         state = tokenizer.state(missing, filled, len(x)).to(device)
+        z = tokenizer.decoder_input(z, seed=1 + index * len(x))
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
         loss, terms = criterion(x_hat, x)
         if setup.adversary and progress >= setup.adversary_from:

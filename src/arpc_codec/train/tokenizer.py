@@ -67,7 +67,7 @@ def decoded(model: Tokenizer, latent: Latent, missing: int) -> Tensor:
     # Straight through: the encoder sees the identity, gains see their own codes.
     z = prefixes[len(schedule) - 1 - missing] + h - h.detach()
     state = model.state(missing, False, len(h)).to(h.device)
-    return model.decoder(z.contiguous(memory_format=torch.channels_last), state)
+    return model.decoder(model.decoder_input(z).contiguous(memory_format=torch.channels_last), state)
 
 
 def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -78,6 +78,14 @@ def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     states = torch.arange(2 * MISSING_STATES) % MISSING_STATES
     state["decoder.modulation.weight"] = rows[(len(rows) - 2 - states).clamp_min(0)]
     return state
+
+
+def add_noise(weights: Mapping[str, Tensor], model: Tokenizer) -> dict[str, Tensor]:
+    """Weights of a tokenizer without noise for `model`, which may have it; those that have it stay as they are."""
+    stem, own = "decoder.stem.weight", model.state_dict()
+    first = weights[stem]
+    # Not zeros: noise that does nothing yet has no gradient on average.
+    return {**weights, stem: torch.cat([first, own[stem][:, first.shape[1] :]], 1)}
 
 
 def make_codebooks(model: Tokenizer, photos: Photos, setup: TokenizerTraining) -> None:
