@@ -19,6 +19,7 @@ import numpy as np
 from skimage import data
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read
@@ -31,7 +32,7 @@ VECTORS = Path(__file__).resolve().parent / "vectors"
 def token_digest(codec: ArpcCodec, name: Path) -> str:
     """SHA-256 of the latent sum (float64, exact) that a file decodes to when the likeliest bits fill it."""
     container = read(name.read_bytes())
-    z = codec.latent(container, len(container.segments), "argmax", 0)
+    z = codec.latent(container, len(container.segments), Filling("argmax"))
     return hashlib.sha256(np.ascontiguousarray(z.numpy().astype("<f8")).tobytes()).hexdigest()
 
 

@@ -148,9 +148,10 @@ def decode(
 
     Raises FormatError for a damaged file, TruncatedError for one that is cut or has holes unless allowed, ModelError
     when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
-    arpc only: mean, argmax, sample or none; `guidance` as in `ArpcCodec.decode`. region: (x, y, width, height) in
+    arpc only: mean, argmax, sample or none; `guidance` as in `codecs.filling`. region: (x, y, width, height) in
     pixels, from the top left: these only, the same as cut out of the whole picture, in less time and memory.
     """
+    from arpc_codec.codecs.filling import Filling
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
     from arpc_codec.imageio import from_chunks, to_image
@@ -169,8 +170,8 @@ def decode(
     extras = from_chunks(container.chunks, header.height, header.width, region)
     if extras.notes:
         raise FormatError("; ".join(extras.notes))
-    codec = load_for(header, device)
-    decoded = codec.decode(container, scales=wanted, fill=fill, seed=seed, guidance=guidance, region=region)
+    filling = Filling(fill, seed, guidance)
+    decoded = load_for(header, device).decode(container, scales=wanted, filling=filling, region=region)
     if decoded.damaged:
         raise FormatError(f"{noun} {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
     return to_image(decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp)

@@ -7,6 +7,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import arpc_codec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import MAX_PIXELS, Container, CutHeaderError, Info, info, read
 from arpc_codec.container import Codec as Names
 from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
@@ -43,7 +44,7 @@ class Coding(TypedDict, total=False):
     keep: Collection[str]
 
 
-class Filling(TypedDict, total=False):
+class FillOptions(TypedDict, total=False):
     """How codec arpc makes up what was not sent, which `arpc_codec.decode` explains."""
 
     fill: str
@@ -51,7 +52,7 @@ class Filling(TypedDict, total=False):
     guidance: float | None
 
 
-class Decoding(Filling, total=False):
+class Decoding(FillOptions, total=False):
     """Options of decoding, which `arpc_codec.decode` explains."""
 
     scales: int | None
@@ -105,7 +106,7 @@ class Codec:
         self._check(read(data))
         return arpc_codec.decode(data, device=self.device, **options)
 
-    def decoder(self, **options: Unpack[Filling]) -> Decoder:
+    def decoder(self, **options: Unpack[FillOptions]) -> Decoder:
         """For a file of any model that arrives piece by piece, on this codec's device."""
         return Decoder(device=self.device, **options)
 
@@ -117,9 +118,9 @@ class Codec:
 class Decoder:
     """The pictures of one file that arrives piece by piece; of a lossless file only the last one."""
 
-    def __init__(self, *, device: str = "cpu", max_pixels: int = MAX_PIXELS, **filling: Unpack[Filling]) -> None:
-        """filling: as in `arpc_codec.decode`."""
-        self.device, self.max_pixels, self.filling = device, max_pixels, filling
+    def __init__(self, *, device: str = "cpu", max_pixels: int = MAX_PIXELS, **options: Unpack[FillOptions]) -> None:
+        """options: as in `arpc_codec.decode`, which also says what they raise."""
+        self.device, self.max_pixels, self._filling = device, max_pixels, Filling(**options)
         self.scales = 0
         """Scales or stages of the picture that was shown last."""
         self._data, self._closed = bytearray(), False
@@ -170,7 +171,7 @@ class Decoder:
         if arrived == self.scales and not (self._closed and container.chunks):
             return None
         if self._picture is None:
-            self._picture = load_for(header, self.device).arriving(header, **self.filling)
+            self._picture = load_for(header, self.device).arriving(header, filling=self._filling)
         decoded = self._picture(container)
         if decoded.damaged:
             raise FormatError(f"{header.codec.noun} {decoded.damaged[0]} is damaged")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from arpc_codec import loading
 from arpc_codec.cli.main import main
+from arpc_codec.codecs.filling import MEAN
 from arpc_codec.codecs.lossy import Decoded, Encoded
 from arpc_codec.container import Codec, Colour, Container, Header, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
@@ -56,7 +57,7 @@ class StandIn:
                 return Encoded(data, kept, TOTAL, notes)
         raise UsageError(f"{target_bytes} bytes are too few")
 
-    def decode(self, container, *, scales=None, fill="mean", seed=0, guidance=None, region=None) -> Decoded:
+    def decode(self, container, *, scales=None, filling=MEAN, region=None) -> Decoded:
         good, damaged = 0, ()
         for k, segment in enumerate(container.segments[: scales or TOTAL], 1):
             if k >= CHECKED and segment[-1] != zlib.crc32(segment[:-1]) & 255:
@@ -72,7 +73,7 @@ class StandIn:
         pixels = np.asarray(small.resize((container.header.width, container.header.height)))
         return Decoded(pixels, good, TOTAL, container.header.scales, damaged)
 
-    def steps(self, container, *, fill="mean", seed=0, guidance=None, region=None) -> Iterator[Decoded]:
+    def steps(self, container, *, filling=MEAN, region=None) -> Iterator[Decoded]:
         for k in range(1, len(container.segments) + 1):
             step = self.decode(container, scales=k)
             if step.damaged:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.codecs.tiles import OVERLAP, TILE, blend, spans, tiles
 from arpc_codec.container import Container, read, truncate, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
@@ -40,7 +41,7 @@ def test_decoder_gets_the_tokens_that_were_encoded(micro: ArpcCodec, picture: Pi
     h = micro.analyse(pixels)
     schedule = micro.tokenizer.schedule(*h.shape[-2:])
     expected = micro.tokenizer.quantizer(h, schedule).prefixes[-1]
-    z = micro.latent(read(micro.encode(pixels).data), len(schedule), "none", 0)
+    z = micro.latent(read(micro.encode(pixels).data), len(schedule), Filling("none"))
     assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
 
 
@@ -63,7 +64,7 @@ def test_an_encoder_that_rounds_otherwise_still_makes_good_files(
     monkeypatch.undo()
     assert data != clean
     expected = micro.tokenizer.quantizer(h, micro.tokenizer.schedule(*h.shape[-2:])).prefixes[-1]
-    z = micro.latent(read(data), len(micro.tokenizer.schedule(*h.shape[-2:])), "none", 0)
+    z = micro.latent(read(data), len(micro.tokenizer.schedule(*h.shape[-2:])), Filling("none"))
     assert np.allclose(z.numpy(), expected.numpy(), atol=1e-5)
 
 
@@ -73,7 +74,7 @@ def test_cuda_and_cpu_read_each_other(micro_home: Path, picture: Picture, monkey
     codecs = {device: ArpcCodec.load("micro", device) for device in ("cpu", "cuda")}
     for sender, receiver in (("cpu", "cuda"), ("cuda", "cpu")):
         container = read(codecs[sender].encode(picture(160, 128), scales=5).data)
-        latents = [codecs[device].latent(container, 5, "argmax", 0) for device in (sender, receiver)]
+        latents = [codecs[device].latent(container, 5, Filling("argmax")) for device in (sender, receiver)]
         assert torch.equal(*latents)
 
 
@@ -98,14 +99,14 @@ def test_too_many_scales_are_clamped_with_a_note(micro: ArpcCodec, picture: Pict
 @pytest.mark.parametrize("fill", ["argmax", "sample", "mean", "none"])
 def test_fills_are_repeatable_and_complete(micro: ArpcCodec, picture: Picture, fill: str) -> None:
     container = read(micro.encode(picture(96, 96), scales=3).data)
-    first, second = (micro.decode(container, fill=fill, seed=5).pixels for _ in range(2))
+    first, second = (micro.decode(container, filling=Filling(fill, seed=5)).pixels for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_seed_changes_only_samples(micro: ArpcCodec, picture: Picture) -> None:
     container = read(micro.encode(picture(96, 96), scales=2).data)
-    sampled = [micro.decode(container, fill="sample", seed=seed).pixels for seed in (0, 1)]
-    likeliest = [micro.decode(container, fill="argmax", seed=seed).pixels for seed in (0, 1)]
+    sampled = [micro.decode(container, filling=Filling("sample", seed=seed)).pixels for seed in (0, 1)]
+    likeliest = [micro.decode(container, filling=Filling("argmax", seed=seed)).pixels for seed in (0, 1)]
     assert not np.array_equal(*sampled)
     assert np.array_equal(*likeliest)
 

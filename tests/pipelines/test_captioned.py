@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.codecs.tokens import Walk
 from arpc_codec.container import Codec, Container, Header, read
 from arpc_codec.errors import FormatError, ModelError, UsageError
@@ -33,7 +34,9 @@ def test_a_caption_conditions_where_there_is_a_text_encoder(headed: ArpcCodec, p
     container = read(steered.encode(pixels, caption="cat", verify=True).data)
     assert container.header.conditioned
     assert container.segments != read(plain.data).segments
-    assert torch.equal(steered.latent(container, 7, "none", 0), headed.latent(read(plain.data), 7, "none", 0))
+    assert torch.equal(
+        steered.latent(container, 7, Filling("none")), headed.latent(read(plain.data), 7, Filling("none"))
+    )
     with pytest.raises(ModelError, match="text encoder"):
         headed.decode(container)
     assert not steered.decode(read(ignored.data)).damaged
@@ -43,18 +46,19 @@ def test_guidance_is_for_what_is_filled(headed: ArpcCodec, picture: Picture) -> 
     steered = ArpcCodec(headed.bundle, text_encoder=features)
     pixels = picture(256, 256)
     container = read(steered.encode(pixels, caption="cat", scales=3).data)
-    shown = {g: steered.decode(container, fill="argmax", guidance=g).pixels for g in (None, 0.0, 1.0, 3.0)}
+    shown = {g: steered.decode(container, filling=Filling("argmax", guidance=g)).pixels for g in (None, 0.0, 1.0, 3.0)}
     assert np.array_equal(shown[None], shown[3.0])
     assert len({pixels.tobytes() for pixels in shown.values()}) == 3
     assert np.array_equal(
-        steered.decode(container, fill="mean").pixels, steered.decode(container, fill="mean", guidance=1).pixels
+        steered.decode(container, filling=Filling("mean")).pixels,
+        steered.decode(container, filling=Filling("mean", guidance=1)).pixels,
     )
     portable = read(steered.encode(pixels, caption="cat", scales=3, portable=True).data)
-    assert np.array_equal(steered.decode(portable, fill="argmax").pixels, shown[3.0])
-    *_, last = steered.steps(container, fill="argmax")
+    assert np.array_equal(steered.decode(portable, filling=Filling("argmax")).pixels, shown[3.0])
+    *_, last = steered.steps(container, filling=Filling("argmax"))
     assert np.array_equal(last.pixels, shown[3.0])
     with pytest.raises(UsageError, match="caption"):
-        headed.decode(read(headed.encode(pixels, scales=3).data), guidance=2.0)
+        headed.decode(read(headed.encode(pixels, scales=3).data), filling=Filling(guidance=2.0))
 
 
 @pytest.mark.parametrize("caption", ["a", "words"])
@@ -64,7 +68,7 @@ def test_guidance_equals_a_run_of_both_halves(headed: ArpcCodec, caption: str) -
     A second prior that joins late and runs apart gives what the published doubled batch gives."""
     plan = headed.layout(256, 256)
     bare = ArpcCodec(replace(headed.bundle, context=None), text_encoder=features)
-    prior = bare.prior(plan, caption)
+    prior = bare.priors.own(plan, caption)
     assert isinstance(prior, FloatPrior)
     walk = Walk(prior, bare.tokenizer.quantizer, plan.schedule)
     generator = torch.Generator().manual_seed(1)
@@ -90,7 +94,7 @@ def test_guidance_of_a_file_is_by_as_many_tokens_as_its_caption_has(
     guides = list[FloatPrior]()
     plain = Walk.guide
     monkeypatch.setattr(Walk, "guide", lambda walk, other, g: guides.append(other) or plain(walk, other, g))
-    steered.decode(container, fill="argmax")
+    steered.decode(container, filling=Filling("argmax"))
     (other,) = guides
     assert other.text is not None
     assert torch.equal(other.text.features_btc, headed.bundle.prior.text.uncond[None, :3])
@@ -115,9 +119,9 @@ def test_autocast_does_not_reach_the_text_encoder(headed: ArpcCodec, picture: Pi
     steered = ArpcCodec(headed.bundle, text_encoder=network)
     data = steered.encode(picture(256, 256), caption="cat").data
     plan = steered.layout(256, 256)
-    plain = steered.prior(plan, "cat")
+    plain = steered.priors.own(plan, "cat")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = steered.prior(plan, "cat")
+        inside = steered.priors.own(plan, "cat")
         assert not steered.decode(read(data)).damaged
     assert isinstance(plain, FloatPrior)
     assert isinstance(inside, FloatPrior)
@@ -133,8 +137,8 @@ def test_packets_of_a_conditioned_file_decode(headed: ArpcCodec, picture: Pictur
     assert join(sort_out(packets)[0]).data == data
     part = join(sort_out(packets[:-1])[0]).data
     assert np.array_equal(
-        steered.decode(read(part), fill="none").pixels,
-        steered.decode(read(data), scales=len(read(part).segments), fill="none").pixels,
+        steered.decode(read(part), filling=Filling("none")).pixels,
+        steered.decode(read(data), scales=len(read(part).segments), filling=Filling("none")).pixels,
     )
 
 
@@ -148,9 +152,12 @@ def test_a_portable_file_does_not_need_its_caption(headed: ArpcCodec, picture: P
     for encoder, caption in ((missing, "cat"), (features, "a caption")):
         broken = ArpcCodec(headed.bundle, text_encoder=encoder)
         container = read(broken.encode(picture(64, 64), caption=caption, portable=True, scales=3).data)
-        assert np.array_equal(broken.decode(container, fill=fill).pixels, headed.decode(container, fill=fill).pixels)
+        assert np.array_equal(
+            broken.decode(container, filling=Filling(fill)).pixels,
+            headed.decode(container, filling=Filling(fill)).pixels,
+        )
         with pytest.raises(ModelError):
-            broken.decode(container, fill=fill, guidance=2.0)
+            broken.decode(container, filling=Filling(fill, guidance=2.0))
 
 
 def test_captions_that_the_model_cannot_take(headed: ArpcCodec, picture: Picture) -> None:
@@ -175,4 +182,4 @@ def test_a_model_without_text_has_no_conditioned_files(headed: ArpcCodec) -> Non
 def test_guidance_has_limits(headed: ArpcCodec, picture: Picture, guidance: float) -> None:
     container = read(headed.encode(picture(32, 32), scales=1).data)
     with pytest.raises(UsageError, match="between 0 and 100"):
-        headed.decode(container, guidance=guidance)
+        headed.decode(container, filling=Filling(guidance=guidance))

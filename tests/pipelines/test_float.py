@@ -17,6 +17,7 @@ from torch import Tensor
 import arpc_codec
 from arpc_codec.cli.main import main
 from arpc_codec.codecs.arpc import DEFAULT_GUARD, ArpcCodec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read, truncate
 from arpc_codec.entropy.guard import STEP, GuardList, grid_counts
@@ -72,7 +73,7 @@ def test_decoder_gets_the_tokens_that_were_encoded(codec: ArpcCodec, picture: Pi
     expected = codec.tokenizer.quantizer(h, schedule).prefixes
     data = codec.encode(pixels).data
     for sent in (3, 7):
-        z = codec.latent(read(truncate(data, scales=sent)), sent, "none", 0)
+        z = codec.latent(read(truncate(data, scales=sent)), sent, Filling("none"))
         assert np.allclose(z.numpy(), expected[sent - 1].numpy(), atol=1e-5)
 
 
@@ -84,10 +85,12 @@ def test_a_large_picture_is_never_tiled(headed: ArpcCodec) -> None:
 
 def test_truncated_files_are_filled(codec: ArpcCodec, picture: Picture) -> None:
     data = truncate(codec.encode(picture(256, 256)).data, scales=4)
-    shown = {fill: codec.decode(read(data), fill=fill).pixels for fill in ("mean", "argmax", "sample", "none")}
+    shown = {
+        fill: codec.decode(read(data), filling=Filling(fill)).pixels for fill in ("mean", "argmax", "sample", "none")
+    }
     assert len({pixels.tobytes() for pixels in shown.values()}) == 4
     assert codec.encode(picture(256, 256), scales=4).data == data
-    steps = list(codec.steps(read(data), fill="argmax"))
+    steps = list(codec.steps(read(data), filling=Filling("argmax")))
     assert [step.scales for step in steps] == [1, 2, 3, 4]
     assert np.array_equal(steps[-1].pixels, shown["argmax"])
 
@@ -104,7 +107,7 @@ def test_part_of_a_scale(codec: ArpcCodec, picture: Picture, monkeypatch: pytest
         parts.add(header.phases)
         with monkeypatch.context() as patch:
             noisy(patch, across(1e-3))
-            assert not codec.decode(read(encoded.data), fill="none").damaged
+            assert not codec.decode(read(encoded.data), filling=Filling("none")).damaged
     assert {1, 2, 3} & parts
 
 
@@ -116,7 +119,7 @@ def test_noise_below_the_guard_never_gives_a_wrong_token(
 ) -> None:
     for guard in (DEFAULT_GUARD, 3e-3, 0.1):
         container = read(codec.encode(picture(256, 256), guard=guard).data)
-        clean = codec.latent(container, 7, "none", 0)
+        clean = codec.latent(container, 7, Filling("none"))
         for seed in range(6):
             generator = torch.Generator().manual_seed(seed)
 
@@ -125,15 +128,15 @@ def test_noise_below_the_guard_never_gives_a_wrong_token(
 
             with monkeypatch.context() as patch:
                 noisy(patch, change if seed else across(guard))
-                assert torch.equal(codec.latent(container, 7, "none", 0), clean)
+                assert torch.equal(codec.latent(container, 7, Filling("none")), clean)
 
 
 def test_the_list_is_what_saves_the_file(headed: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     container = read(headed.encode(picture(256, 256), guard=0.02).data)
     noisy(monkeypatch, across(0.02))
-    assert not headed.decode(container, fill="none").damaged
+    assert not headed.decode(container, filling=Filling("none")).damaged
     monkeypatch.setattr(GuardList, "counts", lambda self, logits: grid_counts(logits))
-    assert headed.decode(container, fill="none").damaged
+    assert headed.decode(container, filling=Filling("none")).damaged
 
 
 def test_verifying_raises_a_guard_that_is_too_small(
@@ -166,15 +169,17 @@ def test_portable_files_need_no_prior(codec: ArpcCodec, picture: Picture, monkey
     assert container.header.portable
     assert not container.header.guarded
     assert len(encoded.data) == pytest.approx(521 * 12 / 8, abs=30)
-    clean = codec.latent(read(codec.encode(pixels).data), 7, "none", 0)
+    clean = codec.latent(read(codec.encode(pixels).data), 7, Filling("none"))
     with monkeypatch.context() as patch:
         patch.delattr(FloatPrior, "step")
-        assert torch.equal(codec.latent(container, 7, "none", 0), clean)
+        assert torch.equal(codec.latent(container, 7, Filling("none")), clean)
         short = read(truncate(encoded.data, scales=4))
-        without = codec.decode(short, fill="none").pixels
-    filled = codec.decode(short, fill="argmax").pixels
+        without = codec.decode(short, filling=Filling("none")).pixels
+    filled = codec.decode(short, filling=Filling("argmax")).pixels
     assert not np.array_equal(filled, without)
-    assert np.array_equal(filled, codec.decode(read(codec.encode(pixels, scales=4).data), fill="argmax").pixels)
+    assert np.array_equal(
+        filled, codec.decode(read(codec.encode(pixels, scales=4).data), filling=Filling("argmax")).pixels
+    )
 
 
 def test_portable_files_of_exact_models(micro: ArpcCodec, picture: Picture) -> None:
@@ -270,7 +275,7 @@ def test_the_reference_model_codes(infinity_tiny: Bundle, picture: Picture, monk
     container = read(codec.encode(pixels, verify=True).data)
     expected = codec.tokenizer.quantizer(codec.analyse(pixels), codec.layout(336, 224).schedule).prefixes[-1]
     noisy(monkeypatch, across(DEFAULT_GUARD))
-    assert np.allclose(codec.latent(container, 7, "none", 0).numpy(), expected.numpy(), atol=1e-5)
+    assert np.allclose(codec.latent(container, 7, Filling("none")).numpy(), expected.numpy(), atol=1e-5)
     decoded = codec.decode(container)
     assert decoded.pixels.shape == (336, 224, 3)
     assert not decoded.damaged

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import read
 from arpc_codec.errors import ArpcError, FormatError
 
@@ -50,7 +51,7 @@ def survives(codec: LossyCodec, data: bytes) -> bool:
     """True when the file gives a picture of the size it claims, False when it is refused."""
     try:
         container = read(data, max_pixels=MAX_PIXELS)
-        pixels = codec.decode(container, fill="none").pixels
+        pixels = codec.decode(container, filling=Filling("none")).pixels
     except ArpcError:
         return False
     assert pixels.shape == (container.header.height, container.header.width, 3)

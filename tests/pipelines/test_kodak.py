@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import info, read
 from arpc_codec.imageio import read as read_picture
 from arpc_codec.metrics.psnr import psnr
@@ -42,7 +43,7 @@ def test_tokens_bytes_and_rate(codec: ArpcCodec, kodak: list[Path]) -> None:
         schedule = scale_schedule(*h.shape[-2:])
         expected = codec.tokenizer.quantizer(h, schedule).prefixes[-1]
         container = read(encoded.data)
-        assert np.allclose(codec.latent(container, len(schedule), "none", 0).numpy(), expected.numpy(), atol=1e-5)
+        assert np.allclose(codec.latent(container, len(schedule), Filling("none")).numpy(), expected.numpy(), atol=1e-5)
         quality.append(psnr(pixels, codec.decode(container).pixels))
         for scales, budget in ((6, 24), (10, 36)):
             report = info(codec.encode(pixels, scales=scales).data)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read, truncate
@@ -51,15 +52,15 @@ def test_arpc(
     monkeypatch.setattr("arpc_codec.codecs.arpc.WINDOW", 8)
     codec = ArpcCodec(request.getfixturevalue(model).bundle)
     container = read(codec.encode(picture(90, 1701), scales=5).data)
-    whole = codec.decode(container, fill=fill, seed=7).pixels
+    whole = codec.decode(container, filling=Filling(fill, seed=7)).pixels
     walked = counted(monkeypatch, ArpcCodec, "_decode_scales")
     for region in regions(1701, 90):
         walked.clear()
-        part = codec.decode(container, fill=fill, seed=7, region=region)
+        part = codec.decode(container, filling=Filling(fill, seed=7), region=region)
         assert np.array_equal(part.pixels, cut_out(whole, region)), region
         # Only a region that spans them all needs more than one.
         assert len(walked) == {1701: 3}.get(region[2], 1), region
-    steps = [step.pixels for step in codec.steps(container, fill=fill, seed=7, region=(801, 20, 50, 60))]
+    steps = [step.pixels for step in codec.steps(container, filling=Filling(fill, seed=7), region=(801, 20, 50, 60))]
     assert len(steps) == 5
     assert np.array_equal(steps[-1], cut_out(whole, (801, 20, 50, 60)))
 
@@ -80,9 +81,9 @@ def test_arpc_resampled(headed: ArpcCodec, picture: Picture, monkeypatch: pytest
     for found in (container, large):
         width, height = found.header.width, found.header.height
         monkeypatch.setattr("arpc_codec.codecs.layout.STRIP_PIXELS", 40_000)
-        whole = headed.decode(found, fill="none").pixels
+        whole = headed.decode(found, filling=Filling("none")).pixels
         for region in regions(width, height):
-            part = headed.decode(found, fill="none", region=region).pixels
+            part = headed.decode(found, filling=Filling("none"), region=region).pixels
             assert np.array_equal(part, cut_out(whole, region)), region
 
 

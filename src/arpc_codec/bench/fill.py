@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..codecs.arpc import ArpcCodec
+from ..codecs.filling import Filling
 from ..container import read as read_container
 from ..container import truncate
 from ..imageio import read
@@ -55,7 +56,7 @@ def main(
         encoded = codec.encode(pixels)
 
         def decode(scales: int, fill: str, data: bytes = encoded.data) -> np.ndarray:
-            return codec.decode(read_container(truncate(data, scales=scales)), fill=fill).pixels
+            return codec.decode(read_container(truncate(data, scales=scales)), filling=Filling(fill)).pixels
 
         for fewer in missing:
             if fewer >= encoded.total_scales:

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from ..codecs.arpc import ArpcCodec
-from ..codecs.tokens import CodedScale, Walk, encode_scales
+from ..codecs.coded import CodedScale
+from ..codecs.tokens import Walk, encode_scales
 from ..codecs.verification import computing
 from ..entropy import BitDecoder, BitEncoder
 from ..entropy.guard import GuardList, encode_list
@@ -61,8 +62,7 @@ def tokens(codec: ArpcCodec, pixels_hw3: np.ndarray) -> list[Tensor]:
 
 def flat_logits(coded: list[CodedScale]) -> np.ndarray:
     """Logits of all coded bits, float64."""
-    calls = [logits for scale in coded for phase in scale.phases for _, logits in phase]
-    return np.concatenate(calls).astype(np.float64)
+    return np.concatenate([scale.values for scale in coded]).astype(np.float64)
 
 
 def all_at_once(codec: ArpcCodec, prior: FloatPrior, coded: list[CodedScale], pixels_hw3: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ def all_at_once(codec: ArpcCodec, prior: FloatPrior, coded: list[CodedScale], pi
     walk, stepped = Walk(trunk_only, quantizer, plan.schedule), list[Tensor]()
     for scale in coded:
         stepped.append(walk.predict()[0].flatten(0, 1))
-        walk.advance(walk.code(scale.bits_hwd))
+        walk.advance(walk.code(torch.from_numpy(scale.tokens_hwd).to(prior.device)))
     inputs = [x_nd.float()[None] for x_nd in walk.inputs if x_nd is not None]
     forced = prior.trunk(inputs, plan.schedule, None, prior.text, prior.grid)
     pairs = (torch.cat(forced, 1)[0] / prior.trunk.config.temperature).unflatten(-1, (-1, 2))
@@ -84,7 +84,7 @@ def list_bytes(coded: list[CodedScale], guard: float) -> tuple[int, float]:
     items, size = 0, 0
     for scale in coded:
         encoder = BitEncoder()
-        logits = np.concatenate([logits for phase in scale.phases for _, logits in phase]).astype(np.float64)
+        logits = scale.values.astype(np.float64)
         encode_list(encoder, logits, guard)
         written = encoder.seal()
         size += len(written)
@@ -122,7 +122,7 @@ def main(model: str, pictures: tuple[Path, ...], sizes: str | None, caption: str
         plan = codec.layout(*pixels.shape[:2])
         schedule = plan.schedule
         with computing(1):
-            prior = codec.prior(plan, caption)
+            prior = codec.priors.own(plan, caption)
             assert isinstance(prior, FloatPrior)
             chosen = tokens(codec, pixels)
             reference = encode_scales(Walk(prior, codec.tokenizer.quantizer, schedule), chosen)
@@ -132,7 +132,7 @@ def main(model: str, pictures: tuple[Path, ...], sizes: str | None, caption: str
             if wide and prior.context is not None:
                 continue
             with computing(1), context():
-                other = codec.prior(plan, caption)
+                other = codec.priors.own(plan, caption)
                 assert isinstance(other, FloatPrior)
                 if wide:
                     text = other.text and Text(other.text.features_btc.double())

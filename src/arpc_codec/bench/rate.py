@@ -35,24 +35,25 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
     """[K, 6] bits of one untiled picture: raw, sealed stream, ideal; of the trunk alone sealed, ideal, as published."""
     h = codec.analyse(pixels_hw3)
     plan, quantizer = codec.layout(*pixels_hw3.shape[:2]), codec.tokenizer.quantizer
-    schedule, prior = plan.schedule, codec.prior(plan)
+    schedule, prior = plan.schedule, codec.priors.own(plan)
     bits = [b[0] for b in quantizer(h, schedule).bits]
     coded = encode_scales(Walk(prior, quantizer, schedule), bits)
     trunk_walk = Walk(prior, quantizer, schedule)
     rows = []
     for scale, raw in zip(coded, raw_bits(schedule, trunk_walk.active), strict=True):
-        ideal = sum(bits_cost(b.astype(np.int32), c) for phase in scale.phases for b, c in phase)
+        ideal = bits_cost(scale.bits.astype(np.int32), scale.values)
         trunk, _ = trunk_walk.predict()
-        active, known = trunk_walk.active[scale.scale], scale.bits_hwd.flatten(0, 1)
+        tokens_hwd = torch.from_numpy(scale.tokens_hwd).to(prior.device)
+        active, known = trunk_walk.active[scale.scale], tokens_hwd.flatten(0, 1)
         said = [prior.bit_logit(trunk.flatten(0, 1), None, known, bit, trunk_walk.after) for bit in range(active)]
         counts = prior.counts(torch.stack(said, 1)).cpu().numpy()
         tokens = known[:, :active].cpu().numpy()
-        call = (tokens.flatten(), counts.flatten().astype(np.uint16))
+        drawn, counted = tokens.flatten(), counts.flatten().astype(np.uint16)
         # Everything in one phase: without a context head nothing waits for anything.
-        alone = replace(scale, phases=((call,), *[()] * (len(PHASES) - 1)))
-        trunk_walk.advance(trunk_walk.code(scale.bits_hwd))
+        alone = replace(scale, bits=drawn, values=counted, ends=(len(drawn),) * len(PHASES))
+        trunk_walk.advance(trunk_walk.code(tokens_hwd))
         sealed = [8 * len(one.segment(codec.bundle.fingerprint)) for one in (scale, alone)]
-        of_trunk = (sealed[1], bits_cost(call[0].astype(np.int32), call[1]), published_bits(tokens, counts))
+        of_trunk = (sealed[1], bits_cost(drawn.astype(np.int32), counted), published_bits(tokens, counts))
         rows.append((raw, sealed[0], ideal, *of_trunk))
     return np.array(rows, dtype=float)
 

@@ -7,6 +7,7 @@ from io import BytesIO
 import click
 
 from arpc_codec.cli import common
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
 
 
@@ -53,7 +54,7 @@ def preview(
         if header.lossless is not None:
             raise UsageError("a lossless file has no steps to show")
         cells = []
-        for step in load_for(header, device).steps(container, fill=fill, seed=seed, guidance=guidance):
+        for step in load_for(header, device).steps(container, filling=Filling(fill, seed, guidance)):
             size = len(truncate(data, scales=step.scales, max_pixels=max_pixels))
             bpp = 8 * size / (header.width * header.height)
             picture = to_image(step.pixels, None, bool(header.colour)).convert("RGB")

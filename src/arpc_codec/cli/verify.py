@@ -9,6 +9,7 @@ import click
 
 from arpc_codec.cli import common
 from arpc_codec.codecs.crew import Crew
+from arpc_codec.codecs.filling import Filling
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError, describe
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def verify(
         extras = from_chunks(container.chunks, header.height, header.width)
         # Only a comparison needs the scales that were not sent.
         codec = load_for(header, device)
-        filled = {"fill": fill, "seed": seed, "guidance": guidance} if against is not None else {"fill": "none"}
-        decoded = codec.decode(container, **filled)
+        filling = Filling("none") if against is None else Filling(fill, seed, guidance)
+        decoded = codec.decode(container, filling=filling)
         noun = header.codec.noun
         parts = [f"{decoded.scales} of {header.scales} {noun}s good"]
         if against is not None:

@@ -16,30 +16,28 @@ from torch import Tensor
 
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..entropy.guard import MAX_GUARD
-from ..errors import ArpcError, FormatError, ModelError, UsageError
+from ..errors import ArpcError, FormatError, UsageError
 from ..exact.prior import ExactPrior
-from ..prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
+from ..prior.coding import CodingPrior
 from ..prior.context import PHASES
-from ..prior.precision import plain_float32
 from ..text import text_encoder
 from ..tile import Region, Tile, region_tile
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
+from .coded import CodedScale, Shelf, coded_positions
+from .filling import MEAN, SEEDS, Filling
 from .layout import Layout, layout, published_layout, resample
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, touching
+from .priors import Priors
 from .streams import join_streams, split_streams
 from .tiles import Windows, blend
-from .tokens import CodedScale, Walk, coded_positions, decode_scale, encode_scales, fill_scales
+from .tokens import Walk, decode_scale, encode_scales
 from .verification import another_machine
 
-FILLS = ("mean", "argmax", "sample", "none")
 # Cells on each side of what the convolutions take at a time.
 WINDOW = 48
 # Logits of two machines may be this far apart; measured by `bench.noise`, see docs/exactness.md.
 DEFAULT_GUARD = 3e-4
-# How strongly a caption draws what is generated with `argmax` and `sample`.
-FILL_GUIDANCE = 3.0
-MAX_GUIDANCE = 100.0
 
 
 class DamagedScale(FormatError):
@@ -59,7 +57,8 @@ class ArpcCodec:
     def __init__(
         self, bundle: Bundle, device: str = "cpu", text_encoder: Callable[[str], Tensor] | None = None
     ) -> None:
-        self.bundle, self.device, self.text_encoder = bundle, torch.device(device), text_encoder
+        self.bundle, self.device = bundle, torch.device(device)
+        self.priors = Priors(bundle, self.device, text_encoder)
         self.tokenizer = bundle.tokenizer
         reach = self.tokenizer.reach
         self._windows = None if reach is None else Windows(WINDOW, reach)
@@ -76,28 +75,6 @@ class ArpcCodec:
         if self.bundle.prior.config.rope_grid == "published":
             return published_layout(height, width)
         return layout(height, width, self.tokenizer.schedule)
-
-    def prior(self, plan: Layout, caption: str = "") -> CodingPrior:
-        """The model's prior for pictures of one layout; caption: what conditions it, if anything.
-
-        Raises ModelError for a caption without a text encoder, or of more tokens than the model takes.
-        """
-        own = self.bundle.prior
-        if isinstance(own, ExactPrior):
-            return own
-        if not caption:
-            return FloatPrior(own, self.bundle.context, text_condition(own, None), plan.grid)
-        if self.text_encoder is None:
-            name = self.bundle.entry.name
-            raise ModelError(f"the caption conditions model '{name}', whose text encoder is not on this machine")
-        with plain_float32(self.device):
-            features_tc = self.text_encoder(caption)
-        if len(features_tc) > own.config.text_maxlen:
-            raise ModelError(f"a caption of {len(features_tc)} tokens: the model takes {own.config.text_maxlen}")
-        return FloatPrior(own, self.bundle.context, text_condition(own, features_tc), plan.grid)
-
-    def _takes_text(self) -> bool:
-        return self.text_encoder is not None and self.bundle.prior.config.text_channels > 0
 
     # -- encode ------------------------------------------------------------------------------------------------------
 
@@ -129,12 +106,6 @@ class ArpcCodec:
         height, width = pixels_hw3.shape[:2]
         plan = self.layout(height, width)
         sent, notes = to_send(scales, len(plan.schedule), Codec.ARPC.noun)
-        conditioned = bool(caption) and not portable and self._takes_text()
-        prior = self._coding_prior(plan, portable, caption if conditioned else "")
-        if guard is not None and not prior.guarded:
-            raise UsageError("a guard is of models with a float prior, and not of portable files")
-        h = self.analyse(pixels_hw3)
-        coded = [self._encode_tile(h, tile, plan, prior, sent) for tile in plan.tiles]
         header = Header(
             codec=Codec.ARPC,
             model_id=self.bundle.entry.id,
@@ -144,10 +115,16 @@ class ArpcCodec:
             colour=Colour.GREY if grey else Colour.RGB,
             tiled=len(plan.tiles) > 1,
             caption=caption,
-            guarded=prior.guarded,
             portable=portable,
-            conditioned=conditioned,
+            conditioned=bool(caption) and not portable and self.priors.takes_text,
         )
+        prior = self.priors.of(header, plan)
+        header = replace(header, guarded=prior.guarded)
+        if guard is not None and not prior.guarded:
+            raise UsageError("a guard is of models with a float prior, and not of portable files")
+        h = self.analyse(pixels_hw3)
+        shelf = Shelf()
+        coded = [[scale.on(shelf) for scale in self._encode_tile(h, tile, plan, prior, sent)] for tile in plan.tiles]
         margin = DEFAULT_GUARD if guard is None else guard
         while True:
             segments = tuple(self._segment(coded, index, guard=margin) for index in range(sent))
@@ -181,7 +158,7 @@ class ArpcCodec:
         sent = kept.header.scales
         if sent < whole.header.scales:
             for phases in range(len(PHASES) - 1, 0, -1):
-                adds_tokens = any(tile[sent].phases[phases - 1] for tile in coded)
+                adds_tokens = any(tile[sent].grows(phases) for tile in coded)
                 header = replace(whole.header, scales=sent + 1, phases=phases)
                 segment = self._segment(coded, sent, phases, guard=guard)
                 longer = Container(header, (*kept.segments, segment), whole.chunks)
@@ -197,12 +174,12 @@ class ArpcCodec:
             with another_machine():
                 streams = self._streams(container, header.scales)
                 for index, scales in enumerate(coded):
-                    walk = self._walk(self._coding_prior_of(header, plan), plan)
+                    walk = self._walk(self.priors.of(header, plan), plan)
                     tokens = self._decode_scales(walk, header, [scale[index] for scale in streams])
                     for number, (found, scale) in enumerate(zip(tokens, scales, strict=False), 1):
                         phases = header.phases if header.phases and number == header.scales else len(PHASES)
-                        sent = coded_positions(scale.bits_hwd, phases)
-                        if not torch.equal(found[sent], scale.bits_hwd[sent]):
+                        sent, tokens_hwd = coded_positions(found, phases), torch.from_numpy(scale.tokens_hwd)
+                        if not torch.equal(found[sent].cpu(), tokens_hwd[sent.cpu()]):
                             return False
         except DamagedScale:
             return False
@@ -216,25 +193,22 @@ class ArpcCodec:
         container: Container,
         *,
         scales: int | None = None,
-        fill: str = "mean",
-        seed: int = 0,
-        guidance: float | None = None,
+        filling: Filling = MEAN,
         region: Region | None = None,
     ) -> Decoded:
-        """Picture from the scales that arrived (at most `scales`); the prior fills the others as `fill` says.
+        """Picture from the scales that arrived (at most `scales`); the prior fills the others as `filling` says.
 
-        guidance: how strongly a caption that conditions the prior draws what is filled, up to 100 (None: 3 for argmax
-        and sample, 1 for mean). region: only its pixels; tiles that they do not depend on are not decoded, so
-        damage there goes unnoticed. Raises FormatError when no scale is usable, ModelError for a file of another model
-        or a caption that cannot be used as the file needs it, UsageError for bad options.
+        region: only its pixels; tiles that they do not depend on are not decoded, so damage there goes unnoticed.
+        Raises FormatError when no scale is usable, ModelError for a file of another model or a caption that cannot be
+        used as the file needs it, UsageError for bad options.
         """
-        used, total = self._check(container, scales, fill, seed, guidance)
+        used, total = self._check(container, scales, filling)
         area = region_tile(region, container.header.height, container.header.width)
         damaged: set[int] = set()
         while used:
             try:
-                z = self.latent(container, used, fill, seed, guidance, area)
-                return self._synthesise(container, z, used, total, tuple(sorted(damaged)), fill, area)
+                z = self.latent(container, used, filling, area)
+                return self._synthesise(container, z, used, total, tuple(sorted(damaged)), filling, area)
             except DamagedScale as error:
                 # Every tile must stop at the same scale, as in a shorter file.
                 damaged.add(error.scale)
@@ -246,13 +220,11 @@ class ArpcCodec:
         self,
         container: Container,
         *,
-        fill: str = "mean",
-        seed: int = 0,
-        guidance: float | None = None,
+        filling: Filling = MEAN,
         region: Region | None = None,
     ) -> Iterator[Decoded]:
         """The picture after each scale, as `decode` with scales = 1, 2, ... gives it; stops before a damaged scale."""
-        picture = self.arriving(container.header, fill=fill, seed=seed, guidance=guidance, region=region)
+        picture = self.arriving(container.header, filling=filling, region=region)
         for used in range(1, max(1, len(container.segments)) + 1):
             decoded = picture(replace(container, segments=container.segments[:used]))
             if decoded.damaged:
@@ -263,9 +235,7 @@ class ArpcCodec:
         self,
         header: Header,
         *,
-        fill: str = "mean",
-        seed: int = 0,
-        guidance: float | None = None,
+        filling: Filling = MEAN,
         region: Region | None = None,
     ) -> Callable[[Container], Decoded]:
         """A function for a file that arrives scale by scale: what `decode` gives of all scales so far.
@@ -273,16 +243,16 @@ class ArpcCodec:
         Every scale is decoded once, of a tiled picture each time. Raises as `decode`, when it is called.
         """
         plan, area = self.layout(header.height, header.width), region_tile(region, header.height, header.width)
-        decode = partial(self.decode, fill=fill, seed=seed, guidance=guidance, region=region)
+        decode = partial(self.decode, filling=filling, region=region)
         if len(plan.tiles) > 1:
             return decode
         walks: list[Walk] = []
 
         @torch.inference_mode()
         def picture(container: Container) -> Decoded:
-            used, total = self._check(container, None, fill, seed, guidance)
+            used, total = self._check(container, None, filling)
             if not walks:
-                walks.append(self._walk(self._coding_prior_of(header, plan), plan))
+                walks.append(self._walk(self.priors.of(header, plan), plan))
             try:
                 self._decode_scales(walks[0], header, list(container.segments[:used]))
             except DamagedScale:
@@ -290,21 +260,13 @@ class ArpcCodec:
                 walks.clear()
                 return decode(container)
             filled = walks[0].fork()
-            self._fill(filled, header, plan, fill, seed, guidance)
-            return self._synthesise(container, filled.z.float().cpu(), used, total, (), fill, area)
+            self.priors.fill(filled, header, plan, filling)
+            return self._synthesise(container, filled.z.float().cpu(), used, total, (), filling, area)
 
         return picture
 
-    def _check(
-        self, container: Container, scales: int | None, fill: str, seed: int, guidance: float | None
-    ) -> tuple[int, int]:
+    def _check(self, container: Container, scales: int | None, filling: Filling) -> tuple[int, int]:
         """(scales to use, scales of the picture) after all that can be checked without decoding."""
-        if fill not in FILLS:
-            raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
-        if not 0 <= seed < 1 << 63:
-            raise UsageError(f"seed must be 0 or more, not {seed}")
-        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
-            raise UsageError(f"guidance must be between 0 and {MAX_GUIDANCE:g}, not {guidance}")
         check_file(container, Codec.ARPC, self.bundle.entry.id, scales)
         header = container.header
         plan = self.layout(header.height, header.width)
@@ -316,19 +278,11 @@ class ArpcCodec:
             raise FormatError(f"guard lists do not fit the prior of model '{self.bundle.entry.name}'")
         if header.conditioned and not self.bundle.prior.config.text_channels:
             raise FormatError(f"a caption conditions the file, but model '{self.bundle.entry.name}' takes no text")
-        if guidance not in (None, 1) and not self._conditions_fill(header):
+        if filling.guidance not in (None, 1) and not self.priors.conditions_fill(header):
             raise UsageError("guidance is by a caption that conditions the prior, and this file has none")
         return min(len(container.segments), scales or total), total
 
-    def latent(
-        self,
-        container: Container,
-        used: int,
-        fill: str,
-        seed: int,
-        guidance: float | None = None,
-        area: Tile | None = None,
-    ) -> Tensor:
+    def latent(self, container: Container, used: int, filling: Filling, area: Tile | None = None) -> Tensor:
         """z [1, C, rows, cols] float32 on the CPU, of the size that is coded. Raises DamagedScale.
 
         area: only the tiles that its pixels depend on are decoded, and the rest of z means nothing.
@@ -336,7 +290,7 @@ class ArpcCodec:
         header = container.header
         plan = self.layout(header.height, header.width)
         streams = self._streams(container, used)
-        prior = self._coding_prior_of(header, plan)
+        prior = self.priors.of(header, plan)
         wanted = [seen for seen, _ in touching(plan.coded(area), plan.cells, self._windows)]
 
         def parts() -> Iterator[tuple[Tile, Tensor]]:
@@ -344,7 +298,8 @@ class ArpcCodec:
                 if any(tile.meet(seen) for seen in wanted):
                     walk = self._walk(prior, plan)
                     self._decode_scales(walk, header, [scale[index] for scale in streams])
-                    self._fill(walk, header, plan, fill, seed + index, guidance)
+                    own = replace(filling, seed=(filling.seed + index) % SEEDS)
+                    self.priors.fill(walk, header, plan, own)
                     yield tile, walk.z.float().cpu()
 
         if len(plan.tiles) == 1:
@@ -377,39 +332,22 @@ class ArpcCodec:
                 raise DamagedScale(scale + 1) from error
         return tokens
 
-    def _fill(self, walk: Walk, header: Header, plan: Layout, fill: str, seed: int, guidance: float | None) -> None:
-        """Generate what was not sent; the caption of a portable file conditions it where that can be."""
-        if fill == "none" or walk.scale == len(plan.schedule):
-            return
-        conditioned = self._conditions_fill(header)
-        if header.portable:
-            try:
-                walk.follow(self.prior(plan, header.caption if conditioned else ""))
-            except ModelError:
-                # No bit depends on the caption, so a text encoder that cannot be used matters to who asks for it only.
-                if guidance not in (None, 1):
-                    raise
-                conditioned = False
-                walk.follow(self.prior(plan))
-        if guidance is None:
-            guidance = 1.0 if fill == "mean" else FILL_GUIDANCE
-        if conditioned and guidance != 1:
-            assert isinstance(walk.prior, FloatPrior)
-            walk.guide(walk.prior.unconditional(), guidance)
-        fill_scales(walk, fill, seed)
-
-    def _conditions_fill(self, header: Header) -> bool:
-        return header.conditioned or (header.portable and bool(header.caption) and self._takes_text())
-
     def _synthesise(
-        self, container: Container, z: Tensor, used: int, total: int, damaged: tuple[int, ...], fill: str, area: Tile
+        self,
+        container: Container,
+        z: Tensor,
+        used: int,
+        total: int,
+        damaged: tuple[int, ...],
+        filling: Filling,
+        area: Tile,
     ) -> Decoded:
         header = container.header
         plan = self.layout(header.height, header.width)
-        state = self.tokenizer.state(total - used, fill != "none").to(self.device)
+        state = self.tokenizer.state(total - used, filling.fill != "none").to(self.device)
         pixels = synthesise(
             lambda part: self.tokenizer.decoder(part, state),
-            z,
+            self.tokenizer.decoder_input(z),
             plan.coded(area),
             self.device,
             self._windows,
@@ -417,12 +355,6 @@ class ArpcCodec:
         if plan.grid is not None:
             pixels = resample(pixels, (header.height, header.width), area)
         return Decoded(pixels, used, total, header.scales, damaged)
-
-    def _coding_prior(self, plan: Layout, portable: bool, caption: str) -> CodingPrior:
-        return NoPrior(self.tokenizer.quantizer.bits, self.device) if portable else self.prior(plan, caption)
-
-    def _coding_prior_of(self, header: Header, plan: Layout) -> CodingPrior:
-        return self._coding_prior(plan, header.portable, header.caption if header.conditioned else "")
 
     def _walk(self, prior: CodingPrior, plan: Layout) -> Walk:
         return Walk(prior, self.tokenizer.quantizer, plan.schedule)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
 from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
+from .filling import MEAN, Filling
 from .holes import depths, latent, stages_told
 from .indices import read_next, write_stages
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
@@ -130,14 +132,12 @@ class ProgicCodec:
         container: Container,
         *,
         scales: int | None = None,
-        fill: str = "none",
-        seed: int = 0,
-        guidance: float | None = None,
+        filling: Filling = MEAN,
         region: Region | None = None,
     ) -> Decoded:
         """Picture from the stages that arrived (at most `scales`), or the pixels of it in `region`.
 
-        fill, seed, guidance: of codecs that make up what was not sent; nothing is made up here.
+        filling: of codecs that make up what was not sent; nothing is made up here.
         Raises FormatError when no stage is usable, ModelError for a file of another model, UsageError for bad options.
         """
         return self.decode_batch([container], scales=scales, region=region)[0]
@@ -154,9 +154,7 @@ class ProgicCodec:
         self,
         container: Container,
         *,
-        fill: str = "none",
-        seed: int = 0,
-        guidance: float | None = None,
+        filling: Filling = MEAN,
         region: Region | None = None,
     ) -> Iterator[Decoded]:
         """The picture after each stage, as `decode` with scales = 1, 2, ... gives it; stops before a damaged stage."""
@@ -166,10 +164,10 @@ class ProgicCodec:
             yield from self._pictures([container], [indices_shw[:used]], [()], area)
 
     def arriving(
-        self, header: Header, *, fill: str = "none", seed: int = 0, guidance: float | None = None
+        self, header: Header, *, filling: Filling = MEAN, region: Region | None = None
     ) -> Callable[[Container], Decoded]:
         """A function for a file that arrives stage by stage: what `decode` gives of all stages so far."""
-        return self.decode
+        return partial(self.decode, region=region)
 
     def indices(self, container: Container, scales: int | None = None) -> tuple[np.ndarray, tuple[int, ...]]:
         """(int32 [stages, rows, cols] of the good ones of the first `scales` stages, number of the damaged one if any).

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy import PROBABILITY_BITS, BitDecoder, BitEncoder, checkpoint
-from ..entropy.guard import GuardList, encode_list
+from ..entropy import PROBABILITY_BITS, BitDecoder
+from ..entropy.guard import GuardList
 from ..errors import FormatError
 from ..exact.fixed import snap
 from ..prior.coding import CodingPrior
@@ -20,14 +20,10 @@ from ..prior.context import PHASES, known_symbols, phase_mask
 from ..prior.transformer import guide
 from ..scales import Schedule
 from ..tokenizer import MultiScaleQuantizer
-
-# Scales with at least this many coded tokens end with one check byte.
-CHECKED_TOKENS = 16
+from .coded import CodedScale, Log, coded_positions, scale_check
 
 # (logits [n], flat token positions [n], bit) -> bits [n] bool
 BitSource = Callable[[Tensor, Tensor, int], Tensor]
-# (bits [n] bool, counts [n] uint16 or, of a guarded prior, logits [n]) of every call
-Log = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass
@@ -161,48 +157,6 @@ def expected_code(walk: Walk, trunk: Tensor) -> Tensor:
     return walk.quantizer.expected(chances, walk.scale, walk.schedule).to(walk.z.device)
 
 
-@dataclass(frozen=True)
-class CodedScale:
-    """What one scale of one tile costs: (bits, counts) of every call, per phase; and its tokens.
-
-    guarded: instead of counts there are logits, of a prior that needs guard lists.
-    """
-
-    scale: int
-    phases: tuple[tuple[tuple[np.ndarray, np.ndarray], ...], ...]
-    bits_hwd: Tensor
-    guarded: bool = False
-
-    def segment(self, fingerprint: bytes, phases: int = len(PHASES), guard: float = 0.0) -> bytes:
-        """The sealed stream of the first `phases` phases; guard: as in `encode_list`."""
-        encoder = BitEncoder()
-        calls = [call for phase in self.phases[:phases] for call in phase]
-        bits, values = (np.concatenate(part) for part in zip(*calls, strict=True))
-        counts = encode_list(encoder, values, guard) if self.guarded else values
-        encoder.encode(bits.astype(np.int32), counts)
-        check = scale_check(fingerprint, self.scale, self.bits_hwd, phases)
-        if check is not None:
-            encoder.encode_byte(check)
-        return encoder.seal()
-
-
-def coded_positions(bits_hwd: Tensor, phases: int) -> Tensor:
-    """[h, w] bool: the positions of the first `phases` phases."""
-    height, width = bits_hwd.shape[:2]
-    coded = torch.zeros(height, width, dtype=torch.bool, device=bits_hwd.device)
-    for phase in range(phases):
-        coded |= phase_mask(height, width, phase, bits_hwd.device)
-    return coded
-
-
-def scale_check(fingerprint: bytes, scale: int, bits_hwd: Tensor, phases: int) -> int | None:
-    """Check byte of the tokens of the first `phases` phases; None for a scale too small to have one."""
-    coded = coded_positions(bits_hwd, phases)
-    if int(coded.sum()) < CHECKED_TOKENS:
-        return None
-    return checkpoint(fingerprint, scale, np.packbits((bits_hwd & coded[..., None]).cpu().numpy()).tobytes())
-
-
 def encode_scales(walk: Walk, bits: list[Tensor]) -> list[CodedScale]:
     """Code the scales in `bits` (each [h, w, d] bool); the walk ends behind them."""
     coded = []
@@ -210,7 +164,7 @@ def encode_scales(walk: Walk, bits: list[Tensor]) -> list[CodedScale]:
         trunk, features = walk.predict()
         logs: list[Log] = [[] for _ in PHASES]
         masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs])
-        coded.append(CodedScale(walk.scale, tuple(tuple(log) for log in logs), masked, walk.prior.guarded))
+        coded.append(CodedScale.of(walk.scale, logs, masked, walk.prior.guarded))
         walk.advance(walk.code(masked))
     return coded
 

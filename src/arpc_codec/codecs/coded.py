@@ -1,0 +1,101 @@
+"""What the entropy coder needs of one scale of one tile, kept until the whole picture is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..entropy import BitEncoder, checkpoint
+from ..entropy.guard import encode_list
+from ..prior.context import PHASES, phase_mask
+
+# Scales with at least this many coded tokens end with one check byte.
+CHECKED_TOKENS = 16
+# Bytes that a shelf takes at once: so many that the allocator keeps them apart from everything else.
+_SLAB = 1 << 26
+
+# (bits [n] bool, counts [n] uint16 or, of a guarded prior, logits [n]) of every call
+Log = list[tuple[np.ndarray, np.ndarray]]
+
+
+class Shelf:
+    """Room for arrays that outlive a tile.
+
+    Small arrays that stay, between the large ones that come and go with every tile, leave holes that the next large
+    ones do not fit into: 6 GB for a picture of 8,000 x 8,000.
+    """
+
+    def __init__(self) -> None:
+        self._slab, self._used = np.empty(0, np.uint8), 0
+
+    def put(self, array: np.ndarray) -> np.ndarray:
+        """A copy that stays."""
+        size = -(-array.nbytes // 8) * 8
+        if self._used + size > len(self._slab):
+            self._slab, self._used = np.empty(max(_SLAB, size), np.uint8), 0
+        place = self._slab[self._used : self._used + array.nbytes].view(array.dtype).reshape(array.shape)
+        self._used += size
+        place[...] = array
+        return place
+
+
+@dataclass(frozen=True)
+class CodedScale:
+    """bits [n] and values [n] of all binary decisions in order, of which `ends` are before the end of each phase.
+
+    values: counts or, where `guarded`, logits of a prior that needs guard lists. tokens_hwd: bool [h, w, bits].
+    """
+
+    scale: int
+    bits: np.ndarray
+    values: np.ndarray
+    ends: tuple[int, ...]
+    tokens_hwd: np.ndarray
+    guarded: bool = False
+
+    @classmethod
+    def of(cls, scale: int, logs: list[Log], tokens_hwd: Tensor, guarded: bool) -> CodedScale:
+        """From the calls of each phase."""
+        bits, values = (np.concatenate(part) for part in zip(*(call for log in logs for call in log), strict=True))
+        ends = tuple(accumulate(sum(len(drawn) for drawn, _ in log) for log in logs))
+        return cls(scale, bits, values, ends, tokens_hwd.cpu().numpy(), guarded)
+
+    def on(self, shelf: Shelf) -> CodedScale:
+        """The same with its arrays on a shelf."""
+        bits, values, tokens = (shelf.put(array) for array in (self.bits, self.values, self.tokens_hwd))
+        return replace(self, bits=bits, values=values, tokens_hwd=tokens)
+
+    def segment(self, fingerprint: bytes, phases: int = len(PHASES), guard: float = 0.0) -> bytes:
+        """The sealed stream of the first `phases` phases; guard: as in `encode_list`."""
+        encoder, end = BitEncoder(), self.ends[phases - 1]
+        counts = encode_list(encoder, self.values[:end], guard) if self.guarded else self.values[:end]
+        encoder.encode(self.bits[:end].astype(np.int32), counts)
+        check = scale_check(fingerprint, self.scale, torch.from_numpy(self.tokens_hwd), phases)
+        if check is not None:
+            encoder.encode_byte(check)
+        return encoder.seal()
+
+    def grows(self, phases: int) -> bool:
+        """Whether the last of so many phases has any token."""
+        return self.ends[phases - 1] > (self.ends[phases - 2] if phases > 1 else 0)
+
+
+def coded_positions(bits_hwd: Tensor, phases: int) -> Tensor:
+    """[h, w] bool: the positions of the first `phases` phases."""
+    height, width = bits_hwd.shape[:2]
+    coded = torch.zeros(height, width, dtype=torch.bool, device=bits_hwd.device)
+    for phase in range(phases):
+        coded |= phase_mask(height, width, phase, bits_hwd.device)
+    return coded
+
+
+def scale_check(fingerprint: bytes, scale: int, bits_hwd: Tensor, phases: int) -> int | None:
+    """Check byte of the tokens of the first `phases` phases; None for a scale too small to have one."""
+    coded = coded_positions(bits_hwd, phases)
+    if int(coded.sum()) < CHECKED_TOKENS:
+        return None
+    return checkpoint(fingerprint, scale, np.packbits((bits_hwd & coded[..., None]).cpu().numpy()).tobytes())

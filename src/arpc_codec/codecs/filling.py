@@ -1,0 +1,44 @@
+"""How scales that were not sent are generated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UsageError
+
+FILLS = ("mean", "argmax", "sample", "none")
+# How strongly a caption draws what is generated with `argmax` and `sample`.
+FILL_GUIDANCE = 3.0
+MAX_GUIDANCE = 100.0
+SEEDS = 1 << 63
+
+
+@dataclass(frozen=True)
+class Filling:
+    """fill: expected codes (mean), the likeliest, drawn ones (sample; seed: of these), or none.
+
+    guidance: how strongly a caption that conditions the prior draws what is generated, up to 100 (None: 3 for argmax
+    and sample, 1 for mean). Raises UsageError for what is none of these.
+    """
+
+    fill: str = "mean"
+    seed: int = 0
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {self.fill!r}")
+        if not 0 <= self.seed < SEEDS:
+            raise UsageError(f"seed must be 0 or more, not {self.seed}")
+        if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
+            raise UsageError(f"guidance must be between 0 and {MAX_GUIDANCE:g}, not {self.guidance}")
+
+    @property
+    def strength(self) -> float:
+        """Factor of the logits with the caption; those without have the rest of 1."""
+        if self.guidance is not None:
+            return self.guidance
+        return 1.0 if self.fill == "mean" else FILL_GUIDANCE
+
+
+MEAN = Filling()

@@ -1,0 +1,74 @@
+"""Which prior codes a file and generates what it lacks: the model's, with the caption or without, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..container import Header
+from ..errors import ModelError
+from ..exact.prior import ExactPrior
+from ..prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
+from ..prior.precision import plain_float32
+from ..zoo.bundle import Bundle
+from .filling import Filling
+from .layout import Layout
+from .tokens import Walk, fill_scales
+
+
+class Priors:
+    """The priors of one model; text_encoder: caption -> features [T, text_channels], where the model has one."""
+
+    def __init__(self, bundle: Bundle, device: torch.device, text_encoder: Callable[[str], Tensor] | None) -> None:
+        self.bundle, self.device, self.text_encoder = bundle, device, text_encoder
+        self.takes_text = text_encoder is not None and bundle.prior.config.text_channels > 0
+
+    def own(self, plan: Layout, caption: str = "") -> CodingPrior:
+        """The model's prior for pictures of one layout; caption: what conditions it, if anything.
+
+        Raises ModelError for a caption without a text encoder, or of more tokens than the model takes.
+        """
+        own = self.bundle.prior
+        if isinstance(own, ExactPrior):
+            return own
+        if not caption:
+            return FloatPrior(own, self.bundle.context, text_condition(own, None), plan.grid)
+        if self.text_encoder is None:
+            name = self.bundle.entry.name
+            raise ModelError(f"the caption conditions model '{name}', whose text encoder is not on this machine")
+        with plain_float32(self.device):
+            features_tc = self.text_encoder(caption)
+        if len(features_tc) > own.config.text_maxlen:
+            raise ModelError(f"a caption of {len(features_tc)} tokens: the model takes {own.config.text_maxlen}")
+        return FloatPrior(own, self.bundle.context, text_condition(own, features_tc), plan.grid)
+
+    def of(self, header: Header, plan: Layout) -> CodingPrior:
+        """The prior that codes the scales of a file. Raises as `own`."""
+        if header.portable:
+            return NoPrior(self.bundle.tokenizer.quantizer.bits, self.device)
+        return self.own(plan, header.caption if header.conditioned else "")
+
+    def fill(self, walk: Walk, header: Header, plan: Layout, filling: Filling) -> None:
+        """Generate what was not sent; the caption of a portable file conditions it where that can be."""
+        if filling.fill == "none" or walk.scale == len(plan.schedule):
+            return
+        conditioned = self.conditions_fill(header)
+        if header.portable:
+            try:
+                walk.follow(self.own(plan, header.caption if conditioned else ""))
+            except ModelError:
+                # No bit depends on the caption, so a text encoder that cannot be used matters to who asks for it only.
+                if filling.guidance not in (None, 1):
+                    raise
+                conditioned = False
+                walk.follow(self.own(plan))
+        if conditioned and filling.strength != 1:
+            assert isinstance(walk.prior, FloatPrior)
+            walk.guide(walk.prior.unconditional(), filling.strength)
+        fill_scales(walk, filling.fill, filling.seed)
+
+    def conditions_fill(self, header: Header) -> bool:
+        """Whether a caption has a say in what is generated."""
+        return header.conditioned or (header.portable and bool(header.caption) and self.takes_text)
