@@ -20,6 +20,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from arpc_codec import registration
+from arpc_codec.container import MAX_PIXELS
 
 if TYPE_CHECKING:
     import os
@@ -55,8 +56,9 @@ def encode(
     model: str | None = None,
     device: str = "cpu",
     keep: Collection[str] = (),
+    max_pixels: int = MAX_PIXELS,
 ) -> bytes:
-    """A picture -> the bytes of an .arpc file; at most one rate may be given.
+    """A picture of at most `max_pixels` pixels -> the bytes of an .arpc file; at most one rate may be given.
 
     codec: arpc (the default), progic, whose scales are called stages, or hpac, the lossless one.
     image: PIL picture, path or bytes of a picture file, or array: uint8 [H, W, 3] in sRGB, and with lossless uint8 or
@@ -81,7 +83,7 @@ def encode(
         coding: dict[str, Any] = {"verify": verify}
         if codec == "arpc":
             coding |= {"portable": portable, "guard": guard}
-        return _encode_parts(image, rates, caption, coding, codec, model_for(codec, model), device, keep)
+        return _encode_parts(image, rates, caption, coding, codec, model_for(codec, model), device, keep, max_pixels)
     if verify:
         raise UsageError("a lossless file is verified by decoding it")
     if rates != (None, None, None) or keep:
@@ -91,7 +93,9 @@ def encode(
     from arpc_codec.imageio import read_exact
     from arpc_codec.loading import load_lossless
 
-    return load_lossless(model_for(codec, model), device).encode(read_exact(image), adapt=adapt, caption=caption)
+    return load_lossless(model_for(codec, model), device).encode(
+        read_exact(image, max_pixels=max_pixels), adapt=adapt, caption=caption
+    )
 
 
 def _encode_parts(
@@ -103,20 +107,23 @@ def _encode_parts(
     model: str,
     device: str,
     keep: Collection[str],
+    max_pixels: int,
 ) -> bytes:
     import numpy as np
 
     from arpc_codec.errors import UsageError
     from arpc_codec.imageio import Picture, read, to_chunks
+    from arpc_codec.imageio.opening import check_size
     from arpc_codec.loading import caption_for, load
     from arpc_codec.rate import rate_bytes
 
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise UsageError(f"an array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+        check_size(image.shape[1], image.shape[0], max_pixels)
         picture = Picture(image)
     else:
-        picture = read(image, keep_icc="icc" in keep)
+        picture = read(image, max_pixels=max_pixels, keep_icc="icc" in keep)
     chunks, _ = to_chunks(picture, keep)
     scales, target_bytes, target_bpp = rates
     height, width = picture.pixels.shape[:2]
@@ -143,6 +150,7 @@ def decode(
     region: Region | None = None,
     device: str = "cpu",
     allow_truncated: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
 
@@ -150,6 +158,7 @@ def decode(
     when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
     arpc only: mean, argmax, sample or none; `guidance` as in `codecs.filling`. region: (x, y, width, height) in
     pixels, from the top left: these only, the same as cut out of the whole picture, in less time and memory.
+    A file that claims more than `max_pixels` is an UnsupportedError.
     """
     from arpc_codec.codecs.filling import Filling
     from arpc_codec.container import read
@@ -158,7 +167,7 @@ def decode(
     from arpc_codec.loading import load_for
     from arpc_codec.rate import parts_wanted
 
-    container = read(data)
+    container = read(data, max_pixels=max_pixels)
     header = container.header
     wanted, noun = parts_wanted(header.codec, scales, stages), header.codec.noun
     if header.lossless is not None:
@@ -188,6 +197,7 @@ def decode_array(
     region: Region | None = None,
     device: str = "cpu",
     allow_truncated: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """As `decode`, but samples [H, W, C] (grey, grey and alpha, RGB or RGBA), uint16 for a lossless file of 16 bits."""
     import numpy as np
@@ -195,7 +205,7 @@ def decode_array(
     from arpc_codec.container import read
     from arpc_codec.rate import parts_wanted
 
-    container = read(data)
+    container = read(data, max_pixels=max_pixels)
     if container.header.lossless is not None:
         wanted = parts_wanted(container.header.codec, scales, stages)
         samples: NDArray[Any] = _decode_exact(container, wanted, region, device, allow_truncated).samples
@@ -210,6 +220,7 @@ def decode_array(
         region=region,
         device=device,
         allow_truncated=allow_truncated,
+        max_pixels=max_pixels,
     )
     pixels = np.asarray(picture)
     return pixels[..., None] if pixels.ndim == 2 else pixels

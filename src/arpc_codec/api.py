@@ -42,6 +42,7 @@ class Coding(TypedDict, total=False):
     portable: bool
     guard: float | None
     keep: Collection[str]
+    max_pixels: int
 
 
 class FillOptions(TypedDict, total=False):
@@ -59,6 +60,7 @@ class Decoding(FillOptions, total=False):
     stages: int | None
     region: Region | None
     allow_truncated: bool
+    max_pixels: int
 
 
 class Codec:
@@ -103,7 +105,7 @@ class Codec:
 
     def decode(self, data: bytes, **options: Unpack[Decoding]) -> Image.Image:
         """A file -> picture. Raises as `arpc_codec.decode`, and ModelError for a file of another model."""
-        self._check(read(data))
+        self._check(read(data, max_pixels=options.get("max_pixels", MAX_PIXELS)))
         return arpc_codec.decode(data, device=self.device, **options)
 
     def decoder(self, **options: Unpack[FillOptions]) -> Decoder:
@@ -167,7 +169,9 @@ class Decoder:
     def _newest(self, container: Container) -> Image.Image | None:
         header, arrived = container.header, len(container.segments)
         if header.lossless is not None:
-            return arpc_codec.decode(bytes(self._data), device=self.device) if self._closed else None
+            if not self._closed:
+                return None
+            return arpc_codec.decode(bytes(self._data), device=self.device, max_pixels=self.max_pixels)
         if arrived == self.scales and not (self._closed and container.chunks):
             return None
         if self._picture is None:

@@ -13,7 +13,7 @@ from PIL import Image
 import arpc_codec
 from arpc_codec import Codec, Decoder, api
 from arpc_codec.container import truncate
-from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
+from arpc_codec.errors import ArpcError, FormatError, ModelError, TruncatedError, UnsupportedError, UsageError
 
 Picture = Callable[..., np.ndarray]
 LOSSY = ["micro", "micro-trees", "micro-progic", "micro-coded"]
@@ -74,6 +74,21 @@ def test_errors(picture: Picture) -> None:
         Codec.load("micro-progic").encode_batch([picture(32, 32)] * 2, portable=True)
     with pytest.raises(TypeError):
         Codec.load("micro").encode(picture(32, 32), quality=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("model", ["micro", "micro-progic", "micro-lossless"])
+def test_pictures_above_the_limit_are_refused(model: str, picture: Picture) -> None:
+    codec, samples = Codec.load(model), picture(24, 40)
+    for image in (samples, Image.fromarray(samples)):
+        with pytest.raises(ArpcError, match="exceed the limit of 959"):
+            codec.encode(image, max_pixels=959)
+    data = codec.encode(samples, max_pixels=960)
+    assert codec.decode(data, max_pixels=960).size == (40, 24)
+    for decode in (codec.decode, arpc_codec.decode, arpc_codec.decode_array):
+        with pytest.raises(UnsupportedError, match="exceed the limit of 959"):
+            decode(data, max_pixels=959)
+    with pytest.raises(UnsupportedError):
+        Decoder(max_pixels=959).feed(data)
 
 
 def test_threads_share_a_codec(picture: Picture) -> None:
