@@ -56,7 +56,19 @@ class Decoding(Task):
         One crew works on one lossless picture; part(done, of) is called after each of its tiles, step(number, file)
         with the picture after each scale or stage. Raises ArpcError when there is no picture.
         """
-        container = read(data, max_pixels=self.max_pixels)
+        return self._decoded(self._read(data), crew, part, step)
+
+    def _read(self, data: bytes) -> Container:
+        return read(data, max_pixels=self.max_pixels)
+
+    def _decoded(
+        self,
+        container: Container,
+        crew: Crew = ALONE,
+        part: Part = lambda done, of: None,
+        step: Callable[[int, bytes], None] | None = None,
+    ) -> Made:
+        """As `__call__`."""
         if container.header.lossless is None:
             return self._progressively(container, step)
         if (self.scales, self.stages, step) != (None, None, None):
@@ -86,12 +98,10 @@ class Decoding(Task):
     def several(self, files: Sequence[bytes]) -> list[Made | Failure]:
         if self.together == 1:
             return super().several(files)
-        found = [caught(lambda data: (data, read(data, max_pixels=self.max_pixels)), data) for data in files]
-        return in_groups(found, _alike, lambda pair: self(pair[0]), self._at_once)
+        return in_groups([caught(self._read, data) for data in files], _alike, self._decoded, self._at_once)
 
-    def _at_once(self, pairs: list[tuple[bytes, Container]]) -> list[Made]:
+    def _at_once(self, containers: list[Container]) -> list[Made]:
         """The pictures of ProGIC files of one model and size."""
-        containers = [container for _, container in pairs]
         header = containers[0].header
         codec: Any = load_for(header, self.device)
         wanted = parts_wanted(header.codec, self.scales, self.stages)
@@ -214,7 +224,7 @@ def _missing(container: Container, decoded: Decoded) -> str:
     return f"truncated: {f'{there} of {sent} {noun}s arrived' if there < sent else 'metadata at its end is missing'}"
 
 
-def _alike(pair: tuple[bytes, Container]) -> Hashable:
+def _alike(container: Container) -> Hashable:
     """What files have in common that can be decoded together: those of ProGIC alone can."""
-    data, header = pair[0], pair[1].header
-    return (header.model_id, header.height, header.width) if header.codec is Codec.PROGIC else data
+    header = container.header
+    return (header.model_id, header.height, header.width) if header.codec is Codec.PROGIC else id(container)

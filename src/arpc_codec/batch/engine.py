@@ -43,6 +43,6 @@ def attempt(task: Task, paths: Sequence[Place]) -> list[tuple[Made | Failure, fl
 def next_jobs(waiting: deque[Job], again: Collection[Job], together: int) -> list[Job]:
     """The jobs that a process takes next: up to `together`, but those that are tried again alone."""
     jobs = [waiting.popleft()]
-    while waiting and len(jobs) < together and not {jobs[0], waiting[0]} & set(again):
+    while waiting and len(jobs) < together and jobs[0] not in again and waiting[0] not in again:
         jobs.append(waiting.popleft())
     return jobs

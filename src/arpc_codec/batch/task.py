@@ -88,15 +88,16 @@ def in_groups(
     alike: Callable[[list[Found]], list[Made]],
 ) -> list[Made | Failure]:
     """What becomes of the items of a task, those of one key together; one by one where that fails."""
-    results: list[Made | Failure | None] = [item if isinstance(item, Failure) else None for item in items]
-    groups: dict[Hashable, list[tuple[int, Found]]] = {}
+    made: dict[int, Made | Failure] = {}
+    groups: dict[Hashable, dict[int, Found]] = {}
     for index, item in enumerate(items):
-        if not isinstance(item, Failure):
-            groups.setdefault(key(item), []).append((index, item))
+        if isinstance(item, Failure):
+            made[index] = item
+        else:
+            groups.setdefault(key(item), {})[index] = item
     for group in groups.values():
-        members = [item for _, item in group]
-        made = caught(alike, members) if len(group) > 1 else Failure(0, "")
-        each = [caught(alone, item) for item in members] if isinstance(made, Failure) else made
-        for (index, _), one in zip(group, each, strict=True):
-            results[index] = one
-    return [one for one in results if one is not None]
+        members = list(group.values())
+        found = caught(alike, members) if len(members) > 1 else None
+        each = found if isinstance(found, list) else [caught(alone, item) for item in members]
+        made |= zip(group, each, strict=True)
+    return [made[index] for index in range(len(items))]
