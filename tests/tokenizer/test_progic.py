@@ -116,7 +116,7 @@ def test_reach_of_the_bundled_configs(name: str, encoder: int, decoder: int) -> 
 @pytest.mark.parametrize(
     ("name", "parameters", "encoder", "decoder", "codebooks"),
     [
-        ("progic-tiny", 5_059_623, 9_528, 29_759, 320),
+        ("progic-tiny", 5_082_663, 9_528, 29_849, 320),
         ("progic-small", 14_596_800, 54_973, 83_698, 5_120),
         ("progic-base", 33_222_784, 146_608, 278_725, 5_120),
     ],
@@ -133,7 +133,7 @@ def test_sizes_of_the_bundled_configs(name: str, parameters: int, encoder: int, 
         model.encoder(picture)
         assert round(sum(work) / 256**2) == encoder
         work.clear()
-        model.decoder(latent, model.used(config.stages))
+        model.decoder(model.decoder_input(latent), model.used(config.stages))
     assert round(sum(work) / 256**2) == decoder
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert model.quantizer.codebooks.numel() // 256 == codebooks
@@ -145,6 +145,9 @@ def test_configs_are_read_strictly() -> None:
     for wrong in ({"encoder_widths": [8]}, {"decoder_depths": [1, 1]}, {"dense": False}):
         with pytest.raises(ValueError, match="resolutions"):
             ProgicConfig.from_json(wrong)
+    for config, noise in ((DENSE, -1), (LIGHT, 4)):
+        with pytest.raises(ValueError, match="noise"):
+            replace(config, noise=noise)
     for wrong in ({"stages": 0}, {"entries": 1}):
         with pytest.raises(ValueError, match="at least one codebook"):
             ProgicConfig.from_json(wrong)

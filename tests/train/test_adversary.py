@@ -28,7 +28,8 @@ def test_gradients_stay_on_their_side() -> None:
     share = (last.weight.grad - alone).norm() / alone.norm()
     assert 0.49 < share < 0.51
     assert terms.keys() == {"tell", "fool"}
-    assert all(p.grad is not None and p.grad.any() for p in adversary.discriminator.layers.parameters())
+    for discriminator in adversary.discriminators:
+        assert all(p.grad is not None and p.grad.any() for p in discriminator.layers.parameters())
 
 
 def test_at_first_it_only_teaches() -> None:

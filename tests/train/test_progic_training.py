@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from arpc_codec.cli.main import main
@@ -25,7 +25,7 @@ from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
 from arpc_codec.train import cli, progic
 from arpc_codec.train.data import Photos, to_tensor
-from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic
+from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_decoder, take_weights, train_progic
 from arpc_codec.zoo.progic import load_progic
 
 WIDTHS = {
@@ -158,6 +158,43 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
+
+
+def test_a_tokenizers_decoder_with_noise_becomes_that_of_progic() -> None:
+    """Three stages missing nothing, one, two; a tokenizer that lacks as many scales."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TokenizerConfig(codebooks=(4, 4), noise=2, **WIDTHS))
+    for weight in (tokenizer.decoder.modulation.weight, tokenizer.decoder.out.weight):
+        nn.init.normal_(weight)
+    model = Progic(replace(CONFIG, noise=2))
+    model.load_state_dict(model.state_dict() | take_decoder(model, tokenizer.state_dict()))
+    z = model.decoder_input(torch.randn(1, 16, 3, 4))
+    for stages in (1, 2, 3):
+        state = tokenizer.state(3 - stages, False)
+        assert torch.equal(model.decoder(z, model.used(stages)), tokenizer.decoder(z, state))
+    plain = Tokenizer(TokenizerConfig(codebooks=(4, 4), **WIDTHS))
+    taken = take_decoder(model, plain.state_dict())["decoder.stem.weight"]
+    assert torch.equal(taken[:, :16], plain.decoder.stem.weight)
+    assert torch.equal(taken[:, 16:], model.decoder.stem.weight[:, 16:])
+
+
+def test_a_decoder_alone_leaves_files_as_they_are(
+    photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, noise=2)
+    (tmp_path / "config.json").write_text(json.dumps({"progic": asdict(config)}))
+    before = started(photos, config).state_dict()
+    save_file(before, tmp_path / "start.safetensors")
+    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    monkeypatch.setattr(cli, "_photos", lambda data: (photos[0], Photos([], [])))
+    monkeypatch.setattr(cli.DecoderTraining, "crops", SETUP.crops)
+    words = ["--config", tmp_path / "config.json", "--progic", tmp_path / "start.safetensors", "--minutes", 0.03]
+    words += ["--data", tmp_path, "--metrics", tmp_path, "--out", tmp_path / "run", "--adversary", 0.3]
+    result = CliRunner().invoke(main, ["train", "progic-decoder", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    after = load_file(tmp_path / "run" / "weights.safetensors")
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"decoder"}
 
 
 def test_codebooks_of_a_model_folder_go_on_from_where_they_are(photos: tuple[Photos, Photos]) -> None:

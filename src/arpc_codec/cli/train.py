@@ -51,6 +51,16 @@ _tokenizer = click.option("--tokenizer", type=_WEIGHTS, required=True, metavar="
 _device = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train."
 )
+_progic = click.option(
+    "--progic", type=_WEIGHTS, required=True, metavar="FILE", help="Weights of a trained ProGIC network."
+)
+_adversary = click.option(
+    "--adversary",
+    type=click.FloatRange(0, 10),
+    default=0.0,
+    metavar="SHARE",
+    help="Also fool networks that tell pictures from photographs: their pull as a share of the other losses'.",
+)
 _target = common.options(
     click.option("--out", type=_FOLDER, required=True, metavar="DIR", help="Model folder to write."),
     click.option(
@@ -270,13 +280,7 @@ def _text_encoder(model: ModelEntry) -> Callable[[str], Tensor] | None:
 @_prior
 @_device
 @_lr
-@click.option(
-    "--adversary",
-    type=click.FloatRange(0, 10),
-    default=0.0,
-    metavar="SHARE",
-    help="Also fool a network that tells patches of pictures from photos: its pull as a share of the other losses'.",
-)
+@_adversary
 def decoder(**options: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.cli import run_decoder
@@ -306,7 +310,26 @@ def progic(**options: Any) -> int:
 @train.command()
 @_progic_config
 @_run_options
-@click.option("--progic", type=_WEIGHTS, required=True, metavar="FILE", help="Weights of a trained ProGIC network.")
+@_metrics
+@_progic
+@click.option(
+    "--decoder", type=_WEIGHTS, default=None, metavar="FILE", help="A tokenizer whose decoder to start from instead."
+)
+@_device
+@_lr
+@_adversary
+def progic_decoder(**options: Any) -> int:
+    """Fine-tune a ProGIC network's decoder; its files stay as they are."""
+    from arpc_codec.train.cli import run_progic_decoder
+
+    run_progic_decoder(**options)
+    return 0
+
+
+@train.command()
+@_progic_config
+@_run_options
+@_progic
 def progic_prior(**options: Any) -> int:
     """Train a prior of the indices of a ProGIC network, which makes its files smaller."""
     from arpc_codec.train.cli import run_progic_prior

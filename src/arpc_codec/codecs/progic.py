@@ -223,7 +223,7 @@ class ProgicCodec:
         state_b = torch.tensor([stages_told(depth_hw) - 1 for depth_hw in depth], device=self.device)
         pixels_bhw3 = synthesise(
             lambda part: self.network.decoder(part, state_b),
-            torch.cat(sums),
+            self.network.decoder_input(torch.cat(sums)),
             area,
             self.device,
             Windows(WINDOW, decoder_reach(self.config)),

@@ -34,7 +34,7 @@ class Tokenizer(nn.Module):
         self.decoder: PyramidDecoder | ProgicDecoder
         self._sizes = _progic_sizes(config) if config.network == "progic" else None
         if self._sizes is not None:
-            self.encoder, self.decoder = ProgicEncoder(self._sizes), ProgicDecoder(self._sizes, config.noise)
+            self.encoder, self.decoder = ProgicEncoder(self._sizes), ProgicDecoder(self._sizes)
         else:
             self.encoder, self.decoder = PyramidEncoder(config), PyramidDecoder(config)
         self.quantizer = _quantizer(config)
@@ -68,6 +68,7 @@ def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
         encoder_depths=config.encoder_depths,
         decoder_widths=config.decoder_widths,
         decoder_depths=config.decoder_depths,
+        noise=config.noise,
     )
 
 

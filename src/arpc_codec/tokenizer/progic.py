@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..scales import STRIDE
 from .blocks import LINEAR_SIZE, Attention, blocks, linear_picture, zeroed
+from .noise import with_noise
 from .residual_vq import ResidualVQ
 
 # Front end of both networks: the picture in cells of 8x8.
@@ -34,6 +35,7 @@ class ProgicConfig:
 
     encoder_*: 1/8, 1/16.  decoder_*: 1/2, 1/4, 1/8, 1/16 if dense, else 1/8, 1/16, and then a last light block of 192
     channels.  attention: blocks in each branch of the two attention modules, 0 for none.
+    noise: channels of noise that the decoder of a dense network takes beside the latent.
     Raises ValueError for sizes that do not fit together and for codebooks of less than two entries.
     """
 
@@ -47,6 +49,7 @@ class ProgicConfig:
     encoder_depths: tuple[int, ...] = (2, 4)
     decoder_widths: tuple[int, ...] = (32, 64, 96, 160)
     decoder_depths: tuple[int, ...] = (1, 1, 4, 6)
+    noise: int = 0
 
     def __post_init__(self) -> None:
         """Check the number of resolutions; light networks have no convolution between blocks and latent."""
@@ -58,6 +61,8 @@ class ProgicConfig:
             raise ValueError("the decoder has four resolutions if dense, else two")
         if not self.dense and not self.encoder_widths[-1] == self.decoder_widths[-1] == self.channels:
             raise ValueError("light networks have as many channels at 1/16 as the latent")
+        if self.noise < 0 or (self.noise and not self.dense):
+            raise ValueError(f"{self.noise} channels of noise for a network that is {'' if self.dense else 'not '}dense")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ProgicConfig:
@@ -120,10 +125,10 @@ class ProgicEncoder(nn.Module):
 class ProgicDecoder(nn.Module):
     """z [B, C, H, W] -> [B, 3, 16H, 16W], about [-1, 1]; `state_b` [B] int says what z is made of, of N states.
 
-    noise: channels of noise that follow those of z, of a dense network.
+    Channels of noise, if the config has any, follow those of z (`Progic.decoder_input`).
     """
 
-    def __init__(self, config: ProgicConfig, noise: int = 0) -> None:
+    def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
         self.dense, self.channels = config.dense, config.channels
         widths, depths = config.decoder_widths[::-1], config.decoder_depths[::-1]
@@ -132,7 +137,7 @@ class ProgicDecoder(nn.Module):
         self.stages = nn.ModuleList(blocks(w, d, self.dense) for w, d in zip(widths, depths, strict=True))
         self.attention = _attention(config, widths[0])
         if self.dense:
-            self.stem = nn.Conv2d(config.channels + noise, widths[0], 3, padding=1)
+            self.stem = nn.Conv2d(config.channels + config.noise, widths[0], 3, padding=1)
             up = [nn.Conv2d(w, 4 * n, 1) for w, n in pairwise(widths)]
             self.up = nn.ModuleList([*up, nn.Conv2d(widths[-1], 48, 3, padding=1)])
             self.out = zeroed(nn.Conv2d(12, 3, 3, padding=1))
@@ -182,6 +187,10 @@ class Progic(nn.Module):
         self.encoder = ProgicEncoder(config)
         self.quantizer = ResidualVQ(config.channels, stages=config.stages, entries=config.entries)
         self.decoder = ProgicDecoder(config)
+
+    def decoder_input(self, z_bchw: Tensor, seed: int = 0) -> Tensor:
+        """What the decoder takes of a latent; another seed: with other noise, of which each picture has its own."""
+        return with_noise(z_bchw, self.config.noise, seed)
 
     @staticmethod
     def used(stages: int, batch: int = 1) -> Tensor:

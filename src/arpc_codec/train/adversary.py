@@ -1,4 +1,4 @@
-"""A patch discriminator: what no fixed metric sees (repeated marks, waxy surfaces), a second network learns to see."""
+"""Patch discriminators: what no fixed metric sees (repeated marks, waxy surfaces), other networks learn to see."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 WARM_UP = 200
+# One discriminator sees texture, one at a quarter of the size what it belongs to: parts of a face, of a wheel.
+REDUCTIONS = (1, 4)
 
 
 class PatchDiscriminator(nn.Module):
@@ -28,7 +30,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class Adversary(nn.Module):
-    """Hinge losses of decoder and discriminator in one sum, so that one backward pass serves both."""
+    """Hinge losses of decoder and discriminators in one sum, so that one backward pass serves all."""
 
     steps: Tensor
 
@@ -36,7 +38,7 @@ class Adversary(nn.Module):
         """`weight`: adversarial gradient at the decoder's last layer as a share of the other losses' gradient there."""
         super().__init__()
         self.weight = weight
-        self.discriminator = PatchDiscriminator()
+        self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in REDUCTIONS)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x_hat: Tensor, x: Tensor, other: Tensor, last: nn.Parameter) -> tuple[Tensor, dict[str, float]]:
@@ -45,9 +47,9 @@ class Adversary(nn.Module):
         The two gradients are weighed at `last`, the last layer's weight (VQGAN, eq. 7): weighed at the picture, a pull
         that all patches share sums up in the weights and shifts the colours. For WARM_UP steps it only teaches.
         """
-        self.discriminator.requires_grad_(False)
-        fool = -self.discriminator(x_hat).mean()
-        self.discriminator.requires_grad_(True)
+        self.discriminators.requires_grad_(False)
+        fool = -sum(logits.mean() for logits in self._judge(x_hat))
+        self.discriminators.requires_grad_(True)
         (pull,), (g_fool,) = torch.autograd.grad(other, x_hat), torch.autograd.grad(fool, x_hat)
         if self.steps >= WARM_UP:
             size, size_fool = (
@@ -56,7 +58,11 @@ class Adversary(nn.Module):
             pull = pull + self.weight * size / (size_fool + 1e-12) * g_fool
         self.steps += 1
         through = (x_hat * pull).sum()
-        real, fake = self.discriminator(x), self.discriminator(x_hat.detach())
-        tell = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        real, fake = self._judge(x), self._judge(x_hat.detach())
+        tell = sum(F.relu(1 - a).mean() + F.relu(1 + b).mean() for a, b in zip(real, fake, strict=True))
         loss = other.detach() + through - through.detach() + tell
         return loss, {"tell": tell.item(), "fool": fool.item()}
+
+    def _judge(self, x: Tensor) -> list[Tensor]:
+        """Logits of every discriminator."""
+        return [see(F.avg_pool2d(x, n)) for see, n in zip(self.discriminators, REDUCTIONS, strict=True)]

@@ -30,7 +30,7 @@ from .linear import SIDE as LINEAR_SIDE
 from .linear import init_linear
 from .loop import STATE
 from .prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
-from .progic import ProgicTraining, take_weights, train_progic
+from .progic import ProgicTraining, take_decoder, take_weights, train_progic
 from .progic import start as start_progic
 from .tokenizer import TokenizerTraining, add_noise, from_progic, make_codebooks, train_tokenizer
 
@@ -184,6 +184,32 @@ def run_progic(
     return missing
 
 
+def run_progic_decoder(
+    config: str,
+    data: Path,
+    metrics: Path,
+    progic: Path,
+    out: Path,
+    minutes: float,
+    decoder: Path | None = None,
+    device: str = "cpu",
+    lr: float = LR,
+    adversary: float = 0.0,
+) -> None:
+    """Fine-tune the decoder of a ProGIC network whose files stay as they are.
+
+    `decoder`: a tokenizer with these networks, whose decoder to start from instead.
+    """
+    torch.manual_seed(0)
+    model = _progic(load_progic_config(config), progic)
+    if decoder is not None:
+        model.load_state_dict(model.state_dict() | take_decoder(model, load_state(decoder)))
+    # What a tokenizer's decoder needs on smooth surfaces, the first stages need, too.
+    losses = DecoderTraining().losses
+    setup = ProgicTraining(crops=DecoderTraining.crops, fixed=True, lr=lr, adversary=adversary, losses=losses)
+    train_progic(model.to(device), _photos(data), metrics, out, minutes, setup)
+
+
 def run_progic_prior(config: str, data: Path, progic: Path, out: Path, minutes: float) -> None:
     """Train a prior of the indices of a ProGIC network's weights; averaged weights go to out/ema.safetensors.
 
@@ -250,7 +276,7 @@ def _progic(sizes: ProgicConfig, weights: Path) -> Progic:
     """A network from a run or a model folder, which lacks what only training needs."""
     model = Progic(sizes)
     kept = {f"quantizer.{name}": getattr(model.quantizer, name) for name in TRAINING_BUFFERS}
-    model.load_state_dict(kept | load_state(weights))
+    model.load_state_dict(kept | add_noise(load_state(weights), model))
     return model
 
 

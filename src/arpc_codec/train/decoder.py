@@ -23,7 +23,7 @@ from .tokenizer import RATES, TokenizerTraining, validate
 class DecoderTraining:
     """whole_share: all scales sent; of the rest, filled_share are filled, mean_share of those with expected codes.
 
-    adversary: gradient of the discriminator as a share of the other losses', from this share of the minutes on.
+    adversary: gradient of the discriminators as a share of the other losses', from this share of the minutes on.
     """
 
     crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))

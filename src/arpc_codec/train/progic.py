@@ -18,6 +18,7 @@ from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
 from .linear import SIDE, fit_draft, fit_transform
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
+from .tokenizer import add_noise
 from .validation import judge, save_sheet, whole_photos
 
 # As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
@@ -35,7 +36,8 @@ class ProgicTraining:
     With others = N - 1 the loss is the paper's sum over all prefixes, of weights 1 - p for the whole and p / (N - 1)
     for each other. Fewer, drawn anew for every picture, estimate it without bias: five decodes a step are too slow
     on a CPU.
-    adversary: gradient of the discriminator as a share of the other losses', from this share of the minutes on.
+    adversary: gradient of the discriminators as a share of the other losses', from this share of the minutes on.
+    fixed: encoder and codebooks stay, and with them all files.
     """
 
     crops: CropMix = ((192, 192, 4, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
@@ -44,6 +46,7 @@ class ProgicTraining:
     commitment: float = 4.0
     adversary: float = 0.0
     adversary_from: float = 0.1
+    fixed: bool = False
     lr: float = 6e-4
     losses: LossWeights = field(default_factory=LossWeights)
 
@@ -52,7 +55,8 @@ def reconstruct(model: Progic, x: Tensor) -> dict[str, Tensor]:
     """x decoded after 1..N codebooks."""
     prefixes = model.quantizer(model.encoder(x).float()).prefixes
     return {
-        f"stages{n}": model.decoder(_fast(z), model.used(n, len(x)).to(x.device)) for n, z in enumerate(prefixes, 1)
+        f"stages{n}": model.decoder(_fast(model.decoder_input(z)), model.used(n, len(x)).to(x.device))
+        for n, z in enumerate(prefixes, 1)
     }
 
 
@@ -71,7 +75,7 @@ def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, si
 
 def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     """Take every weight whose name and shape fit; returns the names that keep their start."""
-    state = dict(weights)
+    state = add_noise(weights, model)
     own, books = model.state_dict(), "quantizer.codebooks"
     if books in state and "quantizer.sums" not in state:
         # A model folder lacks the moving means: each entry goes on as the mean of one vector, itself.
@@ -79,6 +83,14 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fitting)
     return sorted(own.keys() - fitting.keys())
+
+
+def take_decoder(model: Progic, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The decoder of a tokenizer for `model`: k codebooks missing look like k scales missing."""
+    state = {name: value for name, value in weights.items() if name.startswith("decoder.")}
+    rows, stages = "decoder.modulation.weight", model.config.stages
+    state[rows] = state[rows][:stages].flip(0)
+    return add_noise(state, model)
 
 
 def train_progic(
@@ -90,6 +102,7 @@ def train_progic(
     setup: ProgicTraining,
 ) -> dict[str, Tensor]:
     """Train within `minutes`; returns the averaged weights."""
+    model.encoder.requires_grad_(not setup.fixed)
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
     device = next(model.parameters()).device
@@ -106,13 +119,14 @@ def train_progic(
         x = sampler.draw(rng)
         y = model.encoder(x).float()
         quantized = model.quantizer(y)
-        revived = model.quantizer.update(y, quantized, torch.Generator().manual_seed(index))
+        generator = torch.Generator().manual_seed(index)
+        revived = 0 if setup.fixed else model.quantizer.update(y, quantized, generator)
         # [others, B] numbers of codebooks, each picture its own.
         drawn = rng.permuted(np.tile(np.arange(1, last), (len(x), 1)), axis=1)[:, : setup.others].T
         state_b = torch.cat([model.used(last, len(x)), torch.from_numpy(drawn.flatten() - 1)])
         every_nbchw = torch.stack(quantized.prefixes)
         z = every_nbchw[state_b, torch.arange(len(state_b)) % len(x)]
-        x_hat = model.decoder(_fast(z), state_b.to(device))
+        x_hat = model.decoder(_fast(model.decoder_input(z, seed=1 + index * len(z))), state_b.to(device))
         copies = x.repeat(setup.others, 1, 1, 1).contiguous(memory_format=torch.channels_last)
         whole, terms = criterion(x_hat[: len(x)], x)
         partial, partial_terms = criterion(x_hat[len(x) :], copies)

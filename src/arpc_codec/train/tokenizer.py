@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..scales import Schedule
 from ..tokenizer import MultiScaleVQ, Quantized, Tokenizer, channels_last
 from ..tokenizer.network import MISSING_STATES
+from ..tokenizer.progic import Progic
 from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
@@ -80,12 +81,16 @@ def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def add_noise(weights: Mapping[str, Tensor], model: Tokenizer) -> dict[str, Tensor]:
-    """Weights of a tokenizer without noise for `model`, which may have it; those that have it stay as they are."""
-    stem, own = "decoder.stem.weight", model.state_dict()
-    first = weights[stem]
-    # Not zeros: noise that does nothing yet has no gradient on average.
-    return {**weights, stem: torch.cat([first, own[stem][:, first.shape[1] :]], 1)}
+def add_noise(weights: Mapping[str, Tensor], model: Tokenizer | Progic) -> dict[str, Tensor]:
+    """Weights of a decoder without noise for `model`, which may have it; all others stay as they are."""
+    stem, state = "decoder.stem.weight", dict(weights)
+    first, own = state.get(stem), model.state_dict().get(stem)
+    if first is not None and own is not None and first[:, :0].shape == own[:, :0].shape:
+        noise = own[:, first.shape[1] :]
+        # Not zeros: noise that does nothing yet has no gradient on average.
+        if noise.shape[1] == model.config.noise:
+            state[stem] = torch.cat([first, noise], 1)
+    return state
 
 
 def make_codebooks(model: Tokenizer, photos: Photos, setup: TokenizerTraining) -> None:
