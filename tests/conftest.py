@@ -141,6 +141,7 @@ def micro_progic(micro_home: Path) -> ProgicCodec:
         encoder_depths=(1, 1),
         decoder_widths=(8, 8, 8, 8),
         decoder_depths=(1, 0, 1, 1),
+        noise=3,
     )
     torch.manual_seed(3)
     network = Progic(config)
