@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.lossless import COLUMNS, Row, csv_text, main, measure, present, summaries, table
+from arpc_codec.bench.lossless import COLUMNS, Row, lossless_csv, main, measure, present, summaries, table
 from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Png, WebP
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.words import NOTHING, lossless_findings
@@ -181,6 +181,6 @@ def test_page_of_lossless_files_alone() -> None:
 
 
 def test_csv_of_lossless_files() -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_text(made_up()))))
+    rows = list(csv.DictReader(io.StringIO(lossless_csv(made_up()))))
     assert list(rows[0]) == list(COLUMNS)
     assert (rows[0]["bytes"], rows[0]["bits_a_sample"], rows[0]["encode_seconds"]) == ("300", "2.4", "2.0")

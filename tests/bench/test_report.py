@@ -25,7 +25,7 @@ from arpc_codec.bench.report.plot import log_ticks, mark_of, ticks
 from arpc_codec.bench.report.tables import bd_rate_table
 from arpc_codec.bench.report.words import NOTHING, findings, unjudged
 from arpc_codec.bench.run import Measured, PeerFiles, Step
-from arpc_codec.bench.steps import COLUMNS, csv_text
+from arpc_codec.bench.steps import COLUMNS, steps_csv
 from arpc_codec.bench.store import FileKey
 from arpc_codec.bench.table import Facts
 
@@ -300,7 +300,7 @@ def test_large_pictures_show_their_middle_and_pages_stay_small() -> None:
 def test_csv_gives_the_same_numbers_back() -> None:
     steps = made_up_steps()
     steps[0].peers["webp"].best["psnr"].values["niqe"] = None
-    rows = list(csv.DictReader(io.StringIO(csv_text(steps))))
+    rows = list(csv.DictReader(io.StringIO(steps_csv(steps))))
     assert list(rows[0]) == list(COLUMNS)
     assert len(rows) == 3 * len(steps)
     for step, row in zip(steps, rows[::3], strict=True):

@@ -19,7 +19,7 @@ from arpc_codec.bench.report.words import findings
 from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_picture
 from arpc_codec.bench.store import FileKey, Store
 from arpc_codec.bench.table import Facts
-from arpc_codec.bench.times import COLUMNS, Cost, Timing, csv_text, kept, time_file
+from arpc_codec.bench.times import COLUMNS, Cost, Timing, kept, time_file, times_csv
 from arpc_codec.bench.watch import Command, watch
 
 
@@ -127,7 +127,7 @@ def test_speed_stands_in_the_page_and_its_chart_counts_megapixels() -> None:
 
 def test_csv_of_times_leaves_out_what_was_not_measured() -> None:
     _, times = made_up(OURS, {"jpeg": SLOWER})
-    rows = list(csv.DictReader(io.StringIO(csv_text(times))))
+    rows = list(csv.DictReader(io.StringIO(times_csv(times))))
     assert list(rows[0]) == list(COLUMNS)
     assert [(row["codec"], row["encode_seconds"], row["decode_mib"]) for row in rows[:2]] == [
         ("progic", "0.2", "500.0"),

@@ -13,8 +13,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.growth import read_rows
 from arpc_codec.bench.loss import read_outcomes
-from arpc_codec.bench.lossless import Row, adapt_option, measure, present
-from arpc_codec.bench.lossless import csv_text as lossless_csv
+from arpc_codec.bench.lossless import Row, adapt_option, lossless_csv, measure, present
 from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder
 from arpc_codec.bench.ours import CODECS, Ours
 from arpc_codec.bench.peers import PEERS
@@ -23,10 +22,10 @@ from arpc_codec.bench.report.figure import figure
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import Exhibit, exhibit, fitting
 from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
-from arpc_codec.bench.steps import csv_text, jsonl
+from arpc_codec.bench.sheet import listed
+from arpc_codec.bench.steps import jsonl, steps_csv
 from arpc_codec.bench.table import Facts, markdown
-from arpc_codec.bench.times import Timing, machine, time_file
-from arpc_codec.bench.times import csv_text as times_csv
+from arpc_codec.bench.times import Timing, machine, time_file, times_csv
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError
 from arpc_codec.metrics.panel import METRICS, missing_metrics
@@ -37,14 +36,6 @@ def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[flo
         return tuple(kind(part) for part in text.split(",") if part)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no list of numbers", param_hint=option) from error
-
-
-def _names(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part for part in text.split(",") if part))
-    for name in names:
-        if name not in known:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=option)
-    return names
 
 
 def _ours(names: tuple[str, ...], models: dict[str, str], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
@@ -174,12 +165,12 @@ def main(
     console = Console(stderr=True)
     grown = read_rows(scale) if scale else []
     lost = read_outcomes(loss) if loss else []
-    names = _names(codec, (*CODECS, Hpac.name), "--codec") if codec != "none" else ()
-    chosen = _names(peers, tuple(PEERS), "--peers") if names != (Hpac.name,) else ()
-    exact = _names(lossless_peers, tuple(LOSSLESS_PEERS), "--lossless-peers") if Hpac.name in names else ()
+    names = listed(codec, (*CODECS, Hpac.name), "--codec") if codec != "none" else ()
+    chosen = listed(peers, tuple(PEERS), "--peers") if names != (Hpac.name,) else ()
+    exact = listed(lossless_peers, tuple(LOSSLESS_PEERS), "--lossless-peers") if Hpac.name in names else ()
     model_of = _models(names, models)
     ours = _ours(names, model_of, fill, ks)
-    marked = _names(trained_on, tuple(METRICS), "--trained-on") if ours else ()
+    marked = listed(trained_on, tuple(METRICS), "--trained-on") if ours else ()
     targets = () if names else _numbers(bpp, float, "--bpp")
     paths = pictures(folder)[:limit]
     if not paths:
@@ -223,7 +214,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("steps.jsonl", jsonl(steps)),
-        ("steps.csv", csv_text(steps)),
+        ("steps.csv", steps_csv(steps)),
         ("times.csv", times_csv(times)),
         ("lossless.csv", lossless_csv(rows)),
         ("table.md", table),

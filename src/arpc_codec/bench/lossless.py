@@ -6,8 +6,6 @@ Every file is decoded and compared.
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ import numpy as np
 
 from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Samples
 from arpc_codec.bench.run import pictures
+from arpc_codec.bench.sheet import csv_text
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
 from arpc_codec.bench.times import COST_COLUMNS, WAYS, Cost, as_command, cells, kept, one_thread
 from arpc_codec.codecs.crew import Crew
@@ -151,15 +150,14 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv_text(rows: Iterable[Row]) -> str:
+def lossless_csv(rows: Iterable[Row]) -> str:
     """A row for each file; `COLUMNS` is the first row, `encode_seconds` and `decode_seconds` are times cores."""
-    text = io.StringIO()
-    sheet = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    sheet.writeheader()
-    for row in rows:
+
+    def line(row: Row) -> dict[str, object]:
         place = {name: getattr(row, name) for name in _PLACE} | {"bits_a_sample": 8 * row.bytes / row.samples}
-        sheet.writerow(place | cells(row.encode, row.decode))
-    return text.getvalue()
+        return place | cells(row.encode, row.decode)
+
+    return csv_text(COLUMNS, map(line, rows))
 
 
 adapt_option = click.option(

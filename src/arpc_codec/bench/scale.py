@@ -21,6 +21,7 @@ import arpc_codec
 from arpc_codec.bench.growth import QUANTITIES, Cost, Row, fits, read_rows, rows_text, verdict
 from arpc_codec.bench.ours import version_of
 from arpc_codec.bench.samples import mirrored, photo
+from arpc_codec.bench.sheet import listed
 from arpc_codec.errors import ArpcError
 from arpc_codec.loading import DEFAULT_MODELS
 
@@ -97,20 +98,16 @@ def _pixels(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:
-    names = list(dict.fromkeys(part for part in text.split(",") if part))
-    for name in names:
-        if name not in DEFAULT_MODELS:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(DEFAULT_MODELS)}")
-    return names
+def _codecs(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return listed(text, DEFAULT_MODELS)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-o", "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--codec", "codecs", default=",".join(DEFAULT_MODELS), show_default=True, callback=_names)
+@click.option("--codec", "codecs", default=",".join(DEFAULT_MODELS), show_default=True, callback=_codecs)
 @click.option("--sizes", default=SIZES, show_default=True, callback=_sizes, help="Sides of squares, or WxH.")
 @click.option("--at", default="512", show_default=True, callback=_one, help="Size with every number of scales.")
-def main(out: Path, codecs: list[str], sizes: list[tuple[int, int]], at: tuple[int, int]) -> None:
+def main(out: Path, codecs: tuple[str, ...], sizes: list[tuple[int, int]], at: tuple[int, int]) -> None:
     """Measure encoding and decoding of a sample photo, mirrored to each size, and keep the rows in FILE.
 
     `arpc bench DIR -o OUT --scale FILE` draws them. A run that was stopped goes on where it was; what fails (as

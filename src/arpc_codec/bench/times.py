@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import platform
 import re
@@ -16,6 +14,7 @@ from pathlib import Path
 from arpc_codec.bench.ours import Codec
 from arpc_codec.bench.peers import Peer
 from arpc_codec.bench.run import Bench, Measured, Plan, Step, read_rgb
+from arpc_codec.bench.sheet import csv_text
 from arpc_codec.bench.speed import milliseconds
 from arpc_codec.bench.store import FileKey, Store
 from arpc_codec.bench.watch import Command, watch
@@ -141,11 +140,7 @@ def cells(encode: Cost, decode: Cost) -> dict[str, float | None]:
     return dict(zip(COST_COLUMNS, (*astuple(encode), *astuple(decode)), strict=True))
 
 
-def csv_text(times: Iterable[Timing]) -> str:
+def times_csv(times: Iterable[Timing]) -> str:
     """A row for each file; `COLUMNS` is the first row, and what was not measured is empty."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    for timing in times:
-        table.writerow({name: getattr(timing, name) for name in _PLACE} | cells(timing.encode, timing.decode))
-    return text.getvalue()
+    rows = ({name: getattr(t, name) for name in _PLACE} | cells(t.encode, t.decode) for t in times)
+    return csv_text(COLUMNS, rows)

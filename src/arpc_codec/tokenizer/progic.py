@@ -62,7 +62,7 @@ class ProgicConfig:
         if not self.dense and not self.encoder_widths[-1] == self.decoder_widths[-1] == self.channels:
             raise ValueError("light networks have as many channels at 1/16 as the latent")
         if self.noise < 0 or (self.noise and not self.dense):
-            raise ValueError(f"{self.noise} channels of noise for a network that is {'' if self.dense else 'not '}dense")
+            raise ValueError(f"{self.noise} channels of noise, which only dense networks can have")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ProgicConfig:

@@ -48,7 +48,7 @@ class Adversary(nn.Module):
         that all patches share sums up in the weights and shifts the colours. For WARM_UP steps it only teaches.
         """
         self.discriminators.requires_grad_(False)
-        fool = -sum(logits.mean() for logits in self._judge(x_hat))
+        fool = -torch.stack([logits.mean() for logits in self._judge(x_hat)]).sum()
         self.discriminators.requires_grad_(True)
         (pull,), (g_fool,) = torch.autograd.grad(other, x_hat), torch.autograd.grad(fool, x_hat)
         if self.steps >= WARM_UP:
@@ -59,7 +59,8 @@ class Adversary(nn.Module):
         self.steps += 1
         through = (x_hat * pull).sum()
         real, fake = self._judge(x), self._judge(x_hat.detach())
-        tell = sum(F.relu(1 - a).mean() + F.relu(1 + b).mean() for a, b in zip(real, fake, strict=True))
+        each = [F.relu(1 - a).mean() + F.relu(1 + b).mean() for a, b in zip(real, fake, strict=True)]
+        tell = torch.stack(each).sum()
         loss = other.detach() + through - through.detach() + tell
         return loss, {"tell": tell.item(), "fool": fool.item()}
 
