@@ -41,7 +41,7 @@ CONFIG = {
     "context": {"width": 16, "hidden": 2},
 }
 TREES = {
-    "tokenizer": CONFIG["tokenizer"] | {"codebooks": [4, 4, 4, 4, 3]},
+    "tokenizer": CONFIG["tokenizer"] | {"codebooks": [4, 4, 4, 4, 3], "trade": 0.1},
     "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 4},
     "context": CONFIG["context"],
 }
@@ -168,7 +168,7 @@ def test_from_photos_to_files(
     monkeypatch.setattr(
         cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),), codebook_crops=(96, 20))
     )
-    monkeypatch.setattr(cli, "PriorTraining", lambda: PriorTraining(crops=SMALL))
+    monkeypatch.setattr(cli, "PriorTraining", partial(PriorTraining, crops=SMALL))
     monkeypatch.setattr(cli, "DecoderTraining", partial(DecoderTraining, crops=SMALL))
     init = {"pictures": 16, "side": 96, "gain_steps": 5}
     monkeypatch.setattr(cli, "LINEAR_SIDE", 96)

@@ -146,6 +146,13 @@ def tokenizer(**options: Any) -> int:
 @click.option(
     "--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures in a step, for a model only."
 )
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=2e-3,
+    show_default=True,
+    help="Learning rate at most, of a new prior; 1e-3 for weights that are good.",
+)
 @_device
 def prior(
     config: str,
@@ -155,6 +162,7 @@ def prior(
     tokenizer: str | None,
     init: str | None,
     batch: int,
+    lr: float,
     device: str,
 ) -> int:
     """Train a prior on the tokens of a tokenizer, or fine-tune that of an imported model.
@@ -173,13 +181,15 @@ def prior(
         if given("batch") is ParameterSource.COMMANDLINE:
             raise UsageError("--batch is for imported models only")
         weights, start = Path(tokenizer), None if init is None else Path(init)
-        run_prior(config=config, data=data, tokenizer=weights, out=out, minutes=minutes, init=start, device=device)
+        run_prior(config, data, weights, out, minutes, start, device, lr)
         return 0
     from arpc_codec.train.finetune import finetune
     from arpc_codec.zoo.registry import find_or_open
 
     if given("config") is ParameterSource.COMMANDLINE:
         raise UsageError("a model has a config of its own: --config does not go with --init MODEL")
+    if given("lr") is ParameterSource.COMMANDLINE:
+        raise UsageError("--lr is for new priors only")
     model = find_or_open(init)
     encode = _text_encoder(model)
     finetune(model, data, out, minutes, encode, tokenizer=tokenizer, batch=batch, device=device)

@@ -31,7 +31,7 @@ from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, syn
 from .priors import Priors
 from .streams import join_streams, split_streams
 from .tiles import Windows, blend
-from .tokens import Walk, decode_scale, encode_scales
+from .tokens import Walk, decode_scale, encode_latent, encode_scales
 from .verification import another_machine
 
 # Cells on each side of what the convolutions take at a time.
@@ -144,9 +144,12 @@ class ArpcCodec:
         return analyse(self.tokenizer.encoder, pixels_hw3[None], self.device, self._windows)
 
     def _encode_tile(self, h: Tensor, tile: Tile, plan: Layout, prior: CodingPrior, sent: int) -> list[CodedScale]:
-        part = h[(..., *tile.window)].to(self.device)
+        part, walk = h[(..., *tile.window)].to(self.device), self._walk(prior, plan)
+        trade = self.tokenizer.config.trade
+        if trade and isinstance(prior, ExactPrior):
+            return encode_latent(walk, part, sent, trade)
         bits = self.tokenizer.quantizer(part, plan.schedule).bits
-        return encode_scales(self._walk(prior, plan), [b[0] for b in bits[:sent]])
+        return encode_scales(walk, [b[0] for b in bits[:sent]])
 
     def _segment(self, coded: list[list[CodedScale]], index: int, phases: int = len(PHASES), *, guard: float) -> bytes:
         return join_streams([tile[index].segment(self.bundle.fingerprint, phases, guard) for tile in coded])

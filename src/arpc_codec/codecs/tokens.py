@@ -15,15 +15,19 @@ from ..entropy import PROBABILITY_BITS, BitDecoder
 from ..entropy.guard import GuardList
 from ..errors import FormatError
 from ..exact.fixed import snap
+from ..exact.prior import ExactTreePrior
 from ..prior.coding import CodingPrior
 from ..prior.context import PHASES, known_symbols, phase_mask
 from ..prior.transformer import guide
 from ..scales import Schedule
-from ..tokenizer import MultiScaleQuantizer
+from ..scales.resample import area
+from ..tokenizer import MultiScaleQuantizer, MultiScaleVQ
 from .coded import CodedScale, Log, coded_positions, scale_check
 
 # (logits [n], flat token positions [n], bit) -> bits [n] bool
 BitSource = Callable[[Tensor, Tensor, int], Tensor]
+# (what the trunk says [n, :], units, flat token positions [n]) before the first bit of a phase: an encoder's last word
+Choice = Callable[[Tensor, Tensor, Tensor], None]
 
 
 @dataclass
@@ -97,7 +101,7 @@ class Walk:
         """Scales that follow the current one."""
         return len(self.schedule) - 1 - self.scale
 
-    def draw(self, trunk: Tensor, features: Tensor, sources: list[BitSource]) -> Tensor:
+    def draw(self, trunk: Tensor, features: Tensor, sources: list[BitSource], choice: Choice | None = None) -> Tensor:
         """Bits [h, w, d] of the current scale, phase by phase, each phase taken from its source."""
         height, width = self.schedule[self.scale]
         active = self.active[self.scale]
@@ -110,6 +114,8 @@ class Walk:
             context = self.prior.phase_context(features, known_symbols(symbols, phase), positions)
             units = self.prior.phase_units(context)
             said = trunk.flatten(0, 1)[positions]
+            if choice is not None:
+                choice(said, units, positions)
             tokens = torch.zeros(len(positions), self.quantizer.bits, dtype=torch.bool, device=trunk.device)
             for bit in range(active):
                 tokens[:, bit] = source(self.prior.bit_logit(said, units, tokens, bit, self.after), positions, bit)
@@ -159,14 +165,46 @@ def expected_code(walk: Walk, trunk: Tensor) -> Tensor:
 
 def encode_scales(walk: Walk, bits: list[Tensor]) -> list[CodedScale]:
     """Code the scales in `bits` (each [h, w, d] bool); the walk ends behind them."""
+    return [_encode_scale(walk, bits_hwd) for bits_hwd in bits]
+
+
+def encode_latent(walk: Walk, h_bchw: Tensor, sent: int, trade: float) -> list[CodedScale]:
+    """Code the first `sent` scales of a latent, its entries chosen by their distance and by what they cost.
+
+    trade: what a bit is worth, in mean squared errors of the nearest entries of a scale. Coarser scales than the last
+    take the nearest ones: they have few bits, and later scales build on them.
+    """
     coded = []
-    for bits_hwd in bits:
-        trunk, features = walk.predict()
-        logs: list[Log] = [[] for _ in PHASES]
-        masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs])
-        coded.append(CodedScale.of(walk.scale, logs, masked, walk.prior.guarded))
-        walk.advance(walk.code(masked))
+    for size in walk.schedule[:sent]:
+        residual = area(h_bchw - walk.z.to(h_bchw), size)
+        bits_hwd = walk.quantizer.choose(residual, walk.scale, walk.schedule)[0]
+        choice = cheaper(walk, residual, bits_hwd, trade) if size == walk.schedule[-1] else None
+        coded.append(_encode_scale(walk, bits_hwd, choice))
     return coded
+
+
+def _encode_scale(walk: Walk, bits_hwd: Tensor, choice: Choice | None = None) -> CodedScale:
+    trunk, features = walk.predict()
+    logs: list[Log] = [[] for _ in PHASES]
+    masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs], choice)
+    coded = CodedScale.of(walk.scale, logs, masked, walk.prior.guarded)
+    walk.advance(walk.code(masked))
+    return coded
+
+
+def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -> Choice:
+    """Replaces the bits [h, w, d] of each phase by those of the least squared distance + trade * bits."""
+    prior, quantizer, scale = walk.prior, walk.quantizer, walk.scale
+    assert isinstance(prior, ExactTreePrior)
+    assert isinstance(quantizer, MultiScaleVQ)
+    squares_ne = quantizer.squares(residual_bchw, scale, walk.schedule)[0].flatten(0, 1)
+    worth, level = trade * squares_ne.amin(1).mean(), quantizer.level(scale, walk.schedule)
+
+    def choice(said: Tensor, units: Tensor, positions: Tensor) -> None:
+        index = (squares_ne[positions] + worth * prior.costs(said, units, walk.after)).argmin(1)
+        bits_hwd.view(-1, quantizer.bits)[positions] = quantizer.path(index, level)
+
+    return choice
 
 
 def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = len(PHASES)) -> Tensor:

@@ -15,6 +15,7 @@ from ..entropy import PROBABILITY_BITS
 from ..prior.attention import NORM_EPS
 from ..prior.config import PriorConfig
 from ..prior.rope import axis_positions
+from ..prior.tree import path_costs
 from ..scales import Schedule
 from .fixed import (
     ACTIVATION_BITS,
@@ -234,6 +235,10 @@ class ExactTreePrior(ExactPrior):
         asked = trunk_nr if units_nr is None else snap(trunk_nr + units_nr)
         # Products and sums of integers, so that their order cannot matter.
         return to_activation((asked * tree.weight.T[nodes]).sum(1) + tree.bias[nodes])
+
+    def costs(self, trunk_nr: Tensor, units_nr: Tensor, after: int) -> Tensor:
+        """Bits [n, E] of all entries for n tokens, float32: for an encoder to choose by."""
+        return path_costs(self.chances(snap(trunk_nr + units_nr), after).float())
 
     def chances(self, trunk_hwr: Tensor, after: int) -> Tensor:
         """[h, w, nodes] of turning right."""

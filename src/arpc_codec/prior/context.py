@@ -104,6 +104,9 @@ class TreeContext(Neighbourhood):
 
         z: the trunk's input of the scale, `after`: how many scales follow it.
         """
+        return self.out(self.every(self.projected(features_bhwc, z_bchw, after), symbols_bmhw))
+
+    def projected(self, features_bhwc: Tensor, z_bchw: Tensor, after: int) -> Tensor:
+        """[B, width, h, w]: what `neighbourhood` takes."""
         level = self.level.weight[min(after, self.level.num_embeddings - 1)]
-        projected = (self.feature(features_bhwc) + level).permute(0, 3, 1, 2) + self.seen(z_bchw)
-        return self.out(self.every(projected, symbols_bmhw))
+        return (self.feature(features_bhwc) + level).permute(0, 3, 1, 2) + self.seen(z_bchw)

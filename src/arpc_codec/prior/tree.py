@@ -21,6 +21,17 @@ def path_nodes(bits_xn: Tensor) -> Tensor:
     return nodes
 
 
+def path_costs(chances_xn: Tensor) -> Tensor:
+    """Bits [..., E] that each of E entries costs, from the chance of going right at every of E - 1 nodes."""
+    right, wrong = -chances_xn.log2(), -(1 - chances_xn).log2()
+    costs, first = chances_xn.new_zeros(*chances_xn.shape[:-1], 1), 0
+    while first < chances_xn.shape[-1]:
+        level = slice(first, 2 * first + 1)
+        costs = torch.stack([costs + wrong[..., level], costs + right[..., level]], -1).flatten(-2)
+        first = 2 * first + 1
+    return costs
+
+
 class Refinement(nn.Module):
     """What the sum so far [..., C] says of the token that refines it: [..., rank]; `after`: scales that follow."""
 

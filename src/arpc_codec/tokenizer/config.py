@@ -25,6 +25,7 @@ class TokenizerConfig:
     codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`, of the network `progic`;
     schedules are then halved. None: tokens are signs.
     noise: channels of noise that the decoder of `progic` takes beside the latent.
+    trade: what a bit is worth when entries of the whole size are chosen, in mean squared errors of nearest entries.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """
@@ -42,10 +43,13 @@ class TokenizerConfig:
     encoder_stem: int = 0
     codebooks: tuple[int, ...] = ()
     noise: int = 0
+    trade: float = 0.0
 
     def __post_init__(self) -> None:
         if not all(1 <= bits <= MAX_INDEX_BITS for bits in self.codebooks):
             raise ModelError(f"tokenizer config: codebooks of 1 to {MAX_INDEX_BITS} bits, not {self.codebooks}")
+        if self.trade < 0 or (self.trade and not self.codebooks):
+            raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.codebooks)} codebooks")
         if self.noise < 0 or (self.noise and self.network != "progic"):
             raise ModelError(f"tokenizer config: {self.noise} channels of noise for the network {self.network}")
         if self.network == "progic":

@@ -8,7 +8,7 @@ h --(-z)--> residual --area--> bits of every token --> code --bilinear--> (+) --
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -59,18 +59,26 @@ class MultiScaleQuantizer(nn.Module):
         """Codes to the size of the latent, or the sum so far to the next scale: [B, C, *size]."""
         return bilinear(x_bchw, size, self.grid_bits)
 
-    def forward(self, h_bchw: Tensor, schedule: Schedule, flip: Sequence[float] | None = None) -> Quantized:
+    def forward(
+        self,
+        h_bchw: Tensor,
+        schedule: Schedule,
+        flip: Sequence[float] | None = None,
+        choose: Callable[[Tensor, int, Tensor], Tensor] | None = None,
+    ) -> Quantized:
         """Quantise [B, C, H, W] (H, W = the schedule's last scale) in float32.
 
         `flip` gives for each scale a rate of errors in the bits before the residual is taken on (bitwise
         self-correction, PAPERS 1.3): `prefixes` are then the corrupted sums and `bits` what the residuals ask for.
+        `choose`: (residual of the scale's size, scale, sum so far) -> bits, instead of the method.
         """
         final = schedule[-1]
         z = h_bchw.new_zeros(h_bchw.shape)
         bits: list[Tensor] = []
         prefixes: list[Tensor] = []
         for scale, size in enumerate(schedule):
-            chosen = self.choose(area((h_bchw - z).detach(), size), scale, schedule)
+            residual = area((h_bchw - z).detach(), size)
+            chosen = self.choose(residual, scale, schedule) if choose is None else choose(residual, scale, z)
             bits.append(chosen)
             if flip is not None and flip[scale] > 0:
                 chosen = self.flipped(chosen, flip[scale], scale, schedule)

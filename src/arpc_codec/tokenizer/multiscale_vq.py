@@ -44,6 +44,19 @@ class MultiScaleVQ(MultiScaleQuantizer):
         """Bits of the nearest entries, the highest first; those beyond the level's are 0."""
         level = self.level(scale, schedule)
         index, _ = nearest(self._rounded(level).float(), residual_bchw)
+        return self.path(index, level)
+
+    def squares(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """[B, h, w, E] squared distances to all entries, float32."""
+        book = self._rounded(self.level(scale, schedule)).float()
+        return (
+            torch.cdist(residual_bchw.float().permute(0, 2, 3, 1).flatten(1, 2), book)
+            .square()
+            .unflatten(1, residual_bchw.shape[-2:])
+        )
+
+    def path(self, index: Tensor, level: int) -> Tensor:
+        """Bits [..., d] of indices, the highest first; those beyond the level's are 0."""
         shifts = torch.arange(self.levels[level] - 1, -1, -1, device=index.device)
         bits = (index[..., None] >> shifts & 1).bool()
         return torch.nn.functional.pad(bits, (0, self.bits - len(shifts)))

@@ -108,7 +108,14 @@ def run_tokenizer(
 
 
 def run_prior(
-    config: str, data: Path, tokenizer: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu"
+    config: str,
+    data: Path,
+    tokenizer: Path,
+    out: Path,
+    minutes: float,
+    init: Path | None = None,
+    device: str = "cpu",
+    lr: float = PriorTraining.lr,
 ) -> None:
     """Train a prior on the tokens of the tokenizer weights in file `tokenizer`.
 
@@ -117,7 +124,7 @@ def run_prior(
     sizes = load_config(config)
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
-    place, setup = torch.device(device), PriorTraining()
+    place, setup = torch.device(device), PriorTraining(lr=lr)
     train, held = _photos(data)
     pixels = _tokenizer(sizes, tokenizer).to(place)
     draw = crop_batches(train, setup.crops, pixels, place)
