@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import track
 
 from ..codecs.arpc import ArpcCodec
+from ..codecs.coded import CodedScale
 from ..codecs.tiles import TILE
-from ..codecs.tokens import Walk, encode_scales
+from ..codecs.tokens import Walk
 from ..entropy import bits_cost
 from ..exact.prior import ExactPrior
 from ..imageio import read
@@ -31,14 +32,19 @@ from .run import pictures
 
 
 @torch.inference_mode()
-def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
+def coded_scales(codec: ArpcCodec, pixels_hw3: np.ndarray) -> list[CodedScale]:
+    """All scales of one untiled picture."""
+    plan = codec.layout(*pixels_hw3.shape[:2])
+    h, prior = codec.analyse(pixels_hw3), codec.priors.own(plan)
+    return codec.encode_tile(h, plan.tiles[0], plan, prior, len(plan.schedule))
+
+
+@torch.inference_mode()
+def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray, coded: list[CodedScale]) -> np.ndarray:
     """[K, 6] bits of one untiled picture: raw, sealed stream, ideal; of the trunk alone sealed, ideal, as published."""
-    h = codec.analyse(pixels_hw3)
-    plan, quantizer = codec.layout(*pixels_hw3.shape[:2]), codec.tokenizer.quantizer
+    plan = codec.layout(*pixels_hw3.shape[:2])
     schedule, prior = plan.schedule, codec.priors.own(plan)
-    bits = [b[0] for b in quantizer(h, schedule).bits]
-    coded = encode_scales(Walk(prior, quantizer, schedule), bits)
-    trunk_walk = Walk(prior, quantizer, schedule)
+    trunk_walk = Walk(prior, codec.tokenizer.quantizer, schedule)
     rows = []
     for scale, raw in zip(coded, raw_bits(schedule, trunk_walk.active), strict=True):
         ideal = bits_cost(scale.bits.astype(np.int32), scale.values)
@@ -59,13 +65,18 @@ def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray) -> float:
-    """Ideal bits of one untiled picture by the float prior that the exact one was made from."""
+def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray, coded: list[CodedScale]) -> float:
+    """Ideal bits of the same tokens by the float prior that the exact one was made from."""
     height, width = (-(-side // STRIDE) * STRIDE for side in pixels_hw3.shape[:2])
     pad = ((0, height - pixels_hw3.shape[0]), (0, width - pixels_hw3.shape[1]), (0, 0))
     x = to_tensor([np.pad(pixels_hw3, pad, mode="edge")])
     batch = Batch.plain(x, codec.tokenizer)
-    nats, _ = scale_losses(prior, codec.tokenizer, batch)
+    nats, _ = scale_losses(
+        prior,
+        codec.tokenizer,
+        batch,
+        choose=lambda _residual, scale, _z: torch.from_numpy(coded[scale].tokens_hwd)[None],
+    )
     raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.active(len(batch.schedule)))
     return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
 
@@ -89,9 +100,10 @@ def main(folder: Path, model: str, float_prior: Path | None, config: str, target
         pixels = read(path).pixels
         if max(pixels.shape) > TILE * STRIDE:
             raise click.UsageError(f"{path} is larger than one tile of {TILE * STRIDE} pixels")
-        rows = rate_per_scale(codec, pixels)
+        coded = coded_scales(codec, pixels)
+        rows = rate_per_scale(codec, pixels, coded)
         if prior is not None:
-            ratios.append(rows[:, 2].sum() / float_bits(codec, prior, pixels))
+            ratios.append(rows[:, 2].sum() / float_bits(codec, prior, pixels, coded))
         sums[len(rows)] = sums.get(len(rows), np.zeros_like(rows)) + rows
         count[len(rows)] = count.get(len(rows), 0) + 1
     for total, rows in sorted(sums.items()):

@@ -124,7 +124,7 @@ class ArpcCodec:
             raise UsageError("a guard is of models with a float prior, and not of portable files")
         h = self.analyse(pixels_hw3)
         shelf = Shelf()
-        coded = [[scale.on(shelf) for scale in self._encode_tile(h, tile, plan, prior, sent)] for tile in plan.tiles]
+        coded = [[scale.on(shelf) for scale in self.encode_tile(h, tile, plan, prior, sent)] for tile in plan.tiles]
         margin = DEFAULT_GUARD if guard is None else guard
         while True:
             segments = tuple(self._segment(coded, index, guard=margin) for index in range(sent))
@@ -143,7 +143,8 @@ class ArpcCodec:
         pixels_hw3 = resample(pixels_hw3, self.layout(*pixels_hw3.shape[:2]).size)
         return analyse(self.tokenizer.encoder, pixels_hw3[None], self.device, self._windows)
 
-    def _encode_tile(self, h: Tensor, tile: Tile, plan: Layout, prior: CodingPrior, sent: int) -> list[CodedScale]:
+    def encode_tile(self, h: Tensor, tile: Tile, plan: Layout, prior: CodingPrior, sent: int) -> list[CodedScale]:
+        """The first `sent` scales of a tile of h, as `analyse` gives it."""
         part, walk = h[(..., *tile.window)].to(self.device), self._walk(prior, plan)
         trade = self.tokenizer.config.trade
         if trade and isinstance(prior, ExactPrior):

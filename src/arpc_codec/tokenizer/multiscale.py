@@ -24,6 +24,10 @@ class Quantized(NamedTuple):
     prefixes: list[Tensor]
 
 
+# (residual [B, C, h, w] of the size of a scale, scale, sum so far [B, C, H, W]) -> bits [B, h, w, d]
+Choice = Callable[[Tensor, int, Tensor], Tensor]
+
+
 class MultiScaleQuantizer(nn.Module):
     """Tokens of d `bits` for a latent of C `channels`; codes and resampling weights are multiples of 2^-grid_bits."""
 
@@ -64,13 +68,13 @@ class MultiScaleQuantizer(nn.Module):
         h_bchw: Tensor,
         schedule: Schedule,
         flip: Sequence[float] | None = None,
-        choose: Callable[[Tensor, int, Tensor], Tensor] | None = None,
+        choose: Choice | None = None,
     ) -> Quantized:
         """Quantise [B, C, H, W] (H, W = the schedule's last scale) in float32.
 
         `flip` gives for each scale a rate of errors in the bits before the residual is taken on (bitwise
         self-correction, PAPERS 1.3): `prefixes` are then the corrupted sums and `bits` what the residuals ask for.
-        `choose`: (residual of the scale's size, scale, sum so far) -> bits, instead of the method.
+        `choose` stands in for the method of that name.
         """
         final = schedule[-1]
         z = h_bchw.new_zeros(h_bchw.shape)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -12,23 +10,22 @@ from ..prior.model import Prior
 from ..prior.tree import path_costs
 from ..scales import Schedule
 from ..tokenizer import MultiScaleVQ, Tokenizer
+from ..tokenizer.multiscale import Choice
 
 # Chances are kept this far from 0 and 1, as those of the exact prior are.
 LEAST = 2.0**-16
 
 
 @torch.no_grad()
-def cheaper(
-    prior: Prior, tokenizer: Tokenizer, h_bchw: Tensor, schedule: Schedule
-) -> Callable[[Tensor, int, Tensor], Tensor]:
-    """For `MultiScaleQuantizer.forward`: what `codecs.tokens.encode_latent` does, for a batch, in floating point."""
+def cheaper(prior: Prior, tokenizer: Tokenizer, batch: int, schedule: Schedule) -> Choice:
+    """What `codecs.tokens.encode_latent` does, for so many pictures together, in floating point."""
     quantizer, context, trade = tokenizer.quantizer, prior.context, tokenizer.config.trade
     assert isinstance(quantizer, MultiScaleVQ)
     assert isinstance(context, TreeContext)
     tree = prior.tree
     assert tree is not None
     walked = len(schedule) - prior.config.repeats
-    state = prior.trunk.start(schedule[:walked], batch=len(h_bchw))
+    state = prior.trunk.start(schedule[:walked], batch=batch)
     last: list[Tensor] = []
 
     @torch.no_grad()

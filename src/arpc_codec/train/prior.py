@@ -22,6 +22,7 @@ from ..prior.model import Prior
 from ..prior.rope import Size
 from ..scales import Schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
+from ..tokenizer.multiscale import Choice
 from .choice import cheaper
 from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
@@ -89,13 +90,14 @@ FINETUNING = PriorTraining(
 
 
 @torch.no_grad()
-def tokenize(tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None, prior: Prior | None = None) -> Tokens:
-    """Tokens of a batch; `flip` as in the quantizer. With a prior those that an encoder chooses by what they cost."""
+def tokenize(
+    tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None, choose: Choice | None = None
+) -> Tokens:
+    """Tokens of a batch; `flip` and `choose` as in the quantizer."""
     # In full precision: a bit is the sign of what may be very little.
     with torch.autocast(batch.x.device.type, enabled=False):
         h = tokenizer.encoder(batch.x).contiguous()
     quantizer = tokenizer.quantizer
-    choose = None if prior is None or not tokenizer.config.trade else cheaper(prior, tokenizer, h, batch.schedule)
     quantized = quantizer(h, batch.schedule, flip, choose)
     inputs = [
         quantizer.resample(z, size).flatten(2).transpose(1, 2)
@@ -127,10 +129,19 @@ def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
 
 
 def scale_losses(
-    prior: Prior, tokenizer: Tokenizer, batch: Batch, flip: list[float] | None = None
+    prior: Prior,
+    tokenizer: Tokenizer,
+    batch: Batch,
+    flip: list[float] | None = None,
+    choose: Choice | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """(nats per bit of each scale with the context head if there is one, the same of the trunk alone)."""
-    bits, inputs, symbols = tokenize(tokenizer, batch, flip, prior)
+    """(nats per bit of each scale with the context head if there is one, the same of the trunk alone).
+
+    Tokens are those that an encoder would choose by this prior, or else by `choose`.
+    """
+    if choose is None and tokenizer.config.trade:
+        choose = cheaper(prior, tokenizer, len(batch.x), batch.schedule)
+    bits, inputs, symbols = tokenize(tokenizer, batch, flip, choose)
     active = tokenizer.quantizer.active(len(batch.schedule))
     trunk, full = prior(inputs, bits, symbols, batch.schedule, batch.text, batch.grid)
     full_losses = [bit_losses(f, b, a) for f, b, a in zip(full, bits, active, strict=True)]
