@@ -71,12 +71,8 @@ def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray, coded: li
     pad = ((0, height - pixels_hw3.shape[0]), (0, width - pixels_hw3.shape[1]), (0, 0))
     x = to_tensor([np.pad(pixels_hw3, pad, mode="edge")])
     batch = Batch.plain(x, codec.tokenizer)
-    nats, _ = scale_losses(
-        prior,
-        codec.tokenizer,
-        batch,
-        choose=lambda _residual, scale, _z: torch.from_numpy(coded[scale].tokens_hwd)[None],
-    )
+    tokens = [torch.from_numpy(scale.tokens_hwd)[None] for scale in coded]
+    nats, _ = scale_losses(prior, codec.tokenizer, batch, choose=lambda _residual, scale, _z: tokens[scale])
     raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.active(len(batch.schedule)))
     return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
 
