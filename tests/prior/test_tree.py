@@ -11,7 +11,7 @@ from arpc_codec.errors import ModelError
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.context import known_symbols
 from arpc_codec.prior.model import Prior
-from arpc_codec.prior.tree import TreeHead, path_nodes
+from arpc_codec.prior.tree import TreeHead, path_costs, path_nodes
 from arpc_codec.scales import halved_schedule
 
 SIZES = PriorConfig(d=3, embed_dim=16, depth=1, num_heads=2, codes=5, levels=(3, 3, 2), rank=4, repeats=4)
@@ -41,6 +41,15 @@ def test_chances_of_all_entries_sum_to_one(after: int, bits: int) -> None:
     assert chances.sum().item() == pytest.approx(1, abs=1e-6)
     everywhere = head.every(asked, after)
     assert torch.allclose(everywhere[path_nodes(paths[:, :bits])], logits[:, :bits], atol=1e-6)
+
+
+def test_costs_of_all_entries_are_those_of_their_paths() -> None:
+    chances = torch.rand(2, 7).double().clamp(0.01, 0.99)
+    costs = path_costs(chances)
+    paths = every_path(3)
+    at = chances[:, path_nodes(paths)]
+    assert torch.allclose(costs, -torch.where(paths, at, 1 - at).log2().sum(-1))
+    assert torch.allclose((2.0**-costs).sum(-1), torch.ones(2).double())
 
 
 def test_a_token_says_nothing_about_itself() -> None:

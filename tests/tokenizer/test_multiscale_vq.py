@@ -133,6 +133,8 @@ def test_config_is_checked() -> None:
         TokenizerConfig(codebooks=(10, 0))
     with pytest.raises(ModelError, match="the network pyramid has signs"):
         TokenizerConfig(network="pyramid", codebooks=(10,))
+    with pytest.raises(ModelError, match="trade"):
+        TokenizerConfig(trade=0.1)
     tokenizer = Tokenizer(TokenizerConfig(codebooks=LEVELS))
     assert tokenizer.schedule(10, 14) == SCHEDULE
     assert tokenizer.reach == 11
