@@ -171,8 +171,8 @@ def encode_scales(walk: Walk, bits: list[Tensor]) -> list[CodedScale]:
 def encode_latent(walk: Walk, h_bchw: Tensor, sent: int, trade: float) -> list[CodedScale]:
     """Code the first `sent` scales of a latent, its entries chosen by their distance and by what they cost.
 
-    trade: what a bit is worth, in mean squared errors of the nearest entries of a scale. Coarser scales than the last
-    take the nearest ones: they have few bits, and later scales build on them.
+    trade: what a bit is worth, as in `MultiScaleVQ.worth`. Coarser scales than the last take the nearest entries: they
+    have few bits, and later scales build on them.
     """
     coded = []
     for size in walk.schedule[:sent]:
@@ -197,11 +197,13 @@ def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -
     prior, quantizer, scale = walk.prior, walk.quantizer, walk.scale
     assert isinstance(prior, ExactTreePrior)
     assert isinstance(quantizer, MultiScaleVQ)
-    squares_ne = quantizer.squares(residual_bchw, scale, walk.schedule)[0].flatten(0, 1)
-    worth, level = trade * squares_ne.amin(1).mean(), quantizer.level(scale, walk.schedule)
+    squares = quantizer.squares(residual_bchw, scale, walk.schedule)
+    worth_n1, squares_ne = quantizer.worth(squares, trade)[0].flatten(0, 1), squares[0].flatten(0, 1)
+    level = quantizer.level(scale, walk.schedule)
 
     def choice(said: Tensor, units: Tensor, positions: Tensor) -> None:
-        index = (squares_ne[positions] + worth * prior.costs(said, units, walk.after)).argmin(1)
+        costs_ne = prior.costs(said, units, walk.after)
+        index = (squares_ne[positions] + worth_n1[positions] * costs_ne).argmin(1)
         bits_hwd.view(-1, quantizer.bits)[positions] = quantizer.path(index, level)
 
     return choice

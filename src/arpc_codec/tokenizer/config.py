@@ -25,7 +25,7 @@ class TokenizerConfig:
     codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`, of the network `progic`;
     schedules are then halved. None: tokens are signs.
     noise: channels of noise that the decoder of `progic` takes beside the latent.
-    trade: what a bit is worth when entries of the whole size are chosen, in mean squared errors of nearest entries.
+    trade: what a bit is worth when entries of the whole size are chosen, in squared errors of nearest ones around.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """

@@ -7,6 +7,7 @@ start in the order of `bisected`, so that every bit of an index, the highest fir
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..scales import Schedule
@@ -17,6 +18,8 @@ from .residual_vq import k_means, nearest, vectors
 
 # Tokens whose expected codes are computed at a time: some 70 MB with 10 bits.
 CHUNK = 512
+# Side of the square of cells that says how much an error in its middle is seen.
+AROUND = 5
 
 
 class MultiScaleVQ(MultiScaleQuantizer):
@@ -55,11 +58,22 @@ class MultiScaleVQ(MultiScaleQuantizer):
             .unflatten(1, residual_bchw.shape[-2:])
         )
 
+    @staticmethod
+    def worth(squares_bhwe: Tensor, trade: float) -> Tensor:
+        """[B, h, w, 1]: what a bit is worth in each cell, `trade` times the mean nearest square of the cells around it.
+
+        What is seen of an error depends on how much goes on around it: with one worth for the whole picture, smooth
+        surfaces pay for textures (dev/LOG.md).
+        """
+        nearest_b1hw = squares_bhwe.amin(3)[:, None]
+        around = F.avg_pool2d(nearest_b1hw, AROUND, 1, AROUND // 2, count_include_pad=False)
+        return trade * around[:, 0, :, :, None]
+
     def path(self, index: Tensor, level: int) -> Tensor:
         """Bits [..., d] of indices, the highest first; those beyond the level's are 0."""
         shifts = torch.arange(self.levels[level] - 1, -1, -1, device=index.device)
         bits = (index[..., None] >> shifts & 1).bool()
-        return torch.nn.functional.pad(bits, (0, self.bits - len(shifts)))
+        return F.pad(bits, (0, self.bits - len(shifts)))
 
     def flipped(self, bits_bhwd: Tensor, rate: float, scale: int, schedule: Schedule) -> Tensor:
         """A share of the tokens goes another way from some bit on."""

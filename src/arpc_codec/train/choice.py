@@ -41,8 +41,8 @@ def cheaper(prior: Prior, tokenizer: Tokenizer, batch: int, schedule: Schedule) 
         outputs, hidden = last
         said = prior.said(outputs, x, after)
         projected = context.projected(hidden.unflatten(1, size), seen, after)
-        squares = quantizer.squares(residual_bchw, scale, schedule).flatten(1, 2)
-        worth = trade * squares.amin(2).mean(1)[:, None, None]
+        squares = quantizer.squares(residual_bchw, scale, schedule)
+        worth, squares = quantizer.worth(squares, trade).flatten(1, 2), squares.flatten(1, 2)
         level = quantizer.level(scale, schedule)
         for phase in range(len(PHASES)):
             positions = phase_mask(*size, phase, bits.device).flatten().nonzero()[:, 0]
@@ -51,7 +51,7 @@ def cheaper(prior: Prior, tokenizer: Tokenizer, batch: int, schedule: Schedule) 
                 around = context.neighbourhood(projected, known_symbols(symbols, phase))
                 asked = said[:, positions] + context.out(around.flatten(2).mT[:, positions])
                 chances = tree.every(asked, after).sigmoid().clamp(LEAST, 1 - LEAST)
-                index = (squares[:, positions] + worth * path_costs(chances)).argmin(2)
+                index = (squares[:, positions] + worth[:, positions] * path_costs(chances)).argmin(2)
                 bits.view(len(bits), -1, quantizer.bits)[:, positions] = quantizer.path(index, level)
         return bits
 
