@@ -1,4 +1,4 @@
-"""Tokens as an encoder chooses them, by a float prior that is still learning."""
+"""Tokens as an encoder chooses them, for what learns from the sums that a decoder will see."""
 
 from __future__ import annotations
 

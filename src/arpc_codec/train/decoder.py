@@ -13,6 +13,7 @@ from ..prior.model import Prior
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from ..tokenizer.network import MOST_MISSING
 from .adversary import Adversary
+from .choice import cheaper
 from .data import CropMix, CropSampler, Photos
 from .loop import LoopConfig, Metrics, run
 from .losses import LossWeights, ReconstructionLoss
@@ -38,15 +39,13 @@ class DecoderTraining:
 
 
 @torch.no_grad()
-def fill_latent(prior: Prior, tokenizer: Tokenizer, h: Tensor, sent: int, mean: bool) -> Tensor:
-    """z [B, C, H, W]: the first `sent` scales of h, the others predicted by the trunk (expected or likeliest bits)."""
-    quantizer = tokenizer.quantizer
-    schedule = tokenizer.schedule(h.shape[-2], h.shape[-1])
-    true_bits = quantizer(h, schedule).bits
+def fill_latent(prior: Prior, tokenizer: Tokenizer, true_bits: list[Tensor], schedule: Schedule, mean: bool) -> Tensor:
+    """z [B, C, H, W]: the scales whose bits are given, the others predicted by the trunk (expected or likeliest)."""
+    quantizer, sent = tokenizer.quantizer, len(true_bits)
     walked = len(schedule) - prior.config.repeats
-    state = prior.trunk.start(schedule[:walked], batch=h.shape[0])
-    outputs = h.new_empty(0)
-    z = torch.zeros_like(h)
+    state = prior.trunk.start(schedule[:walked], batch=len(true_bits[0]))
+    outputs = torch.empty(0)
+    z = prior.trunk.pos_start.new_zeros(len(true_bits[0]), quantizer.channels, *schedule[-1])
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else quantizer.resample(z, size).flatten(2).transpose(1, 2)
         if scale < walked:
@@ -98,10 +97,11 @@ def train_decoder(
         filled = not whole and rng.random() < setup.filled_share
         with torch.no_grad():
             h = tokenizer.encoder(x).float().contiguous()
+            choose = cheaper(prior, tokenizer, len(x), schedule) if tokenizer.config.trade else None
+            bits, prefixes = tokenizer.quantizer(h, schedule, choose=choose)
+            z = prefixes[sent - 1]
             if filled:
-                z = fill_latent(prior, tokenizer, h, sent, bool(rng.random() < setup.mean_share))
-            else:
-                z = tokenizer.quantizer(h, schedule).prefixes[sent - 1]
+                z = fill_latent(prior, tokenizer, bits[:sent], schedule, bool(rng.random() < setup.mean_share))
         state = tokenizer.state(missing, filled, len(x)).to(device)
         z = tokenizer.decoder_input(z, seed=1 + index * len(x))
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)

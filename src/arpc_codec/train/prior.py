@@ -23,7 +23,6 @@ from ..prior.rope import Size
 from ..scales import Schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from ..tokenizer.multiscale import Choice
-from .choice import cheaper
 from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
 
@@ -137,10 +136,9 @@ def scale_losses(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """(nats per bit of each scale with the context head if there is one, the same of the trunk alone).
 
-    Tokens are those that an encoder would choose by this prior, or else by `choose`.
+    `choose` as in the quantizer. A prior learns from the nearest entries, whatever an encoder makes of what it says: one
+    that learns from its own choices ends up expecting the same few entries everywhere (dev/LOG.md).
     """
-    if choose is None and tokenizer.config.trade:
-        choose = cheaper(prior, tokenizer, len(batch.x), batch.schedule)
     bits, inputs, symbols = tokenize(tokenizer, batch, flip, choose)
     active = tokenizer.quantizer.active(len(batch.schedule))
     trunk, full = prior(inputs, bits, symbols, batch.schedule, batch.text, batch.grid)
