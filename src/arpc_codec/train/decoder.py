@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..prior.model import Prior
+from ..scales import Schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from ..tokenizer.network import MOST_MISSING
 from .adversary import Adversary

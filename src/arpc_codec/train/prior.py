@@ -136,7 +136,7 @@ def scale_losses(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """(nats per bit of each scale with the context head if there is one, the same of the trunk alone).
 
-    `choose` as in the quantizer. A prior learns from the nearest entries, whatever an encoder makes of what it says: one
+    `choose` as in the quantizer. A prior learns from nearest entries, whatever an encoder makes of what it says: one
     that learns from its own choices ends up expecting the same few entries everywhere (dev/LOG.md).
     """
     bits, inputs, symbols = tokenize(tokenizer, batch, flip, choose)
