@@ -30,7 +30,7 @@ class StandIn:
 
     @classmethod
     def load(cls, model: str | int = "tiny", device: str = "cpu") -> "StandIn":
-        if model not in ("tiny", 5):
+        if model not in ("tiny", 7):
             raise ModelError(f"model '{model}' is not on this machine")
         return cls()
 
@@ -41,7 +41,7 @@ class StandIn:
         for kept in range(min(scales or TOTAL, TOTAL), 0, -1):
             header = Header(
                 Codec.ARPC,
-                model_id=5,
+                model_id=7,
                 width=pixels.shape[1],
                 height=pixels.shape[0],
                 scales=kept,

@@ -229,7 +229,7 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
     for options, code, message in (
         (("--name", "n"), 1, "exists already"),
         (("-o", home / "n"), 2, f"{number} is taken"),
-        (("-o", home / "n", "--id", "5"), 2, "5 is taken"),
+        (("-o", home / "n", "--id", "7"), 2, "7 is taken"),
         (("-o", home / "n", "--name", "m"), 2, "m is taken"),
     ):
         again = imported(home, *published(), *options)
@@ -258,7 +258,7 @@ def test_an_imported_model_codes(published: Published, home: Path, tmp_path: Pat
 
 
 def test_only_own_models_are_removed(home: Path) -> None:
-    for name, code in (("tiny", 2), ("5", 2), ("nothing", 5)):
+    for name, code in (("tiny", 2), ("7", 2), ("nothing", 5)):
         result = run("models", "remove", name)
         assert result.exit_code == code
         assert len(result.stderr.splitlines()) == 1
