@@ -291,6 +291,16 @@ def _text_encoder(model: ModelEntry) -> Callable[[str], Tensor] | None:
 @_device
 @_lr
 @_adversary
+@click.option(
+    "--blend", type=_WEIGHTS, default=None, metavar="FILE", help="Start from the mean with a ProGIC network's decoder."
+)
+@click.option(
+    "--discriminators",
+    type=_WEIGHTS,
+    default=None,
+    metavar="FILE",
+    help="Those of a run to go on with: its adversary.safetensors.",
+)
 def decoder(**options: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.cli import run_decoder

@@ -32,7 +32,7 @@ from .loop import STATE
 from .prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
 from .progic import ProgicTraining, take_decoder, take_weights, train_progic
 from .progic import start as start_progic
-from .tokenizer import TokenizerTraining, add_noise, from_progic, make_codebooks, train_tokenizer
+from .tokenizer import TokenizerTraining, add_noise, blended, from_progic, make_codebooks, train_tokenizer
 
 Config = TypeVar("Config")
 # Of tokenizers and ProGIC networks.
@@ -147,17 +147,23 @@ def run_decoder(
     device: str = "cpu",
     lr: float = LR,
     adversary: float = 0.0,
+    blend: Path | None = None,
+    discriminators: Path | None = None,
 ) -> None:
     """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
 
-    `tokenizer` may have been trained without noise: then its decoder starts with random weights for that.
+    `tokenizer` may have been trained without noise: then its decoder starts with random weights for that. `blend`: a
+    ProGIC network, to start from the mean of both decoders. `discriminators`: those of another run, which go on.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
     model = Tokenizer(sizes.tokenizer)
-    model.load_state_dict(add_noise(load_state(tokenizer), model))
+    weights = add_noise(load_state(tokenizer), model)
+    model.load_state_dict(weights if blend is None else blended(weights, load_state(blend)))
     setup = DecoderTraining(lr=lr, adversary=adversary)
-    train_decoder(model.to(device), load_prior(sizes, prior).to(device), _photos(data), metrics, out, minutes, setup)
+    judges = None if discriminators is None else load_file(discriminators)
+    prior_network = load_prior(sizes, prior).to(device)
+    train_decoder(model.to(device), prior_network, _photos(data), metrics, out, minutes, setup, judges)
 
 
 def run_progic(

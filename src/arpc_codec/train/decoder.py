@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,8 +73,13 @@ def train_decoder(
     folder: Path,
     minutes: float,
     setup: DecoderTraining,
+    discriminators: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer."""
+    """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer.
+
+    discriminators: state of an `Adversary` to begin with; new ones take hundreds of steps to learn to tell, in which a
+    decoder that was trained against others unlearns it.
+    """
     train, held = photos
     criterion = ReconstructionLoss(metrics, setup.losses)
     device = next(tokenizer.parameters()).device
@@ -85,6 +91,8 @@ def train_decoder(
     prior.requires_grad_(False).eval()
     sampler = CropSampler(train, setup.crops, device)
     adversary = Adversary(setup.adversary).to(device)
+    if discriminators is not None:
+        adversary.load_state_dict(discriminators)
     channels_last(adversary)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:

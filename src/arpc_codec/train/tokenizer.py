@@ -81,6 +81,22 @@ def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
+def blended(weights: Mapping[str, Tensor], progic: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a tokenizer whose decoder is the mean of its own and that of a ProGIC network trained from it.
+
+    Rows of the modulation move by what differs for as many codebooks missing, those beyond as the last of them.
+    """
+    state, rows = dict(weights), "decoder.modulation.weight"
+    for name in progic:
+        if name.startswith("decoder.") and name != rows:
+            state[name] = (state[name] + progic[name]) / 2
+    stages = len(progic[rows])
+    change = (progic[rows].flip(0) - state[rows][:stages]) / 2
+    missing = torch.arange(2 * MISSING_STATES) % MISSING_STATES
+    state[rows] = state[rows] + change[missing.clamp_max(stages - 1)]
+    return state
+
+
 def add_noise(weights: Mapping[str, Tensor], model: Tokenizer | Progic) -> dict[str, Tensor]:
     """Weights of a decoder without noise for `model`, which may have it; all others stay as they are."""
     stem, state = "decoder.stem.weight", dict(weights)
