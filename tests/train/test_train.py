@@ -184,6 +184,10 @@ def test_from_photos_to_files(
     changed = {k for k in after if not torch.equal(before[k], after[k])}
     assert changed
     assert all(k.startswith("decoder.") for k in changed)
+    judges, again = tmp_path / "decoder" / "adversary.safetensors", tmp_path / "again"
+    prior = tmp_path / "prior" / "ema.safetensors"
+    cli.run_decoder(config, data, metrics, weights, prior, again, 0.02, adversary=0.3, discriminators=judges)
+    assert load_file(again / "adversary.safetensors")["steps"] >= load_file(judges)["steps"]
     home = tmp_path / "home"
     cli.run_export(
         config,
