@@ -88,7 +88,7 @@ def micro_trees(micro_home: Path) -> ArpcCodec:
     widths = {"encoder_widths": (16, 16), "decoder_widths": (8, 8, 16, 16)}
     depths = {"encoder_depths": (1, 1), "decoder_depths": (0, 1, 1, 1)}
     levels = (5, 6, 6, 6, 4)
-    pixels = TokenizerConfig(channels=8, codebooks=levels, trade=0.1, **widths, **depths)
+    pixels = TokenizerConfig(channels=8, codebooks=levels, **widths, **depths)
     sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 100}
     tokens = PriorConfig(d=6, codes=8, levels=levels, rank=8, repeats=4, **sizes)
     torch.manual_seed(5)

@@ -96,8 +96,9 @@ def test_costs_are_those_of_the_coded_bits(micro_trees: ArpcCodec) -> None:
             torch.testing.assert_close(costs[:, index].double(), wanted, atol=1e-3, rtol=1e-4)
 
 
-def test_a_prior_in_training_sees_the_tokens_of_the_encoder(micro_trees: ArpcCodec) -> None:
+def test_training_sees_the_tokens_of_the_encoder(micro_trees: ArpcCodec, monkeypatch: pytest.MonkeyPatch) -> None:
     """The float prior's choice is the exact one's, but for a few close ones; each picture of a batch by itself."""
+    with_trade(micro_trees, 0.1, monkeypatch)
     torch.manual_seed(1)
     tokenizer, quantizer = micro_trees.tokenizer, micro_trees.tokenizer.quantizer
     assert isinstance(quantizer, MultiScaleVQ)
