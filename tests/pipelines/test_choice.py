@@ -17,7 +17,7 @@ from arpc_codec.exact.prior import ExactTreePrior, exact_prior
 from arpc_codec.prior.model import Prior
 from arpc_codec.scales import halved_schedule
 from arpc_codec.tokenizer import MultiScaleVQ
-from arpc_codec.train.choice import cheaper
+from arpc_codec.train.choice import chosen_by_cost
 
 Picture = Callable[..., np.ndarray]
 
@@ -108,8 +108,8 @@ def test_training_sees_the_tokens_of_the_encoder(micro_trees: ArpcCodec, monkeyp
     schedule = halved_schedule(12, 14)
     h = 0.3 * torch.randn(2, 8, 12, 14)
     with torch.no_grad():
-        together = quantizer(h, schedule, choose=cheaper(prior, tokenizer, 2, schedule)).bits
-        single = quantizer(h[1:], schedule, choose=cheaper(prior, tokenizer, 1, schedule)).bits
+        together = quantizer(h, schedule, choose=chosen_by_cost(prior, tokenizer, 2, schedule)).bits
+        single = quantizer(h[1:], schedule, choose=chosen_by_cost(prior, tokenizer, 1, schedule)).bits
         nearest = quantizer(h, schedule).bits
     exact = exact_prior(export_prior(prior), prior.config)
     codec = ArpcCodec(replace(micro_trees.bundle, prior=exact))

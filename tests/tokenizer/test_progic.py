@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig, decoder_reach, encoder_reach
-from arpc_codec.train.cli import load_progic_config
+from arpc_codec.train.weights import load_progic_config
 
 DENSE = ProgicConfig(
     stages=3,

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,16 @@ from PIL import Image
 from arpc_codec.codecs.lossless import decode, encode
 from arpc_codec.errors import ModelError
 from arpc_codec.prior.pixel import PixelConfig
-from arpc_codec.train import hpac
 from arpc_codec.train.pixel import PixelTraining, load_clean
+from arpc_codec.train.runs import hpac
 from arpc_codec.zoo.lossless import load_lossless
+
+SMALL = PixelConfig(channels=1, width=16, depth=1, head=12, mixtures=2)
+
+
+def logged(folder: Path, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if name in line]
 
 
 @pytest.fixture(scope="module")
@@ -36,19 +44,15 @@ def data(tmp_path_factory: pytest.TempPathFactory, picture: Callable[..., np.nda
 def test_from_photos_to_payloads(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., np.ndarray]
 ) -> None:
-    small = {"width": 16, "depth": 1, "head": 12, "mixtures": 2}
-    monkeypatch.setattr(
-        hpac, "CONFIGS", {"grey": PixelConfig(channels=1, **small), "colour": PixelConfig(channels=3, **small)}
-    )
+    monkeypatch.setattr(hpac, "CONFIGS", {"grey": SMALL, "colour": replace(SMALL, channels=3)})
     monkeypatch.setattr(hpac, "PixelTraining", lambda: PixelTraining(crop=32, batch=2, lr=5e-3))
     weights = {}
     for group in ("grey", "colour"):
         hpac.run_hpac(group, data, tmp_path / group, 0.08)
         weights[group] = tmp_path / group / "ema.safetensors"
-        lines = [json.loads(line) for line in (tmp_path / group / "log.jsonl").read_text().splitlines()]
-        bits = [line["bits"] for line in lines if "bits" in line]
+        bits = logged(tmp_path / group, "bits")
         assert bits[-1] < bits[0]
-        assert any("val_bits" in line for line in lines)
+        assert logged(tmp_path / group, "val_bits")
     mark = hpac.run_export_hpac(weights, tmp_path / "model", 200, "micro", "x")
     model = load_lossless(tmp_path / "model", check=True)
     assert model.entry.fingerprint == mark
@@ -58,6 +62,12 @@ def test_from_photos_to_payloads(
     found = decode(payload, samples.shape, np.uint8, model.coders, 32)
     assert found.sound
     assert np.array_equal(found.samples, samples)
+
+    # A deeper network goes on from the integers of the model: what it adds does nothing yet.
+    monkeypatch.setattr(hpac, "CONFIGS", {"grey": replace(SMALL, depth=3)})
+    hpac.run_hpac("grey", data, tmp_path / "deeper", 1e-9, init=tmp_path / "model" / "prior.safetensors")
+    before, after = (logged(tmp_path / run, "val_bits")[-1] for run in ("grey", "deeper"))
+    assert after == pytest.approx(before, abs=0.02)
 
 
 def test_without_the_shard(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from arpc_codec.cli.main import main
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
-from arpc_codec.train import cli, indices
+from arpc_codec.train import indices
 from arpc_codec.train.data import Photos
 from arpc_codec.train.indices import IndexTraining, train_indices
 from arpc_codec.train.progic import start
+from arpc_codec.train.runs import progic as runs
 from arpc_codec.zoo.progic import load_progic
 
 CONFIG = {
@@ -77,8 +78,8 @@ def test_from_weights_to_smaller_files(
     config.write_text(json.dumps({"progic": CONFIG}))
     model = network(photos)
     save_file(model.state_dict(), weights)
-    monkeypatch.setattr(cli, "_photos", lambda data: photos)
-    monkeypatch.setattr(cli, "IndexTraining", lambda: SETUP)
+    monkeypatch.setattr(runs, "load_photos", lambda data: photos)
+    monkeypatch.setattr(runs, "IndexTraining", lambda: SETUP)
     words = ["--config", config, "--progic", weights, "--data", tmp_path, "--out", run, "--minutes", 0.05]
     result = CliRunner().invoke(main, ["train", "progic-prior", *map(str, words)])
     assert result.exit_code == 0, result.stderr
@@ -94,6 +95,17 @@ def test_from_weights_to_smaller_files(
     data = codec.encode(pixels).data
     assert codec.indices(read(data))[1] == ()
     assert len(read(data).segments[0]) < 40 + 1  # packed: 80 indices of 4 bits
+
+    # A model's prior goes with any decoder of its indices.
+    save_file(model.state_dict() | {"decoder.out.bias": torch.ones(3)}, weights)
+    words = [*naming, "--out", tmp_path / "again", "--weights", weights, "--prior", folder]
+    result = CliRunner().invoke(main, ["train", "export-progic", *map(str, words)])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() != loaded.entry.fingerprint
+    again = ProgicCodec(load_progic(tmp_path / "again", check=True))
+    # All but the check byte, into which the fingerprint goes.
+    segments = [[segment[:-1] for segment in read(file).segments] for file in (again.encode(pixels).data, data)]
+    assert segments[0] == segments[1]
 
     other = Progic(ProgicConfig.from_json(CONFIG))
     save_file(other.state_dict(), weights)

@@ -23,10 +23,12 @@ from arpc_codec.errors import ModelError
 from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
-from arpc_codec.train import cli, progic
+from arpc_codec.train import pictures
 from arpc_codec.train.data import Photos, to_tensor
 from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_decoder, take_weights, train_progic
+from arpc_codec.train.runs import progic as runs
 from arpc_codec.train.tokenizer import blended
+from arpc_codec.train.weights import load_progic_config
 from arpc_codec.zoo.progic import load_progic
 
 WIDTHS = {
@@ -88,7 +90,7 @@ def test_linear_start_is_a_progressive_codec_already(photos: tuple[Photos, Photo
 def test_it_runs_resumes_and_reports(
     others: int, photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
     setup = ProgicTraining(crops=SETUP.crops, lr=SETUP.lr, others=others)
     train_progic(started(photos), photos, tmp_path, tmp_path / "run", 0.05, setup)
     first = json.loads((tmp_path / "run" / "state.json").read_text())
@@ -108,7 +110,7 @@ def take_steps(
     monkeypatch: pytest.MonkeyPatch, ranges: list[range], optimise: Callable[..., torch.optim.Optimizer]
 ) -> list[float]:
     """Let each training run take the steps of the next range, whatever the time; returns where their losses go."""
-    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
     losses: list[float] = []
 
     def run(model: nn.Module, step: Callable[..., tuple[Tensor, object]], *_: object, **__: object) -> SimpleNamespace:
@@ -122,7 +124,7 @@ def take_steps(
             losses.append(loss.item())
         return SimpleNamespace(state=model.state_dict())
 
-    monkeypatch.setattr(progic, "run", run)
+    monkeypatch.setattr(pictures, "run", run)
     return losses
 
 
@@ -213,9 +215,9 @@ def test_a_decoder_alone_leaves_files_as_they_are(
     (tmp_path / "config.json").write_text(json.dumps({"progic": asdict(config)}))
     before = started(photos, config).state_dict()
     save_file(before, tmp_path / "start.safetensors")
-    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
-    monkeypatch.setattr(cli, "_photos", lambda data: (photos[0], Photos([], [])))
-    monkeypatch.setattr(cli.DecoderTraining, "crops", SETUP.crops)
+    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
+    monkeypatch.setattr(runs, "load_photos", lambda data: (photos[0], Photos([], [])))
+    monkeypatch.setattr(runs.DecoderTraining, "crops", SETUP.crops)
     words = ["--config", tmp_path / "config.json", "--progic", tmp_path / "start.safetensors", "--minutes", 0.03]
     words += ["--data", tmp_path, "--metrics", tmp_path, "--out", tmp_path / "run", "--adversary", 0.3]
     result = CliRunner().invoke(main, ["train", "progic-decoder", *map(str, words)])
@@ -258,13 +260,13 @@ def test_trained_weights_become_a_model_folder(photos: tuple[Photos, Photos], tm
 
 def test_configs_of_other_networks_are_refused() -> None:
     with pytest.raises(ModelError, match="progic-tiny"):
-        cli.load_progic_config("tiny")
+        load_progic_config("tiny")
 
 
 def test_an_adversary_can_be_asked_for(
     photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progic, "ReconstructionLoss", PixelLoss)
+    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
     setup = ProgicTraining(crops=SETUP.crops, adversary=0.3, adversary_from=0.0)
     train_progic(started(photos), (photos[0], Photos([], [])), tmp_path, tmp_path / "run", 0.02, setup)
     assert log(tmp_path / "run", "tell")

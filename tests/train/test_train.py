@@ -19,15 +19,18 @@ from safetensors.torch import load_file, save_file
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read
-from arpc_codec.errors import ModelError
+from arpc_codec.errors import ModelError, UsageError
+from arpc_codec.prior.model import Prior
+from arpc_codec.tokenizer import Tokenizer
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
-from arpc_codec.train import cli
 from arpc_codec.train.data import load_photos, random_crop
 from arpc_codec.train.decoder import DecoderTraining
 from arpc_codec.train.linear import init_linear
 from arpc_codec.train.loop import LoopConfig, run
 from arpc_codec.train.prior import PriorTraining
+from arpc_codec.train.runs import arpc as runs
 from arpc_codec.train.tokenizer import TokenizerTraining
+from arpc_codec.train.weights import load_config
 
 CONFIG = {
     "tokenizer": {
@@ -105,7 +108,7 @@ def test_linear_start_is_a_codec_already(data: Path, config: str) -> None:
     from arpc_codec.train.data import to_tensor
     from arpc_codec.train.tokenizer import decoded, quantised
 
-    model = cli.Tokenizer(cli.load_config(config).tokenizer)
+    model = Tokenizer(load_config(config).tokenizer)
     train, _ = load_photos(data)
     init_linear(model, train, pictures=24, side=96, gain_steps=10)
     x = to_tensor([picture[:96, :96] for picture in train.pictures[:4]])
@@ -140,15 +143,15 @@ def test_loop_resumes_and_ends_with_its_budget(tmp_path: Path) -> None:
 
 def test_unknown_config_names_the_known_ones() -> None:
     with pytest.raises(ModelError, match="tiny"):
-        cli.load_config("no-such-config")
+        load_config("no-such-config")
 
 
 @pytest.mark.parametrize("name", ["tiny", "base"])
 def test_bundled_configs_load(name: str) -> None:
-    sizes = cli.load_config(name)
+    sizes = load_config(name)
     with torch.device("meta"):
-        cli.Tokenizer(sizes.tokenizer)
-        cli.Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+        Tokenizer(sizes.tokenizer)
+        Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
 
 
 @pytest.mark.parametrize("sizes", [CONFIG, TREES], ids=["signs", "trees"])
@@ -163,42 +166,45 @@ def test_from_photos_to_files(
         widths = {key: value for key, value in CONFIG["tokenizer"].items() if key != "channels"}
         save_file(Progic(ProgicConfig.from_json(widths)).state_dict(), start)
         with pytest.raises(ModelError, match="--init"):
-            cli.run_tokenizer(config, data, tmp_path, tmp_path / "none", 0.05)
+            runs.run_tokenizer(config, data, tmp_path, tmp_path / "none", 0.05)
     metrics = shared_dir / "metrics"
     monkeypatch.setattr(
-        cli, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),), codebook_crops=(96, 20))
+        runs, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),), codebook_crops=(96, 20))
     )
-    monkeypatch.setattr(cli, "PriorTraining", partial(PriorTraining, crops=SMALL))
-    monkeypatch.setattr(cli, "DecoderTraining", partial(DecoderTraining, crops=SMALL))
+    monkeypatch.setattr(runs, "PriorTraining", partial(PriorTraining, crops=SMALL))
+    monkeypatch.setattr(runs, "DecoderTraining", partial(DecoderTraining, crops=SMALL))
     init = {"pictures": 16, "side": 96, "gain_steps": 5}
-    monkeypatch.setattr(cli, "LINEAR_SIDE", 96)
-    monkeypatch.setattr(cli, "init_linear", lambda model, photos: init_linear(model, photos, **init))
-    cli.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05, start)
+    monkeypatch.setattr(runs, "LINEAR_SIDE", 96)
+    monkeypatch.setattr(runs, "init_linear", lambda model, photos: init_linear(model, photos, **init))
+    runs.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05, start)
     weights = tmp_path / "tokenizer" / "ema.safetensors"
-    cli.run_prior(config, data, weights, tmp_path / "prior", 0.05)
+    runs.run_prior(config, data, weights, tmp_path / "prior", 0.05)
     bits = log(tmp_path / "prior", "bits_96x96")
     assert bits[-1] < bits[0]
     before = load_file(weights)
-    cli.run_decoder(config, data, metrics, weights, tmp_path / "prior" / "ema.safetensors", tmp_path / "decoder", 0.05)
+    prior, judges = tmp_path / "prior" / "ema.safetensors", tmp_path / "decoder" / "adversary.safetensors"
+    runs.run_decoder(config, data, metrics, weights, prior, tmp_path / "decoder", 0.05, adversary=0.3)
     after = load_file(tmp_path / "decoder" / "ema.safetensors")
     changed = {k for k in after if not torch.equal(before[k], after[k])}
     assert changed
     assert all(k.startswith("decoder.") for k in changed)
-    judges, again = tmp_path / "decoder" / "adversary.safetensors", tmp_path / "again"
-    prior = tmp_path / "prior" / "ema.safetensors"
-    cli.run_decoder(config, data, metrics, weights, prior, again, 0.02, adversary=0.3, discriminators=judges)
+    again = tmp_path / "again"
+    runs.run_decoder(config, data, metrics, weights, prior, again, 0.02, adversary=0.3, discriminators=judges)
     assert load_file(again / "adversary.safetensors")["steps"] >= load_file(judges)["steps"]
+    with pytest.raises(UsageError, match="adversary"):
+        runs.run_decoder(config, data, metrics, weights, prior, tmp_path / "none", 0.02, discriminators=judges)
     home = tmp_path / "home"
-    cli.run_export(
-        config,
-        tmp_path / "decoder" / "ema.safetensors",
-        tmp_path / "prior" / "ema.safetensors",
-        home / "m",
-        101,
-        "m",
-        "x",
-    )
     monkeypatch.setenv("ARPC_HOME", str(home))
+    trained = tmp_path / "decoder" / "ema.safetensors"
+    mark = runs.run_export(config, trained, str(prior), home / "m", 101, "m", "x")
+    # The prior that a model has goes with any decoder of its tokens, and with no other tokens.
+    assert runs.run_export(config, trained, "m", tmp_path / "same", 102, "same", "x") == mark
+    assert runs.run_export(config, weights, "m", tmp_path / "other", 103, "other", "x") != mark
+    state = load_file(weights)
+    name = next(name for name in state if name.startswith("encoder."))
+    save_file(state | {name: state[name] + 1}, tmp_path / "changed.safetensors")
+    with pytest.raises(ModelError, match="other tokens"):
+        runs.run_export(config, tmp_path / "changed.safetensors", "m", tmp_path / "none", 104, "none", "x")
     codec = ArpcCodec.load("m")
     pixels = picture(96, 128)
     decoded = codec.decode(read(codec.encode(pixels).data))

@@ -24,9 +24,9 @@ from ..prior.context import PHASES
 from ..prior.model import Prior
 from ..scales import raw_bits
 from ..tokenizer import STRIDE
-from ..train.cli import load_config, load_prior
 from ..train.data import to_tensor
 from ..train.prior import Batch, scale_losses
+from ..train.weights import load_config, load_prior
 from .codewords import published_bits
 from .run import pictures
 

@@ -24,7 +24,7 @@ _COMMANDS = {
     "preview": ("arpc_codec.cli.preview", "preview", "One sheet with the picture after every scale."),
     "models": ("arpc_codec.cli.models", "models", "The models on this machine."),
     "bench": ("arpc_codec.bench.__main__", "main", "Compare with other codecs."),
-    "train": ("arpc_codec.cli.train", "train", "Train a tokenizer, a prior or a decoder."),
+    "train": ("arpc_codec.cli.train.group", "train", "Train a tokenizer, a prior or a decoder."),
 }
 
 

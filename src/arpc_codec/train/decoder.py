@@ -12,30 +12,23 @@ from torch import Tensor
 
 from ..prior.model import Prior
 from ..scales import Schedule
-from ..tokenizer import STRIDE, Tokenizer, channels_last
+from ..tokenizer import STRIDE, Tokenizer
 from ..tokenizer.network import MOST_MISSING
-from .adversary import Adversary
-from .choice import cheaper
-from .data import CropMix, CropSampler, Photos
-from .loop import LoopConfig, Metrics, run
-from .losses import LossWeights, ReconstructionLoss
-from .tokenizer import RATES, TokenizerTraining, validate
+from .choice import chosen_by_cost
+from .data import Photos
+from .loop import Metrics
+from .losses import LossWeights
+from .pictures import PictureTrainer, PictureTraining
+from .tokenizer import RATES, validate
 
 
 @dataclass(frozen=True)
-class DecoderTraining:
-    """whole_share: all scales sent; of the rest, filled_share are filled, mean_share of those with expected codes.
+class DecoderTraining(PictureTraining):
+    """whole_share: all scales sent; of the rest, filled_share are filled, mean_share of those with expected codes."""
 
-    adversary: gradient of the discriminators as a share of the other losses', from this share of the minutes on.
-    """
-
-    crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
     whole_share: float = 0.2
     filled_share: float = 0.85
     mean_share: float = 0.8
-    adversary: float = 0.0
-    adversary_from: float = 0.1
-    lr: float = TokenizerTraining.lr
     # What is filled in is smooth, and a decoder draws its cells on smooth surfaces first.
     losses: LossWeights = field(default_factory=lambda: LossWeights(grid=8.0, flat=20.0))
 
@@ -46,10 +39,10 @@ def fill_latent(prior: Prior, tokenizer: Tokenizer, true_bits: list[Tensor], sch
     quantizer, sent = tokenizer.quantizer, len(true_bits)
     walked = len(schedule) - prior.config.repeats
     state = prior.trunk.start(schedule[:walked], batch=len(true_bits[0]))
-    outputs = torch.empty(0)
     z = prior.trunk.pos_start.new_zeros(len(true_bits[0]), quantizer.channels, *schedule[-1])
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else quantizer.resample(z, size).flatten(2).transpose(1, 2)
+        # Scales behind those that the trunk walks refine what it said of the last of them.
         if scale < walked:
             outputs, _ = prior.trunk.step(x, state)
         if scale < sent:
@@ -77,27 +70,16 @@ def train_decoder(
 ) -> dict[str, Tensor]:
     """Train the decoder alone within `minutes`; returns the averaged weights of the whole tokenizer.
 
-    discriminators: state of an `Adversary` to begin with; new ones take hundreds of steps to learn to tell, in which a
-    decoder that was trained against others unlearns it.
+    discriminators: as `PictureTrainer`.
     """
-    train, held = photos
-    criterion = ReconstructionLoss(metrics, setup.losses)
-    device = next(tokenizer.parameters()).device
-    criterion.to(device)
-    channels_last(criterion)
-    channels_last(tokenizer)
     tokenizer.encoder.requires_grad_(False)
     tokenizer.quantizer.requires_grad_(False)
     prior.requires_grad_(False).eval()
-    sampler = CropSampler(train, setup.crops, device)
-    adversary = Adversary(setup.adversary).to(device)
-    if discriminators is not None:
-        adversary.load_state_dict(discriminators)
-    channels_last(adversary)
+    trainer = PictureTrainer(tokenizer, photos, metrics, setup, discriminators)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 3))
-        x = sampler.draw(rng)
+        x = trainer.draw(rng)
         schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         whole = rng.random() < setup.whole_share
         # Those that lack most are the hardest to learn: a decoder that knows whole latents draws its cells on them.
@@ -106,27 +88,16 @@ def train_decoder(
         filled = not whole and rng.random() < setup.filled_share
         with torch.no_grad():
             h = tokenizer.encoder(x).float().contiguous()
-            choose = cheaper(prior, tokenizer, len(x), schedule) if tokenizer.config.trade else None
+            choose = chosen_by_cost(prior, tokenizer, len(x), schedule) if tokenizer.config.trade else None
             bits, prefixes = tokenizer.quantizer(h, schedule, choose=choose)
             z = prefixes[sent - 1]
             if filled:
                 z = fill_latent(prior, tokenizer, bits[:sent], schedule, bool(rng.random() < setup.mean_share))
-        state = tokenizer.state(missing, filled, len(x)).to(device)
+        state = tokenizer.state(missing, filled, len(x)).to(x.device)
         z = tokenizer.decoder_input(z, seed=1 + index * len(x))
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
-        loss, terms = criterion(x_hat, x)
-        if setup.adversary and progress >= setup.adversary_from:
-            loss, more = adversary(x_hat, x, loss, tokenizer.decoder.out.weight)
-            terms |= more
-        return loss, {("filled_" if filled else "") + k: v for k, v in terms.items()}
+        loss, terms = trainer.criterion(x_hat, x)
+        loss, more = trainer.contested(x_hat, x, loss, tokenizer.decoder.out.weight, progress)
+        return loss, {("filled_" if filled else "") + k: v for k, v in (terms | more).items()}
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
-    return run(
-        tokenizer,
-        step,
-        folder,
-        config,
-        validate=lambda m: validate(m, criterion, held, folder),
-        rates=RATES,
-        adversary=adversary,
-    ).state
+    return trainer.run(step, validate, folder, minutes, RATES)

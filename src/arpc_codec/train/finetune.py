@@ -22,9 +22,9 @@ from ..zoo.infinity import rounded
 from ..zoo.registry import ModelEntry, find_or_open
 from . import ranks
 from .captions import CaptionSampler, Encode, load_records
-from .cli import load_state
 from .loop import STATE, log_line
 from .prior import FINETUNING, PriorTraining, train_prior
+from .weights import load_state
 
 # What depends on the number of bits a token.
 BIT_LAYERS = ("word_embed.", "head.")

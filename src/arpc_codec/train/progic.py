@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..tokenizer import channels_last
 from ..tokenizer.progic import Progic
 from ..tokenizer.residual_vq import used_share
-from .adversary import Adversary
-from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
+from .data import CropMix, Photos, random_crop, to_tensor
 from .linear import SIDE, fit_draft, fit_transform
-from .loop import LoopConfig, Metrics, run
-from .losses import LossWeights, ReconstructionLoss
+from .loop import Metrics
+from .losses import ReconstructionLoss
+from .pictures import PictureTrainer, PictureTraining
 from .tokenizer import add_noise
 from .validation import judge, save_sheet, whole_photos
 
@@ -30,13 +29,12 @@ BATCH = 24
 
 
 @dataclass(frozen=True)
-class ProgicTraining:
+class ProgicTraining(PictureTraining):
     """others: prefixes decoded per picture and step beside the whole; partial_weight: their share of the loss (p).
 
     With others = N - 1 the loss is the paper's sum over all prefixes, of weights 1 - p for the whole and p / (N - 1)
     for each other. Fewer, drawn anew for every picture, estimate it without bias: five decodes a step are too slow
     on a CPU.
-    adversary: gradient of the discriminators as a share of the other losses', from this share of the minutes on.
     fixed: encoder and codebooks stay, and with them all files.
     """
 
@@ -44,11 +42,7 @@ class ProgicTraining:
     others: int = 1
     partial_weight: float = 0.5
     commitment: float = 4.0
-    adversary: float = 0.0
-    adversary_from: float = 0.1
     fixed: bool = False
-    lr: float = 6e-4
-    losses: LossWeights = field(default_factory=LossWeights)
 
 
 def reconstruct(model: Progic, x: Tensor) -> dict[str, Tensor]:
@@ -100,41 +94,32 @@ def train_progic(
     folder: Path,
     minutes: float,
     setup: ProgicTraining,
+    discriminators: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Train within `minutes`; returns the averaged weights."""
+    """Train within `minutes`; returns the averaged weights. discriminators: as `PictureTrainer`."""
     model.encoder.requires_grad_(not setup.fixed)
-    train, held = photos
-    criterion = ReconstructionLoss(metrics, setup.losses)
-    device = next(model.parameters()).device
-    adversary = Adversary(setup.adversary).to(device) if setup.adversary else None
-    criterion.to(device)
-    for network in (criterion, model, adversary):
-        if network is not None:
-            channels_last(network)
-    sampler = CropSampler(train, setup.crops, device)
-    last = model.config.stages
+    trainer, last = PictureTrainer(model, photos, metrics, setup, discriminators), model.config.stages
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 4))
-        x = sampler.draw(rng)
+        x = trainer.draw(rng)
         y = model.encoder(x).float()
         quantized = model.quantizer(y)
-        generator = torch.Generator().manual_seed(index)
-        revived = 0 if setup.fixed else model.quantizer.update(y, quantized, generator)
         # [others, B] numbers of codebooks, each picture its own.
         drawn = rng.permuted(np.tile(np.arange(1, last), (len(x), 1)), axis=1)[:, : setup.others].T
         state_b = torch.cat([model.used(last, len(x)), torch.from_numpy(drawn.flatten() - 1)])
         every_nbchw = torch.stack(quantized.prefixes)
         z = every_nbchw[state_b, torch.arange(len(state_b)) % len(x)]
-        x_hat = model.decoder(_fast(model.decoder_input(z, seed=1 + index * len(z))), state_b.to(device))
+        x_hat = model.decoder(_fast(model.decoder_input(z, seed=1 + index * len(z))), state_b.to(x.device))
         copies = x.repeat(setup.others, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-        whole, terms = criterion(x_hat[: len(x)], x)
-        partial, partial_terms = criterion(x_hat[len(x) :], copies)
+        whole, terms = trainer.criterion(x_hat[: len(x)], x)
+        partial, partial_terms = trainer.criterion(x_hat[len(x) :], copies)
         loss = (1 - setup.partial_weight) * whole + setup.partial_weight * partial
-        terms |= {f"partial_{name}": value for name, value in partial_terms.items()}
-        if adversary is not None and progress >= setup.adversary_from:
-            loss, more = adversary(x_hat, torch.cat([x, copies]), loss, model.decoder.last)
-            terms |= more
+        loss, more = trainer.contested(x_hat, torch.cat([x, copies]), loss, model.decoder.last, progress)
+        terms |= more | {f"partial_{name}": value for name, value in partial_terms.items()}
+        if setup.fixed:
+            return loss, terms
+        revived = model.quantizer.update(y, quantized, torch.Generator().manual_seed(index))
         # As a share of the latent's variance: otherwise shrinking the latent would serve it, too.
         size = y.var((0, 2, 3)).mean()
         errors = torch.stack([(y - z_i.detach()).square().mean() / size for z_i in quantized.prefixes])
@@ -142,16 +127,7 @@ def train_progic(
         terms |= {"commitment": commitment.item(), "latent": size.item(), "revived": float(revived)}
         return loss + setup.commitment * commitment, terms
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
-    return run(
-        model,
-        step,
-        folder,
-        config,
-        validate=lambda m: validate(m, criterion, held, folder),
-        rates=RATES,
-        adversary=adversary,
-    ).state
+    return trainer.run(step, validate, folder, minutes, RATES)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..scales import Schedule
-from ..tokenizer import MultiScaleVQ, Quantized, Tokenizer, channels_last
+from ..tokenizer import MultiScaleVQ, Quantized, Tokenizer
 from ..tokenizer.network import MISSING_STATES
 from ..tokenizer.progic import Progic
-from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
-from .loop import LoopConfig, Metrics, run
-from .losses import LossWeights, ReconstructionLoss
+from .data import CropMix, Photos, random_crop, to_tensor
+from .loop import Metrics
+from .losses import ReconstructionLoss
+from .pictures import PictureTrainer, PictureTraining
 from .validation import judge, save_sheet
 
 # The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
@@ -36,14 +37,12 @@ SHOWN = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
-class TokenizerTraining:
+class TokenizerTraining(PictureTraining):
     """prefix_share: how often a random prefix is decoded. codebook_crops: side and number."""
 
     crops: CropMix = ((192, 192, 6, 0.55), (256, 384, 2, 0.27), (512, 384, 1, 0.18))
     prefix_share: float = 0.5
     commitment: float = 2.0
-    lr: float = 6e-4
-    losses: LossWeights = field(default_factory=LossWeights)
     codebook_crops: tuple[int, int] = (384, 700)
 
 
@@ -129,30 +128,23 @@ def train_tokenizer(
     setup: TokenizerTraining,
 ) -> dict[str, Tensor]:
     """Train within `minutes`; returns the averaged weights. Codebooks stay, and the encoder that they were made for."""
-    train, held = photos
     if isinstance(model.quantizer, MultiScaleVQ):
         model.encoder.requires_grad_(False)
-    criterion = ReconstructionLoss(metrics, setup.losses)
-    device = next(model.parameters()).device
-    criterion.to(device)
-    channels_last(criterion)
-    channels_last(model)
-    sampler = CropSampler(train, setup.crops, device)
+    trainer = PictureTrainer(model, photos, metrics, setup)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 1))
-        x = sampler.draw(rng)
+        x = trainer.draw(rng)
         latent = quantised(model, x)
         total = len(latent.schedule)
         # Squared: the last scales hold most of the bytes, so most files lack only a few.
         missing = 1 + int((total - 1) * rng.random() ** 2) if rng.random() < setup.prefix_share else 0
-        loss, terms = criterion(decoded(model, latent, missing), x)
+        loss, terms = trainer.criterion(decoded(model, latent, missing), x)
         commitment = (latent.h - latent.quantized.prefixes[-1].detach()).square().mean()
         terms["commitment"] = commitment.item()
         return loss + setup.commitment * commitment, terms
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=4.0, ema_half_life=400)
-    return run(model, step, folder, config, validate=lambda m: validate(m, criterion, held, folder), rates=RATES).state
+    return trainer.run(step, validate, folder, minutes, RATES)
 
 
 def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:

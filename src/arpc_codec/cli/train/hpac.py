@@ -1,0 +1,42 @@
+"""`arpc train hpac` and `export-hpac`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from arpc_codec.cli.train import options
+
+
+@click.command()
+@click.option("--group", type=click.Choice(["grey", "colour"]), required=True, help="What the prior sees.")
+@options.run
+@click.option(
+    "--init",
+    type=options.WEIGHTS,
+    default=None,
+    metavar="FILE",
+    help="Weights to start from, of a run or a model's prior.safetensors.",
+)
+@options.device
+def hpac(**given: Any) -> int:
+    """Train a lossless prior on clean photographs (train-clean.tar in DIR)."""
+    from arpc_codec.train.runs.hpac import run_hpac
+
+    run_hpac(**given)
+    return 0
+
+
+@click.command()
+@click.option("--grey", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained prior for grey and alpha.")
+@click.option("--colour", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained prior for RGB.")
+@options.target
+def export_hpac(grey: Path, colour: Path, out: Path, model_id: int, name: str, licence: str) -> int:
+    """Make a lossless model folder of trained priors; prints its fingerprint."""
+    from arpc_codec.train.runs.hpac import run_export_hpac
+
+    weights = {"grey": grey, "colour": colour}
+    click.echo(run_export_hpac(weights, out=out, model_id=model_id, name=name, licence=licence))
+    return 0

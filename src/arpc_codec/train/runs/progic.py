@@ -1,0 +1,122 @@
+"""What `arpc train progic`, `progic-decoder`, `progic-prior` and `export-progic` run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...errors import ModelError
+from ...exact.indices import export_indices
+from ...prior.indices import IndexConfig
+from ...tokenizer.progic import Progic, ProgicConfig
+from ...zoo.folder import Tensors, read_folder
+from ...zoo.progic import PRIOR, WEIGHTS, save_progic
+from ...zoo.registry import find_or_open
+from ..data import larger, load_photos
+from ..decoder import DecoderTraining
+from ..indices import IndexTraining, train_indices
+from ..linear import SIDE as LINEAR_SIDE
+from ..loop import STATE
+from ..pictures import PictureTraining
+from ..progic import ProgicTraining, start, take_decoder, take_weights, train_progic
+from ..weights import load_index_prior, load_network, load_progic_config, load_state
+
+
+def run_progic(
+    config: str,
+    data: Path,
+    metrics: Path,
+    out: Path,
+    minutes: float,
+    init: Path | None = None,
+    device: str = "cpu",
+    lr: float = PictureTraining.lr,
+    batch: int = 1,
+) -> list[str]:
+    """Train a ProGIC network; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
+
+    `init`: weights to start from, as far as they fit, of a ProGIC network or of a tokenizer; returns the names of those
+    that were not in it. `batch`: times as many crops in a step.
+    """
+    sizes = load_progic_config(config)
+    torch.manual_seed(0)
+    model, photos = Progic(sizes), load_photos(data)
+    missing = sorted(model.state_dict())
+    if init is not None:
+        missing = take_weights(model, load_state(init))
+    if "quantizer.codebooks" in missing and not (out / STATE).is_file():
+        start(model, photos[0].at_least(LINEAR_SIDE), fresh=init is None, side=LINEAR_SIDE)
+    # With a device for it, every step decodes all prefixes, as the paper does.
+    others = ProgicTraining.others if device == "cpu" else sizes.stages - 1
+    setup = ProgicTraining(crops=larger(ProgicTraining.crops, batch), others=others, lr=lr)
+    train_progic(model.to(device), photos, metrics, out, minutes, setup)
+    return missing
+
+
+def run_progic_decoder(
+    config: str,
+    data: Path,
+    metrics: Path,
+    progic: Path,
+    out: Path,
+    minutes: float,
+    decoder: Path | None = None,
+    device: str = "cpu",
+    lr: float = PictureTraining.lr,
+    adversary: float = 0.0,
+    discriminators: Path | None = None,
+) -> None:
+    """Fine-tune the decoder of a ProGIC network whose files stay as they are.
+
+    `decoder`: a tokenizer with these networks, whose decoder to start from instead. `discriminators`: those of another
+    run, which go on.
+    """
+    torch.manual_seed(0)
+    model = load_network(load_progic_config(config), progic)
+    if decoder is not None:
+        model.load_state_dict(model.state_dict() | take_decoder(model, load_state(decoder)))
+    # What a tokenizer's decoder needs on smooth surfaces, the first stages need, too.
+    losses = DecoderTraining().losses
+    setup = ProgicTraining(crops=DecoderTraining.crops, fixed=True, lr=lr, adversary=adversary, losses=losses)
+    judges = None if discriminators is None else load_state(discriminators)
+    train_progic(model.to(device), load_photos(data), metrics, out, minutes, setup, judges)
+
+
+def run_progic_prior(config: str, data: Path, progic: Path, out: Path, minutes: float) -> None:
+    """Train a prior of the indices of a ProGIC network's weights; averaged weights go to out/ema.safetensors.
+
+    Raises ModelError when codebooks have no power of two of entries.
+    """
+    network = load_network(load_progic_config(config), progic)
+    torch.manual_seed(0)
+    train_indices(network, load_photos(data), out, minutes, IndexTraining())
+
+
+def run_export_progic(
+    config: str, weights: Path, out: Path, model_id: int, name: str, licence: str, prior: str | None = None
+) -> str:
+    """Write a ProGIC model folder from trained weights, with a prior of its indices if there is one.
+
+    prior: trained weights, or a model whose prior it is. Returns the fingerprint. Raises ModelError for the prior of
+    another network.
+    """
+    sizes, books = load_progic_config(config), "quantizer.codebooks"
+    state, own = load_network(sizes, weights).state_dict(), None
+    if prior is not None:
+        codebooks, order, integers = _index_prior(sizes, prior)
+        pairs = zip(codebooks, state[books].half().float(), strict=True)
+        if not all(torch.equal(one.unique(dim=0), other.unique(dim=0)) for one, other in pairs):
+            raise ModelError(f"{prior}: the prior of another network: its codebooks are not those of {weights}")
+        state[books], own = codebooks, (order, integers)
+    return save_progic(out, model_id, name, licence, sizes, state, own)
+
+
+def _index_prior(sizes: ProgicConfig, prior: str) -> tuple[Tensor, IndexConfig, Tensors]:
+    """Codebooks in its order, sizes and integers of a trained prior, or of that of a model."""
+    if Path(prior).is_file():
+        found = load_index_prior(sizes, Path(prior))
+        return found.codebooks, found.config, export_indices(found)
+    _, own, files = read_folder(find_or_open(prior).path, ("indices",), (WEIGHTS, PRIOR), check=False)
+    return files[WEIGHTS]["quantizer.codebooks"].float(), IndexConfig.from_json(own["indices"]), files[PRIOR]

@@ -1,0 +1,97 @@
+"""Configs and trained weights, from files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import load_file
+
+from ..errors import ModelError
+from ..prior.config import PriorConfig
+from ..prior.indices import IndexConfig, IndexPrior
+from ..prior.model import Prior
+from ..tokenizer import Tokenizer, TokenizerConfig
+from ..tokenizer.progic import Progic, ProgicConfig
+from ..tokenizer.residual_vq import TRAINING_BUFFERS
+from .tokenizer import add_noise
+
+Config = TypeVar("Config")
+CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Sizes of one rung of the ladder, read from a JSON file."""
+
+    tokenizer: TokenizerConfig
+    prior: PriorConfig
+    context_width: int
+    context_hidden: int
+
+
+def load_config(name: str) -> TrainingConfig:
+    """A bundled config by name, or a JSON file by path. Raises ModelError when it is missing or does not fit."""
+
+    def parse(values: dict[str, Any]) -> TrainingConfig:
+        tokenizer, prior = TokenizerConfig.from_json(values["tokenizer"]), PriorConfig(**values["prior"])
+        return TrainingConfig(tokenizer, prior, values["context"]["width"], values["context"]["hidden"])
+
+    return _read_config(name, parse)
+
+
+def load_progic_config(name: str) -> ProgicConfig:
+    """As `load_config`, for a ProGIC network."""
+    return _read_config(name, lambda values: ProgicConfig.from_json(values["progic"]))
+
+
+def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config:
+    path = CONFIGS / f"{name}.json"
+    path = path if path.is_file() else Path(name)
+    try:
+        return parse(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
+        raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
+
+
+def load_state(weights: Path) -> dict[str, torch.Tensor]:
+    """Weights in float32. Raises ModelError when there are none."""
+    try:
+        return {name: tensor.float() for name, tensor in load_file(weights).items()}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{weights}: no weights ({error})") from error
+
+
+def load_tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
+    """A tokenizer from weights. Raises ModelError when there are none."""
+    model = Tokenizer(sizes.tokenizer)
+    model.load_state_dict(load_state(weights))
+    return model
+
+
+def load_prior(sizes: TrainingConfig, weights: Path) -> Prior:
+    """A float prior from weights. Raises ModelError when there are none."""
+    model = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
+    model.load_state_dict(load_state(weights))
+    return model
+
+
+def load_network(sizes: ProgicConfig, weights: Path) -> Progic:
+    """A network from a run or a model folder, which lacks what only training needs."""
+    model = Progic(sizes)
+    kept = {f"quantizer.{name}": getattr(model.quantizer, name) for name in TRAINING_BUFFERS}
+    model.load_state_dict(kept | add_noise(load_state(weights), model))
+    return model
+
+
+def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
+    """A float prior of indices from weights. Raises ModelError when there are none."""
+    state = load_state(weights)
+    model = IndexPrior(IndexConfig(sizes.channels, sizes.stages, sizes.entries), state["codebooks"])
+    model.load_state_dict(state)
+    return model
