@@ -63,6 +63,10 @@ def test_from_photos_to_payloads(
     assert found.sound
     assert np.array_equal(found.samples, samples)
 
+    # What is not trained anew keeps its integers.
+    parts = {"grey": tmp_path / "model" / "prior.safetensors", "colour": weights["colour"]}
+    assert hpac.run_export_hpac(parts, tmp_path / "same", 201, "same", "x") == mark
+
     # A deeper network goes on from the integers of the model: what it adds does nothing yet.
     monkeypatch.setattr(hpac, "CONFIGS", {"grey": replace(SMALL, depth=3)})
     hpac.run_hpac("grey", data, tmp_path / "deeper", 1e-9, init=tmp_path / "model" / "prior.safetensors")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from safetensors.torch import load_file
 
 from ..errors import ModelError
@@ -18,6 +17,7 @@ from ..prior.model import Prior
 from ..tokenizer import Tokenizer, TokenizerConfig
 from ..tokenizer.progic import Progic, ProgicConfig
 from ..tokenizer.residual_vq import TRAINING_BUFFERS
+from ..zoo.folder import Tensors
 from .tokenizer import add_noise
 
 Config = TypeVar("Config")
@@ -59,12 +59,17 @@ def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config
         raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
 
 
-def load_state(weights: Path) -> dict[str, torch.Tensor]:
-    """Weights in float32. Raises ModelError when there are none."""
+def load_tensors(file: Path) -> Tensors:
+    """Tensors of a safetensors file as they are. Raises ModelError when there are none."""
     try:
-        return {name: tensor.float() for name, tensor in load_file(weights).items()}
+        return load_file(file)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{weights}: no weights ({error})") from error
+        raise ModelError(f"{file}: no weights ({error})") from error
+
+
+def load_state(weights: Path) -> Tensors:
+    """Weights in float32. Raises ModelError when there are none."""
+    return {name: tensor.float() for name, tensor in load_tensors(weights).items()}
 
 
 def load_tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:

@@ -34,7 +34,10 @@ def hpac(**given: Any) -> int:
 @click.option("--colour", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained prior for RGB.")
 @options.target
 def export_hpac(grey: Path, colour: Path, out: Path, model_id: int, name: str, licence: str) -> int:
-    """Make a lossless model folder of trained priors; prints its fingerprint."""
+    """Make a lossless model folder of trained priors; prints its fingerprint.
+
+    A model's prior.safetensors in the place of trained weights gives what that model has.
+    """
     from arpc_codec.train.runs.hpac import run_export_hpac
 
     weights = {"grey": grey, "colour": colour}

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ...exact.pixel import export_pixel, import_pixel
 from ...prior.pixel import PixelConfig, PixelPrior
+from ...zoo.folder import Tensors
 from ...zoo.lossless import GROUPS, save_lossless
 from ..pixel import PixelTraining, load_clean, train_pixel
-from ..weights import load_state
+from ..weights import load_state, load_tensors
 
 # Side of the tiles that a model's files have, in samples.
 TILE = 256
@@ -30,25 +30,34 @@ def run_hpac(group: str, data: Path, out: Path, minutes: float, init: Path | Non
     torch.manual_seed(0)
     model = PixelPrior(CONFIGS[group])
     if init is not None:
-        model.load_state_dict(model.state_dict() | _float_state(group, init))
+        integers = _integers(group, init)
+        known = import_pixel(_sizes(group, integers), integers).state_dict() if integers else load_state(init)
+        model.load_state_dict(model.state_dict() | known)
     train_pixel(model.to(device), load_clean(data), out, minutes, PixelTraining())
 
 
 def run_export_hpac(weights: dict[str, Path], out: Path, model_id: int, name: str, licence: str) -> str:
-    """Write a lossless model folder from the trained weights of each group; returns its fingerprint."""
+    """Write a lossless model folder from the weights of each group; returns its fingerprint.
+
+    weights: of runs, or of a model, whose integers stay as they are.
+    """
     priors = {}
     for channels, group in GROUPS.items():
-        model = PixelPrior(CONFIGS[group])
-        model.load_state_dict(load_state(weights[group]))
-        priors[channels] = (CONFIGS[group], export_pixel(model.double()))
+        integers = _integers(group, weights[group])
+        if not integers:
+            model = PixelPrior(CONFIGS[group])
+            model.load_state_dict(load_state(weights[group]))
+            integers = export_pixel(model.double())
+        priors[channels] = (_sizes(group, integers), integers)
     return save_lossless(out, model_id, name, licence, TILE, priors)
 
 
-def _float_state(group: str, weights: Path) -> dict[str, Tensor]:
-    """Weights of a run, or those that a model folder's prior.safetensors has as integers."""
-    state, prefix = load_state(weights), f"{group}."
-    own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    if not own:
-        return state
-    depth = sum(name.endswith(".taps") for name in own)
-    return import_pixel(replace(CONFIGS[group], depth=depth), own).state_dict()
+def _integers(group: str, weights: Path) -> Tensors:
+    """What a model folder's prior.safetensors has for a group; nothing for the weights of a run."""
+    prefix = f"{group}."
+    return {k.removeprefix(prefix): v for k, v in load_tensors(weights).items() if k.startswith(prefix)}
+
+
+def _sizes(group: str, integers: Tensors) -> PixelConfig:
+    """Sizes of a group's prior; models may have fewer blocks than what is trained today."""
+    return replace(CONFIGS[group], depth=sum(name.endswith(".taps") for name in integers))
