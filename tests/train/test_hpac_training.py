@@ -49,7 +49,7 @@ def test_from_photos_to_payloads(
     weights = {}
     for group in ("grey", "colour"):
         hpac.run_hpac(group, data, tmp_path / group, 0.08)
-        weights[group] = tmp_path / group / "ema.safetensors"
+        weights[group] = str(tmp_path / group / "ema.safetensors")
         bits = logged(tmp_path / group, "bits")
         assert bits[-1] < bits[0]
         assert logged(tmp_path / group, "val_bits")
@@ -64,12 +64,12 @@ def test_from_photos_to_payloads(
     assert np.array_equal(found.samples, samples)
 
     # What is not trained anew keeps its integers.
-    parts = {"grey": tmp_path / "model" / "prior.safetensors", "colour": weights["colour"]}
+    parts = weights | {"grey": str(tmp_path / "model")}
     assert hpac.run_export_hpac(parts, tmp_path / "same", 201, "same", "x") == mark
 
     # A deeper network goes on from the integers of the model: what it adds does nothing yet.
     monkeypatch.setattr(hpac, "CONFIGS", {"grey": replace(SMALL, depth=3)})
-    hpac.run_hpac("grey", data, tmp_path / "deeper", 1e-9, init=tmp_path / "model" / "prior.safetensors")
+    hpac.run_hpac("grey", data, tmp_path / "deeper", 1e-9, init=str(tmp_path / "model"))
     before, after = (logged(tmp_path / run, "val_bits")[-1] for run in ("grey", "deeper"))
     assert after == pytest.approx(before, abs=0.02)
 

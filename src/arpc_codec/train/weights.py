@@ -59,17 +59,12 @@ def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config
         raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
 
 
-def load_tensors(file: Path) -> Tensors:
-    """Tensors of a safetensors file as they are. Raises ModelError when there are none."""
-    try:
-        return load_file(file)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: no weights ({error})") from error
-
-
 def load_state(weights: Path) -> Tensors:
     """Weights in float32. Raises ModelError when there are none."""
-    return {name: tensor.float() for name, tensor in load_tensors(weights).items()}
+    try:
+        return {name: tensor.float() for name, tensor in load_file(weights).items()}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{weights}: no weights ({error})") from error
 
 
 def load_tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:

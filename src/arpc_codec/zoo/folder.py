@@ -136,4 +136,5 @@ def naming(entry: ModelEntry) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model '{entry.name}': {error}") from error
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ModelError(f"model '{entry.name}': {what}") from error

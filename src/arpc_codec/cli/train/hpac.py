@@ -13,13 +13,7 @@ from arpc_codec.cli.train import options
 @click.command()
 @click.option("--group", type=click.Choice(["grey", "colour"]), required=True, help="What the prior sees.")
 @options.run
-@click.option(
-    "--init",
-    type=options.WEIGHTS,
-    default=None,
-    metavar="FILE",
-    help="Weights to start from, of a run or a model's prior.safetensors.",
-)
+@click.option("--init", default=None, metavar="FILE|MODEL", help="Weights or a model to start from.")
 @options.device
 def hpac(**given: Any) -> int:
     """Train a lossless prior on clean photographs (train-clean.tar in DIR)."""
@@ -30,14 +24,13 @@ def hpac(**given: Any) -> int:
 
 
 @click.command()
-@click.option("--grey", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained prior for grey and alpha.")
-@click.option("--colour", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained prior for RGB.")
+@click.option(
+    "--grey", required=True, metavar="FILE|MODEL", help="Trained prior for grey and alpha, or the model that has it."
+)
+@click.option("--colour", required=True, metavar="FILE|MODEL", help="Trained prior for RGB, or the model that has it.")
 @options.target
-def export_hpac(grey: Path, colour: Path, out: Path, model_id: int, name: str, licence: str) -> int:
-    """Make a lossless model folder of trained priors; prints its fingerprint.
-
-    A model's prior.safetensors in the place of trained weights gives what that model has.
-    """
+def export_hpac(grey: str, colour: str, out: Path, model_id: int, name: str, licence: str) -> int:
+    """Make a lossless model folder of trained priors; prints its fingerprint."""
     from arpc_codec.train.runs.hpac import run_export_hpac
 
     weights = {"grey": grey, "colour": colour}

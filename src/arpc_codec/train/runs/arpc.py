@@ -134,10 +134,12 @@ def _prior_of(model: str, sizes: TrainingConfig, weights: Tensors) -> Tensors:
     """The integers of a model's prior, if these tokenizer weights make its tokens."""
     entry = find_or_open(model)
     _, found, files = read_folder(entry.path, ("prior",), (TOKENIZER, PRIOR), check=False)
-    tokens = {k: v for k, v in half(weights).items() if not k.startswith("decoder.")}
-    if PriorConfig(**found["prior"]) != sizes.prior or any(
-        not torch.equal(value, files[TOKENIZER][name]) for name, value in tokens.items()
-    ):
+    own, its = (
+        {name: tensor for name, tensor in state.items() if not name.startswith("decoder.")}
+        for state in (half(weights), files[TOKENIZER])
+    )
+    same = own.keys() == its.keys() and all(torch.equal(own[name], its[name]) for name in own)
+    if not same or PriorConfig(**found["prior"]) != sizes.prior:
         raise ModelError(f"model '{entry.name}': its prior is of other tokens")
     return files[PRIOR]
 

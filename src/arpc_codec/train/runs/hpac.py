@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,9 +9,10 @@ import torch
 from ...exact.pixel import export_pixel, import_pixel
 from ...prior.pixel import PixelConfig, PixelPrior
 from ...zoo.folder import Tensors
-from ...zoo.lossless import GROUPS, save_lossless
+from ...zoo.lossless import GROUPS, load_lossless, save_lossless
+from ...zoo.registry import find_or_open
 from ..pixel import PixelTraining, load_clean, train_pixel
-from ..weights import load_state, load_tensors
+from ..weights import load_state
 
 # Side of the tiles that a model's files have, in samples.
 TILE = 256
@@ -22,42 +22,41 @@ CONFIGS = {
 }
 
 
-def run_hpac(group: str, data: Path, out: Path, minutes: float, init: Path | None = None, device: str = "cpu") -> None:
+def run_hpac(group: str, data: Path, out: Path, minutes: float, init: str | None = None, device: str = "cpu") -> None:
     """Train the prior of a group; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-    `init`: weights of a run or of a model to start from. Blocks that they lack start as identities.
+    `init`: weights of a run, or a model, to start from. Blocks that they lack start as identities.
     """
     torch.manual_seed(0)
     model = PixelPrior(CONFIGS[group])
     if init is not None:
-        integers = _integers(group, init)
-        known = import_pixel(_sizes(group, integers), integers).state_dict() if integers else load_state(init)
+        trained = Path(init)
+        known = load_state(trained) if trained.is_file() else import_pixel(*_prior_of(init, group)).state_dict()
         model.load_state_dict(model.state_dict() | known)
     train_pixel(model.to(device), load_clean(data), out, minutes, PixelTraining())
 
 
-def run_export_hpac(weights: dict[str, Path], out: Path, model_id: int, name: str, licence: str) -> str:
+def run_export_hpac(weights: dict[str, str], out: Path, model_id: int, name: str, licence: str) -> str:
     """Write a lossless model folder from the weights of each group; returns its fingerprint.
 
-    weights: of runs, or of a model, whose integers stay as they are.
+    weights: of runs, or models, whose integers stay as they are.
     """
     priors = {}
     for channels, group in GROUPS.items():
-        integers = _integers(group, weights[group])
-        if not integers:
-            model = PixelPrior(CONFIGS[group])
-            model.load_state_dict(load_state(weights[group]))
-            integers = export_pixel(model.double())
-        priors[channels] = (_sizes(group, integers), integers)
+        trained = Path(weights[group])
+        priors[channels] = _exported(group, trained) if trained.is_file() else _prior_of(weights[group], group)
     return save_lossless(out, model_id, name, licence, TILE, priors)
 
 
-def _integers(group: str, weights: Path) -> Tensors:
-    """What a model folder's prior.safetensors has for a group; nothing for the weights of a run."""
-    prefix = f"{group}."
-    return {k.removeprefix(prefix): v for k, v in load_tensors(weights).items() if k.startswith(prefix)}
+def _exported(group: str, trained: Path) -> tuple[PixelConfig, Tensors]:
+    """Sizes and integers of trained weights."""
+    model = PixelPrior(CONFIGS[group])
+    model.load_state_dict(load_state(trained))
+    return model.config, export_pixel(model.double())
 
 
-def _sizes(group: str, integers: Tensors) -> PixelConfig:
-    """Sizes of a group's prior; models may have fewer blocks than what is trained today."""
-    return replace(CONFIGS[group], depth=sum(name.endswith(".taps") for name in integers))
+def _prior_of(model: str, group: str) -> tuple[PixelConfig, Tensors]:
+    """Sizes and integers of a model's prior for a group."""
+    found = load_lossless(find_or_open(model).path)
+    coder = found.coders[CONFIGS[group].channels]
+    return coder.config, coder.state

@@ -106,8 +106,10 @@ def run_export_progic(
     state, own = load_network(sizes, weights).state_dict(), None
     if prior is not None:
         codebooks, order, integers = _index_prior(sizes, prior)
-        pairs = zip(codebooks, state[books].half().float(), strict=True)
-        if not all(torch.equal(one.unique(dim=0), other.unique(dim=0)) for one, other in pairs):
+        pairs = zip(codebooks, state[books].half().float(), strict=False)
+        if codebooks.shape != state[books].shape or not all(
+            torch.equal(one.unique(dim=0), other.unique(dim=0)) for one, other in pairs
+        ):
             raise ModelError(f"{prior}: the prior of another network: its codebooks are not those of {weights}")
         state[books], own = codebooks, (order, integers)
     return save_progic(out, model_id, name, licence, sizes, state, own)
