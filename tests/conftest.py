@@ -74,8 +74,8 @@ def micro(micro_home: Path) -> ArpcCodec:
 
 
 @pytest.fixture(scope="session")
-def micro_trees(micro_home: Path) -> ArpcCodec:
-    """A very small model with codebooks of random weights, `micro-trees`, id 104; in ARPC_HOME too."""
+def micro_planes(micro_home: Path) -> ArpcCodec:
+    """A very small model of planes with random weights, `micro-planes`, id 104; in ARPC_HOME too."""
     import torch
 
     from arpc_codec.codecs.arpc import ArpcCodec
@@ -87,19 +87,24 @@ def micro_trees(micro_home: Path) -> ArpcCodec:
 
     widths = {"encoder_widths": (16, 16), "decoder_widths": (8, 8, 16, 16)}
     depths = {"encoder_depths": (1, 1), "decoder_depths": (0, 1, 1, 1)}
-    levels = (5, 6, 6, 6, 4)
-    pixels = TokenizerConfig(channels=8, codebooks=levels, **widths, **depths)
+    groups, steps = (2, 5, 8), (0.3, 0.5, 0.8, 1.2, 2.0, 0.7, 1.0)
+    pixels = TokenizerConfig(
+        channels=8, steps=steps, active=(8, 8, 8, 5, 5, 5, 2), groups=groups, trade=0.1, **widths, **depths
+    )
     sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 100}
-    tokens = PriorConfig(d=6, codes=8, levels=levels, rank=8, repeats=4, **sizes)
+    tokens = PriorConfig(d=40, groups=groups, levels=6, units=3, repeats=4, **sizes)
     torch.manual_seed(5)
     tokenizer, prior = Tokenizer(pixels), Prior(tokens, 16)
     random_weights(tokenizer, 0.1)
     random_weights(prior, 0.1)
     with torch.no_grad():
-        tokenizer.quantizer.codebook0.mul_(0.5)
         tokenizer.encoder.out.weight.mul_(4)
-    folder = micro_home / "micro-trees"
-    save_bundle(folder, 104, "micro-trees", "test", (pixels, tokenizer.state_dict()), (tokens, export_prior(prior)))
+        tokenizer.encoder.linear.weight.mul_(2)
+        # Zeros are the rule.
+        prior.context.bias[..., 0] -= 1
+        tokenizer.quantizer.chances[:, :16] = 0.25
+    folder = micro_home / "micro-planes"
+    save_bundle(folder, 104, "micro-planes", "test", (pixels, tokenizer.state_dict()), (tokens, export_prior(prior)))
     return ArpcCodec(load_folder(folder))
 
 

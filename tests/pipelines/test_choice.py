@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from arpc_codec.train.choice import chosen_by_cost
 
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read, truncate
@@ -17,7 +18,6 @@ from arpc_codec.exact.prior import ExactTreePrior, exact_prior
 from arpc_codec.prior.model import Prior
 from arpc_codec.scales import halved_schedule
 from arpc_codec.tokenizer import MultiScaleVQ
-from arpc_codec.train.choice import chosen_by_cost
 
 Picture = Callable[..., np.ndarray]
 

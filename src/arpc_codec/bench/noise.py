@@ -48,6 +48,7 @@ def random_transformer(config: PriorConfig, seed: int = 0) -> VAR:
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
         for block in trunk.stack:
             block.sa.log_scale.uniform_(math.log(4), math.log(100))
+        assert isinstance(trunk.head, nn.Linear)
         nn.init.normal_(trunk.head.weight, std=LOGIT_DEVIATION * config.temperature / math.sqrt(2 * config.embed_dim))
         if config.text_channels:
             nn.init.normal_(trunk.text.uncond)

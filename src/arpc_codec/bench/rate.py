@@ -1,10 +1,9 @@
-"""`python -m arpc_codec.bench.rate DIR`: coded against raw active bits per scale, with and without context head."""
+"""`python -m arpc_codec.bench.rate DIR`: bytes of each scale, against those by a static model of every channel."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,18 +15,17 @@ from rich.progress import track
 from ..codecs.arpc import ArpcCodec
 from ..codecs.coded import CodedScale
 from ..codecs.tiles import TILE
-from ..codecs.tokens import Walk
+from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
 from ..exact.prior import ExactPrior
 from ..imageio import read
-from ..prior.context import PHASES
+from ..prior.coding import NoPrior
 from ..prior.model import Prior
 from ..scales import raw_bits
 from ..tokenizer import STRIDE
 from ..train.data import to_tensor
 from ..train.prior import Batch, scale_losses
 from ..train.weights import load_config, load_prior
-from .codewords import published_bits
 from .run import pictures
 
 
@@ -41,26 +39,17 @@ def coded_scales(codec: ArpcCodec, pixels_hw3: np.ndarray) -> list[CodedScale]:
 
 @torch.inference_mode()
 def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray, coded: list[CodedScale]) -> np.ndarray:
-    """[K, 6] bits of one untiled picture: raw, sealed stream, ideal; of the trunk alone sealed, ideal, as published."""
-    plan = codec.layout(*pixels_hw3.shape[:2])
-    schedule, prior = plan.schedule, codec.priors.own(plan)
-    trunk_walk = Walk(prior, codec.tokenizer.quantizer, schedule)
-    rows = []
-    for scale, raw in zip(coded, raw_bits(schedule, trunk_walk.active), strict=True):
-        ideal = bits_cost(scale.bits.astype(np.int32), scale.values)
-        trunk, _ = trunk_walk.predict()
-        tokens_hwd = torch.from_numpy(scale.tokens_hwd).to(prior.device)
-        active, known = trunk_walk.active[scale.scale], tokens_hwd.flatten(0, 1)
-        said = [prior.bit_logit(trunk.flatten(0, 1), None, known, bit, trunk_walk.after) for bit in range(active)]
-        counts = prior.counts(torch.stack(said, 1)).cpu().numpy()
-        tokens = known[:, :active].cpu().numpy()
-        drawn, counted = tokens.flatten(), counts.flatten().astype(np.uint16)
-        # Everything in one phase: without a context head nothing waits for anything.
-        alone = replace(scale, bits=drawn, values=counted, ends=(len(drawn),) * len(PHASES))
-        trunk_walk.advance(trunk_walk.code(tokens_hwd))
-        sealed = [8 * len(one.segment(codec.bundle.fingerprint)) for one in (scale, alone)]
-        of_trunk = (sealed[1], bits_cost(drawn.astype(np.int32), counted), published_bits(tokens, counts))
-        rows.append((raw, sealed[0], ideal, *of_trunk))
+    """[K, 3] bits of one untiled picture: sealed streams, ideal, ideal by what is usual of a channel and scale."""
+    quantizer = codec.tokenizer.quantizer
+    static = Walk(NoPrior(quantizer, codec.device), quantizer, codec.layout(*pixels_hw3.shape[:2]).schedule)
+    usual = encode_scales(static, [torch.from_numpy(scale.tokens_hwd).to(codec.device) for scale in coded])
+    rows = [
+        (
+            8 * len(scale.segment(codec.bundle.fingerprint)),
+            *(bits_cost(o.bits.astype(np.int32), o.values) for o in pair),
+        )
+        for scale, pair in ((pair[0], pair) for pair in zip(coded, usual, strict=True))
+    ]
     return np.array(rows, dtype=float)
 
 
@@ -104,19 +93,12 @@ def main(folder: Path, model: str, float_prior: Path | None, config: str, target
         count[len(rows)] = count.get(len(rows), 0) + 1
     for total, rows in sorted(sums.items()):
         click.echo(f"{total} scales, {count[total]} pictures\n")
-        click.echo("| scale | raw bits | sealed / raw | ideal / raw | trunk alone / raw | up to here: sealed / raw |")
-        click.echo("|---|---|---|---|---|---|")
+        click.echo("| scale | bytes | ideal / static | up to here: bytes | ideal / static |")
+        click.echo("|---|---|---|---|---|")
         running = np.cumsum(rows, 0)
-        for i, (raw, sealed, ideal, _, alone, _) in enumerate(rows):
-            share = f"{sealed / raw:.3f} | {ideal / raw:.3f} | {alone / raw:.3f}"
-            click.echo(f"| {i + 1} | {raw / count[total]:.0f} | {share} | {running[i, 1] / running[i, 0]:.3f} |")
-        published, whole, trunk = rows[:, 5].sum(), rows[:, 1].sum(), rows[:, 3].sum()
-        click.echo(
-            f"\nthe same tokens coded as published, by the trunk alone: {published / count[total]:.0f} bits a picture"
-        )
-        click.echo(
-            f"one stream a scale {trunk / published - 1:+.1%}, with the context head {whole / published - 1:+.1%}"
-        )
+        for i, (own, upto) in enumerate(zip(rows, running, strict=True), 1):
+            parts = (f"{sealed / 8 / count[total]:.0f} | {ideal / usual:.3f}" for sealed, ideal, usual in (own, upto))
+            click.echo(f"| {i} | {' | '.join(parts)} |")
     if ratios:
         click.echo(f"\nideal bits, exact / float: mean {np.mean(ratios):.6f}, {min(ratios):.6f} to {max(ratios):.6f}")
     if target is not None:

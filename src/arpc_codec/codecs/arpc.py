@@ -17,6 +17,7 @@ from torch import Tensor
 from ..container import Chunk, Codec, Colour, Container, Header, write
 from ..entropy.guard import MAX_GUARD
 from ..errors import ArpcError, FormatError, UsageError
+from ..exact.planes import ExactPlanePrior
 from ..exact.prior import ExactPrior
 from ..prior.coding import CodingPrior
 from ..prior.context import PHASES
@@ -147,7 +148,7 @@ class ArpcCodec:
         """The first `sent` scales of a tile of h, as `analyse` gives it."""
         part, walk = h[(..., *tile.window)].to(self.device), self._walk(prior, plan)
         trade = self.tokenizer.config.trade
-        if trade and isinstance(prior, ExactPrior):
+        if trade and isinstance(prior, ExactPlanePrior):
             return encode_latent(walk, part, sent, trade)
         bits = self.tokenizer.quantizer(part, plan.schedule).bits
         return encode_scales(walk, [b[0] for b in bits[:sent]])

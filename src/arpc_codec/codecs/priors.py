@@ -47,7 +47,7 @@ class Priors:
     def of(self, header: Header, plan: Layout) -> CodingPrior:
         """The prior that codes the scales of a file. Raises as `own`."""
         if header.portable:
-            return NoPrior(self.bundle.tokenizer.quantizer.bits, self.device)
+            return NoPrior(self.bundle.tokenizer.quantizer, self.device)
         return self.own(plan, header.caption if header.conditioned else "")
 
     def fill(self, walk: Walk, header: Header, plan: Layout, filling: Filling) -> None:

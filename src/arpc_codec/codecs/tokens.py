@@ -15,19 +15,19 @@ from ..entropy import PROBABILITY_BITS, BitDecoder
 from ..entropy.guard import GuardList
 from ..errors import FormatError
 from ..exact.fixed import snap
-from ..exact.prior import ExactTreePrior
-from ..prior.coding import CodingPrior
-from ..prior.context import PHASES, known_symbols, phase_mask
+from ..prior.coding import CodingPrior, Phase
+from ..prior.context import PHASES, phase_mask
 from ..prior.transformer import guide
 from ..scales import Schedule
 from ..scales.resample import area
-from ..tokenizer import MultiScaleQuantizer, MultiScaleVQ
+from ..tokenizer import MultiScalePlanes, MultiScaleQuantizer
+from ..tokenizer.planes import SLOTS, TOP
 from .coded import CodedScale, Log, coded_positions, scale_check
 
-# (logits [n], flat token positions [n], bit) -> bits [n] bool
-BitSource = Callable[[Tensor, Tensor, int], Tensor]
-# (what the trunk says [n, :], units, flat token positions [n]) before the first bit of a phase: an encoder's last word
-Revision = Callable[[Tensor, Tensor, Tensor], None]
+# (logits of all that are asked for, flat token positions [n], places of k bits, asked [n, k] bool) -> bits bool
+BitSource = Callable[[Tensor, Tensor, slice, Tensor], Tensor]
+# (logits [n, k], flat token positions [n], places of k bits) before they are drawn: an encoder's last word
+Revision = Callable[[Tensor, Tensor, slice], None]
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Walk:
         """Caches of a prior that has seen the scales so far."""
         caches = prior.begin(self.schedule)
         for scale, x in enumerate(self.inputs):
-            prior.step(x, self.schedule, scale, caches)
+            self._step(prior, x, scale, caches)
         return caches
 
     def predict(self) -> tuple[Tensor, Tensor]:
@@ -81,11 +81,14 @@ class Walk:
             resampled = self.quantizer.resample(snap(self.z, grid), self.schedule[self.scale])
             x = snap(resampled, grid)[0].flatten(1).T
         self.inputs.append(x)
-        trunk, features = self.prior.step(x, self.schedule, self.scale, self._caches)
+        said, features = self._step(self.prior, x, self.scale, self._caches)
         if self._guide is not None:
             other, caches, guidance = self._guide
-            trunk = guide(trunk, other.step(x, self.schedule, self.scale, caches)[0], guidance)
-        return trunk, features
+            said = guide(said, self._step(other, x, self.scale, caches)[0], guidance)
+        return said, features
+
+    def _step(self, prior: CodingPrior, x: Tensor | None, scale: int, caches: Any) -> tuple[Tensor, Tensor]:
+        return prior.step(x, self.schedule, scale, caches, self.quantizer.step(scale, self.schedule))
 
     def advance(self, code_bchw: Tensor) -> None:
         """Add the code of the scale that was predicted and go to the next."""
@@ -101,33 +104,41 @@ class Walk:
         """Scales that follow the current one."""
         return len(self.schedule) - 1 - self.scale
 
-    def draw(self, trunk: Tensor, features: Tensor, sources: list[BitSource], revise: Revision | None = None) -> Tensor:
+    def draw(self, said: Tensor, features: Tensor, sources: list[BitSource], revise: Revision | None = None) -> Tensor:
         """Bits [h, w, d] of the current scale, phase by phase, each phase taken from its source."""
         height, width = self.schedule[self.scale]
-        active = self.active[self.scale]
-        bits = torch.zeros(height, width, self.quantizer.bits, dtype=torch.bool, device=trunk.device)
-        for phase, source in enumerate(sources):
-            positions = phase_mask(height, width, phase, trunk.device).flatten().nonzero()[:, 0]
+        quantizer, prior = self.quantizer, self.prior
+        groups = quantizer.groups(self.scale, self.schedule)
+        bits = torch.zeros(height, width, quantizer.bits, dtype=torch.bool, device=said.device)
+        known = torch.zeros(height, width, dtype=torch.bool, device=said.device)
+        for number, source in enumerate(sources):
+            mask = phase_mask(height, width, number, said.device)
+            positions = mask.flatten().nonzero()[:, 0]
             if not len(positions):
                 continue
-            symbols = self.quantizer.symbols(bits[None], self.scale, self.schedule)
-            context = self.prior.phase_context(features, known_symbols(symbols, phase), positions)
-            units = self.prior.phase_units(context)
-            said = trunk.flatten(0, 1)[positions]
-            if revise is not None:
-                revise(said, units, positions)
-            tokens = torch.zeros(len(positions), self.quantizer.bits, dtype=torch.bool, device=trunk.device)
-            for bit in range(active):
-                tokens[:, bit] = source(self.prior.bit_logit(said, units, tokens, bit, self.after), positions, bit)
+            symbols = quantizer.symbols(bits[None], self.scale, self.schedule) * known
+            around = prior.around(features, symbols, Phase(number, positions, self.after))
+            here = said.flatten(0, 1)[positions]
+            tokens = torch.zeros(len(positions), quantizer.bits, dtype=torch.bool, device=said.device)
+            for group in groups:
+                logits = prior.logits(here, around, tokens, group, self.after)
+                if revise is not None:
+                    revise(logits, positions, group)
+                for part in quantizer.parts(group):
+                    asked = quantizer.asked(tokens[:, group])[:, part.start - group.start : part.stop - group.start]
+                    if asked.any():
+                        told = logits[:, part.start - group.start : part.stop - group.start][asked]
+                        tokens[:, part].masked_scatter_(asked, source(told, positions, part, asked))
             bits.view(-1, bits.shape[-1])[positions] = tokens
+            known |= mask
         return bits
 
 
 def known(bits_hwd: Tensor, prior: CodingPrior, log: Log) -> BitSource:
     """Source that repeats given bits and logs what the entropy coder needs."""
 
-    def source(logits: Tensor, positions: Tensor, bit: int) -> Tensor:
-        drawn = bits_hwd.flatten(0, 1)[positions, bit]
+    def source(logits: Tensor, positions: Tensor, part: slice, asked: Tensor) -> Tensor:
+        drawn = bits_hwd.flatten(0, 1)[positions, part][asked]
         values = logits.cpu().numpy() if prior.guarded else prior.counts(logits).cpu().numpy().astype(np.uint16)
         log.append((drawn.cpu().numpy(), values))
         return drawn
@@ -137,19 +148,19 @@ def known(bits_hwd: Tensor, prior: CodingPrior, log: Log) -> BitSource:
 
 def decoded(decoder: BitDecoder, counts: Callable[[Tensor], np.ndarray]) -> BitSource:
     """Source that reads the bits of a segment; counts: int [n] of logits [n]."""
-    return lambda logits, positions, bit: torch.from_numpy(decoder.decode(counts(logits))).to(logits.device) > 0
+    return lambda logits, *_: torch.from_numpy(decoder.decode(counts(logits))).to(logits.device) > 0
 
 
 def likeliest(prior: CodingPrior) -> BitSource:
     """Source of the more probable value of each bit."""
-    return lambda logits, positions, bit: prior.probability(logits) > 0.5
+    return lambda logits, *_: prior.probability(logits) > 0.5
 
 
 def sampled(prior: CodingPrior, seed: int) -> BitSource:
     """Source that draws each bit with its probability; the raw PCG64 stream is the same in every numpy."""
     generator = np.random.PCG64(seed)
 
-    def source(logits: Tensor, positions: Tensor, bit: int) -> Tensor:
+    def source(logits: Tensor, *_: object) -> Tensor:
         raw = np.asarray(generator.random_raw(len(logits)), dtype=np.uint64) >> np.uint64(64 - PROBABILITY_BITS)
         uniform = torch.from_numpy(raw.astype(np.float64) * 2.0**-PROBABILITY_BITS)
         return uniform.to(logits.device) < prior.probability(logits)
@@ -157,9 +168,9 @@ def sampled(prior: CodingPrior, seed: int) -> BitSource:
     return source
 
 
-def expected_code(walk: Walk, trunk: Tensor) -> Tensor:
-    """Expected code [1, C, h, w] of the current scale, from the trunk alone."""
-    chances = walk.prior.chances(trunk, walk.after)
+def expected_code(walk: Walk, said: Tensor, features: Tensor) -> Tensor:
+    """Expected code [1, C, h, w] of the current scale, of which nothing is known."""
+    chances = walk.prior.chances(said, features, walk.after)
     return walk.quantizer.expected(chances, walk.scale, walk.schedule).to(walk.z.device)
 
 
@@ -169,42 +180,42 @@ def encode_scales(walk: Walk, bits: list[Tensor]) -> list[CodedScale]:
 
 
 def encode_latent(walk: Walk, h_bchw: Tensor, sent: int, trade: float) -> list[CodedScale]:
-    """Code the first `sent` scales of a latent, its entries chosen by their distance and by what they cost.
+    """Code the first `sent` scales of a latent, its integers chosen by their distance and by what they cost.
 
-    trade: what a bit is worth, as in `MultiScaleVQ.worth`. Coarser scales than the last take the nearest entries: they
-    have few bits, and later scales build on them.
+    trade: what a bit is worth, in squared errors of one step.
     """
     coded = []
     for size in walk.schedule[:sent]:
         residual = area(h_bchw - walk.z.to(h_bchw), size)
         bits_hwd = walk.quantizer.choose(residual, walk.scale, walk.schedule)[0]
-        revise = cheaper(walk, residual, bits_hwd, trade) if size == walk.schedule[-1] else None
-        coded.append(_encode_scale(walk, bits_hwd, revise))
+        coded.append(_encode_scale(walk, bits_hwd, cheaper(walk, residual, bits_hwd, trade)))
     return coded
 
 
 def _encode_scale(walk: Walk, bits_hwd: Tensor, revise: Revision | None = None) -> CodedScale:
-    trunk, features = walk.predict()
+    said, features = walk.predict()
     logs: list[Log] = [[] for _ in PHASES]
-    masked = walk.draw(trunk, features, [known(bits_hwd, walk.prior, log) for log in logs], revise)
+    masked = walk.draw(said, features, [known(bits_hwd, walk.prior, log) for log in logs], revise)
     coded = CodedScale.of(walk.scale, logs, masked, walk.prior.guarded)
     walk.advance(walk.code(masked))
     return coded
 
 
 def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -> Revision:
-    """Replaces the bits [h, w, d] of each phase by those of the least squared distance + trade * bits."""
-    prior, quantizer, scale = walk.prior, walk.quantizer, walk.scale
-    assert isinstance(prior, ExactTreePrior)
-    assert isinstance(quantizer, MultiScaleVQ)
-    squares = quantizer.squares(residual_bchw, scale, walk.schedule)
-    worth_n1, squares_ne = quantizer.worth(squares, trade)[0].flatten(0, 1), squares[0].flatten(0, 1)
-    level = quantizer.level(scale, walk.schedule)
+    """Replaces the bits [h, w, d] of each group by those of the least squared error + trade * bits, in steps."""
+    prior, quantizer = walk.prior, walk.quantizer
+    assert isinstance(quantizer, MultiScalePlanes)
+    step = quantizer.step(walk.scale, walk.schedule)
+    wanted_nc = (residual_bchw[0].double() / step).flatten(1).T
 
-    def revise(said: Tensor, units: Tensor, positions: Tensor) -> None:
-        costs_ne = prior.costs(said, units, walk.after)
-        index = (squares_ne[positions] + worth_n1[positions] * costs_ne).argmin(1)
-        bits_hwd.view(-1, quantizer.bits)[positions] = quantizer.path(index, level)
+    def revise(logits: Tensor, positions: Tensor, group: slice) -> None:
+        costs_nct = quantizer.planes.costs(prior.probability(logits))
+        channels = slice(group.start // SLOTS, group.stop // SLOTS)
+        levels = torch.arange(-TOP, TOP + 1, dtype=torch.float64, device=logits.device)
+        errors_nct = (wanted_nc[positions, channels, None] - levels).square()
+        chosen = (errors_nct + trade * costs_nct).argmin(2) - TOP
+        rows = bits_hwd.view(-1, quantizer.bits)
+        rows[positions, group] = quantizer.planes.group_bits(chosen)
 
     return revise
 
@@ -215,14 +226,14 @@ def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = l
     Raises FormatError when the check byte disagrees; the walk is then spent.
     """
     decoder, prior = BitDecoder(segment), walk.prior
-    trunk, features = walk.predict()
+    said, features = walk.predict()
     if prior.guarded:
-        guards = GuardList(decoder, int(coded_positions(trunk, phases).sum()) * walk.active[walk.scale])
+        guards = GuardList(decoder, int(coded_positions(said, phases).sum()) * walk.active[walk.scale])
         source = decoded(decoder, lambda logits: guards.counts(logits.cpu().numpy()))
     else:
         source = decoded(decoder, lambda logits: prior.counts(logits).cpu().numpy())
     missing = len(PHASES) - phases
-    bits = walk.draw(trunk, features, [source] * phases + [likeliest(prior)] * missing)
+    bits = walk.draw(said, features, [source] * phases + [likeliest(prior)] * missing)
     expected = scale_check(fingerprint, walk.scale, bits, phases)
     if expected is not None and decoder.decode_byte() != expected:
         raise FormatError(f"scale {walk.scale + 1} is damaged")
@@ -234,8 +245,8 @@ def fill_scales(walk: Walk, fill: str, seed: int) -> None:
     """Generate every remaining scale: `argmax`, `sample` or `mean` (expected value of each bit)."""
     source = sampled(walk.prior, seed) if fill == "sample" else likeliest(walk.prior)
     while walk.scale < len(walk.schedule):
-        trunk, features = walk.predict()
+        said, features = walk.predict()
         if fill == "mean":
-            walk.advance(expected_code(walk, trunk))
+            walk.advance(expected_code(walk, said, features))
         else:
-            walk.advance(walk.code(walk.draw(trunk, features, [source] * len(PHASES))))
+            walk.advance(walk.code(walk.draw(said, features, [source] * len(PHASES))))

@@ -58,31 +58,30 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
         put(f"blocks.{i}.fc2", outer.weight * gain2[:, None], outer.bias * gain2)
         state[f"blocks.{i}.temperature"] = quantize_bias(block.sa.log_scale.clamp(max=MAX_LOG_SCALE).exp())
     scale, shift = trunk.head_ada(F.silu(trunk.cond)).chunk(2)
-    if prior.tree is None:
-        head = trunk.head.weight.unflatten(0, (-1, 2)), trunk.head.bias.unflatten(0, (-1, 2))
-        put_normed("head", head[0][:, 1] - head[0][:, 0], head[1][:, 1] - head[1][:, 0], scale, shift)
-    else:
-        put_normed("head", trunk.head.weight, trunk.head.bias, scale, shift)
-        for level, tree in enumerate(prior.tree.trees):
-            put(f"nodes.{level}", tree.weight.double(), tree.bias.double())
     put_normed("context.feature", context.feature.weight, context.feature.bias, scale, shift)
     for name in ("known", "conv1", "conv2"):
         layer = getattr(context, name)
         put(f"context.{name}", layer.weight.flatten(1), layer.bias)
     if isinstance(context, ContextHead):
+        assert isinstance(trunk.head, nn.Linear)
+        head = trunk.head.weight.unflatten(0, (-1, 2)), trunk.head.bias.unflatten(0, (-1, 2))
+        put_normed("head", head[0][:, 1] - head[0][:, 0], head[1][:, 1] - head[1][:, 0], scale, shift)
         put("context.units", context.units.weight, context.units.bias)
         lower = torch.tril(torch.ones(context.d, context.d, dtype=torch.float64), -1)[:, None]
         put("context.earlier", (context.earlier * lower).flatten(0, 1), torch.zeros(context.d * context.hidden))
         put("context.out", context.out, context.bias)
     else:
         put("context.seen", context.seen.weight.flatten(1), torch.zeros(len(context.seen.weight)))
-        put("context.out", context.out.weight, context.out.bias)
+        put("context.up", context.up.weight, context.up.bias)
+        for name, matrix in (
+            ("earlier", (context.earlier * context.lower).T),
+            ("own", context.own.permute(0, 2, 1).flatten(0, 1)),
+            ("out", context.out.permute(0, 2, 1).flatten(0, 1)),
+        ):
+            put(f"context.{name}", matrix, torch.zeros(len(matrix)))
         state["context.level"] = quantize_bias(context.level.weight)
-    if prior.refinement is not None:
-        state["refinement.level"] = quantize_bias(prior.refinement.level.weight)
-        for name in ("inner", "outer"):
-            layer = getattr(prior.refinement, name)
-            put(f"refinement.{name}", layer.weight.double(), layer.bias.double())
+        state["context.place"] = quantize_bias(context.place)
+        state["context.bias"] = quantize_bias(context.bias.flatten(1))
     state["tables.gelu"], state["tables.exp"] = gelu_table(), exp_table()
     state["tables.probability"] = probability_table()
     state["tables.rotation"] = rotation_table(POSITIONS, prior.config.head_dim)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..entropy import PROBABILITY_BITS
 from ..prior.attention import NORM_EPS
+from ..prior.coding import Phase
 from ..prior.config import PriorConfig
+from ..prior.context import known_marks
 from ..prior.rope import axis_positions
-from ..prior.tree import path_costs
 from ..scales import Schedule
 from .fixed import (
     ACTIVATION_BITS,
@@ -25,7 +26,6 @@ from .fixed import (
     layer_norm,
     look_up,
     snap,
-    to_activation,
     unit_length,
 )
 from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
@@ -101,7 +101,6 @@ class ExactPrior:
         self.attention = [ExactAttention(state, f"blocks.{i}", config, device) for i in range(config.depth)]
         self.fc1 = [ExactLinear(state, f"blocks.{i}.fc1", device) for i in range(config.depth)]
         self.fc2 = [ExactLinear(state, f"blocks.{i}.fc2", device) for i in range(config.depth)]
-        self.head = ExactLinear(state, "head", device)
         self.feature = ExactLinear(state, "context.feature", device)
         self.known, self.conv1, self.conv2 = (
             ExactConv3x3(state, f"context.{name}", device) for name in ("known", "conv1", "conv2")
@@ -118,15 +117,7 @@ class ExactPrior:
         """A copy of the caches; what is in them never changes."""
         return Caches([list(cache) for cache in caches.blocks], caches.last)
 
-    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> tuple[Tensor, Tensor]:
-        """(what the trunk says [h, w, :], projected features [1, width, h, w]) of one scale.
-
-        `x_nd`: z so far, resampled to the scale and on the 2^-12 grid; None for the first scale.
-        """
-        normed, size = self._hidden(x_nd, schedule, scale, caches), schedule[scale]
-        return self.head(normed).unflatten(0, size), self.feature(normed).T.unflatten(1, size)[None]
-
-    def _hidden(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> Tensor:
+    def hidden(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> Tensor:
         """[n, C] of one scale, before the head."""
         size = schedule[scale]
         x = self.start.expand(size[0] * size[1], -1) if x_nd is None else self.word(x_nd)
@@ -141,10 +132,11 @@ class ExactPrior:
             x = snap(x + fc2(inner.clamp_min(0) + look_up(self.gelu, inner, GELU_BITS)))
         return layer_norm(x, NORM_EPS)
 
-    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
-        """[n, width] context of the tokens at n flat positions, given the symbols [1, m+1, h, w] of earlier phases."""
-        x = snap(features + self.known(snap(known_bchw.double()))).relu_()
-        return self.conv2.at(self.conv1(x).relu_(), positions).relu_()
+    def context(self, features: Tensor, shown_bmhw: Tensor, phase: Phase) -> Tensor:
+        """[n, width] context of the tokens of a phase, given what is shown of earlier ones, 0 elsewhere."""
+        known = torch.cat([shown_bmhw, known_marks(shown_bmhw, phase.number)], 1)
+        x = snap(features + self.known(snap(known.double()))).relu_()
+        return self.conv2.at(self.conv1(x).relu_(), phase.positions).relu_()
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536."""
@@ -168,88 +160,35 @@ class ExactBitPrior(ExactPrior):
 
     def __init__(self, state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu") -> None:
         super().__init__(state, config, device)
+        self.head = ExactLinear(state, "head", self.device)
         self.units, self.earlier, self.out = (
             ExactLinear(state, f"context.{name}", self.device) for name in ("units", "earlier", "out")
         )
 
-    def phase_units(self, context_nw: Tensor) -> Tensor:
-        """[n, width] context of a phase's tokens -> hidden units [n, d, u] before the earlier bits."""
-        return self.units(context_nw).unflatten(-1, (self.config.d, -1))
+    def step(
+        self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches, step: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(logits of the trunk [h, w, d], projected features [1, width, h, w]) of one scale.
 
-    def bit_logit(self, trunk_nd: Tensor, units_ndu: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
-        """Logit [n] of one bit, given the earlier bits of each token; without units by the trunk alone."""
-        if units_ndu is None:
-            return trunk_nd[:, bit]
-        width = units_ndu.shape[-1]
+        `x_nd`: z so far, resampled to the scale and on the 2^-12 grid; None for the first scale.
+        """
+        normed, size = self.hidden(x_nd, schedule, scale, caches), schedule[scale]
+        return self.head(normed).unflatten(0, size), self.feature(normed).T.unflatten(1, size)[None]
+
+    def around(self, features: Tensor, symbols_bmhw: Tensor, phase: Phase) -> Tensor:
+        """Hidden units [n, d, u] of the tokens of a phase, before their earlier bits."""
+        return self.units(self.context(features, symbols_bmhw, phase)).unflatten(-1, (self.config.d, -1))
+
+    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+        """Logit [n, 1] of one bit, given the earlier bits of each token; without `around` by the trunk alone."""
+        if around is None:
+            return said[:, places]
+        bit, width = places.start, around.shape[-1]
         rows = slice(bit * width, (bit + 1) * width)
         signs = bits_nd[:, :bit].double() * 2 - 1
-        hidden = snap(units_ndu[:, bit] + (signs @ self.earlier.weight[:bit, rows]) * 2.0**-ACTIVATION_BITS).relu_()
-        return trunk_nd[:, bit] + self.out.output(hidden, bit)
+        hidden = snap(around[:, bit] + (signs @ self.earlier.weight[:bit, rows]) * 2.0**-ACTIVATION_BITS).relu_()
+        return (said[:, bit] + self.out.output(hidden, bit))[:, None]
 
-    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
+    def chances(self, said: Tensor, features: Tensor, after: int) -> Tensor:
         """[h, w, d] of the bits."""
-        return self.probability(trunk_hwd)
-
-
-class ExactTreePrior(ExactPrior):
-    """The trunk says what the nodes of a tree are asked with (prior/tree.py)."""
-
-    def __init__(self, state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu") -> None:
-        super().__init__(state, config, device)
-        self.out = ExactLinear(state, "context.out", self.device)
-        self.nodes = [ExactLinear(state, f"nodes.{level}", self.device) for level in range(len(config.levels))]
-        self.seen = ExactConv3x3(state, "context.seen", self.device)
-        self.context_level = state["context.level"].to(self.device).double() * 2.0**-BIAS_BITS
-        if config.repeats:
-            self.inner_level = state["refinement.level"].to(self.device).double() * 2.0**-BIAS_BITS
-            self.inner, self.outer = (
-                ExactLinear(state, f"refinement.{name}", self.device) for name in ("inner", "outer")
-            )
-
-    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Caches) -> tuple[Tensor, Tensor]:
-        """As `ExactPrior.step`; the last scales are told by the features of the one before, and by z so far."""
-        walked, size = schedule[: len(schedule) - self.config.repeats], schedule[scale]
-        if scale < len(walked):
-            caches.last = self._hidden(x_nd, walked, scale, caches)
-        assert caches.last is not None
-        after = len(schedule) - 1 - scale
-        said = self.head(caches.last)
-        if scale >= len(walked):
-            assert x_nd is not None
-            said = snap(said + self.outer(snap(self.inner(x_nd) + self.inner_level[after]).relu_()))
-        features = snap(self.feature(caches.last) + self.context_level[min(after, len(self.nodes) - 1)])
-        features = features.T.unflatten(1, size)[None]
-        if x_nd is not None:
-            features = snap(features + self.seen(x_nd.T.unflatten(1, size)[None]))
-        return said.unflatten(0, size), features
-
-    def phase_units(self, context_nw: Tensor) -> Tensor:
-        """[n, width] context of a phase's tokens -> [n, rank], added to what the trunk says."""
-        return self.out(context_nw)
-
-    def bit_logit(self, trunk_nr: Tensor, units_nr: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
-        """Logit [n] of one bit at the nodes that the earlier bits lead to; without units by the trunk alone."""
-        tree = self._tree(after)
-        path = bits_nd[:, :bit].long() << torch.arange(bit - 1, -1, -1, device=bits_nd.device)
-        nodes = path.sum(1) + (2**bit - 1)
-        asked = trunk_nr if units_nr is None else snap(trunk_nr + units_nr)
-        # Products and sums of integers, so that their order cannot matter.
-        return to_activation((asked * tree.weight.T[nodes]).sum(1) + tree.bias[nodes])
-
-    def costs(self, trunk_nr: Tensor, units_nr: Tensor, after: int) -> Tensor:
-        """Bits [n, E] of all entries for n tokens, float32: for an encoder to choose by."""
-        return path_costs(self.chances(snap(trunk_nr + units_nr), after).float())
-
-    def chances(self, trunk_hwr: Tensor, after: int) -> Tensor:
-        """[h, w, nodes] of turning right."""
-        return self.probability(self._tree(after)(trunk_hwr))
-
-    def _tree(self, after: int) -> ExactLinear:
-        return self.nodes[min(after, len(self.nodes) - 1)]
-
-
-def exact_prior(
-    state: dict[str, Tensor], config: PriorConfig, device: str | torch.device = "cpu"
-) -> ExactBitPrior | ExactTreePrior:
-    """The exact prior of a config: of a tree for codebooks, of independent bits otherwise."""
-    return (ExactTreePrior if config.levels else ExactBitPrior)(state, config, device)
+        return self.probability(said)

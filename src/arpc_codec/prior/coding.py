@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,14 +11,23 @@ from torch import Tensor
 
 from ..entropy.guard import grid_counts
 from ..scales import Schedule
+from ..tokenizer.multiscale import MultiScaleQuantizer
 from .attention import Text
-from .context import ContextHead
+from .context import ContextHead, known_marks
 from .precision import plain_float32
 from .rope import Size
 from .transformer import VAR, State
 
 # Rows of the `no text` features that stand for no caption.
 UNCAPTIONED_TOKENS = 64
+
+
+class Phase(NamedTuple):
+    """Which of the four, the flat positions [n] of its tokens, and how many scales follow."""
+
+    number: int
+    positions: Tensor
+    after: int
 
 
 class CodingPrior(Protocol):
@@ -39,23 +48,25 @@ class CodingPrior(Protocol):
     def fork(self, caches: Any) -> Any:
         """A copy of the caches."""
 
-    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Any) -> tuple[Tensor, Tensor]:
-        """(trunk logits [h, w, d], features for `phase_context`) of one scale; x_nd: z so far, float64."""
+    def step(
+        self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: Any, step: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """(what the trunk says [h, w, :], features for `around`) of one scale.
 
-    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
-        """Context of the tokens at n flat positions, given the symbols [1, m+1, h, w] of earlier phases."""
-
-    def phase_units(self, context: Tensor) -> Tensor:
-        """What `bit_logit` needs of it."""
-
-    def bit_logit(self, trunk_nd: Tensor, units: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
-        """Logit [n] of one bit, given the earlier bits of each token, and how many scales follow.
-
-        Without units by the trunk alone.
+        x_nd: z so far, float64. step: of the scale, where tokens are integers.
         """
 
-    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
-        """[h, w, places] chances of a 1 by the trunk alone, float64: what the quantizer takes expected codes of."""
+    def around(self, features: Tensor, symbols_bmhw: Tensor, phase: Phase) -> Tensor:
+        """What the symbols of earlier phases, 0 elsewhere, say of the tokens of a phase."""
+
+    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+        """Logits [n, k] of some bits, given the earlier bits of each token, and how many scales follow.
+
+        said: by the trunk, of these tokens. Without `around` by the trunk alone.
+        """
+
+    def chances(self, said: Tensor, features: Tensor, after: int) -> Tensor:
+        """[h, w, d] chances of a 1 before any token of a scale is known: what expected codes are taken of."""
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536."""
@@ -97,7 +108,9 @@ class FloatPrior:
         """A copy of the caches."""
         return caches.fork()
 
-    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: State) -> tuple[Tensor, Tensor]:
+    def step(
+        self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: State, step: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(trunk logits [h, w, d] over the temperature, features [1, width, h, w], or nothing without context head)."""
         with plain_float32(self.device):
             logits, hidden = self.trunk.step(None if x_nd is None else x_nd.to(self.trunk.pos_start)[None], caches)
@@ -108,33 +121,28 @@ class FloatPrior:
                 features = self.context.feature(hidden).mT.unflatten(-1, schedule[scale])
             return pairs[..., 1] - pairs[..., 0], features
 
-    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
-        """[n, width] context of the tokens at n flat positions; nothing without context head."""
+    def around(self, features: Tensor, symbols_bmhw: Tensor, phase: Phase) -> Tensor:
+        """Hidden units [n, d, u] of the tokens of a phase before their earlier bits; nothing without context head."""
         if self.context is None:
             return features
+        known = torch.cat([symbols_bmhw, known_marks(symbols_bmhw, phase.number)], 1)
         with plain_float32(self.device):
-            context = self.context.neighbourhood(features, known_bchw.to(features))
-            return context[0].flatten(1).T[positions]
-
-    def phase_units(self, context: Tensor) -> Tensor:
-        """[n, width] context -> hidden units [n, d, u] before the earlier bits; nothing without context head."""
-        if self.context is None:
-            return context
-        with plain_float32(self.device):
+            context = self.context.neighbourhood(features, known.to(features))[0].flatten(1).T[phase.positions]
             return self.context.units(context).unflatten(-1, (self.context.d, -1))
 
-    def bit_logit(self, trunk_nd: Tensor, units: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
-        """Logit [n] of one bit."""
-        if self.context is None or units is None:
-            return trunk_nd[:, bit]
-        signs = bits_nd[:, :bit].to(trunk_nd) * 2 - 1
+    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+        """Logit [n, 1] of one bit."""
+        if self.context is None or around is None:
+            return said[:, places]
+        bit = places.start
+        signs = bits_nd[:, :bit].to(said) * 2 - 1
         with plain_float32(self.device):
-            hidden = (units[:, bit] + signs @ self.context.earlier[bit, :, :bit].T).relu()
-            return trunk_nd[:, bit] + (hidden * self.context.out[bit]).sum(-1) + self.context.bias[bit]
+            hidden = (around[:, bit] + signs @ self.context.earlier[bit, :, :bit].T).relu()
+            return (said[:, bit] + (hidden * self.context.out[bit]).sum(-1) + self.context.bias[bit])[:, None]
 
-    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
+    def chances(self, said: Tensor, features: Tensor, after: int) -> Tensor:
         """[h, w, d] of the bits."""
-        return self.probability(trunk_hwd)
+        return self.probability(said)
 
     def counts(self, logits: Tensor) -> Tensor:
         """P(bit = 1) as int32 counts of 65536, of the rows nearest to the logits."""
@@ -147,9 +155,9 @@ class FloatPrior:
 
 @dataclass(frozen=True)
 class NoPrior:
-    """Every bit is as likely 0 as 1: how portable files are coded."""
+    """Every bit is as likely as the quantizer says it usually is: how portable files are coded."""
 
-    bits: int
+    quantizer: MultiScaleQuantizer
     device: torch.device
     guarded = False
 
@@ -159,33 +167,32 @@ class NoPrior:
     def fork(self, caches: None) -> None:
         """No caches."""
 
-    def step(self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: None) -> tuple[Tensor, Tensor]:
-        """(logits of 0 [h, w, d], nothing)."""
-        return torch.zeros(*schedule[scale], self.bits, device=self.device), torch.empty(0, device=self.device)
+    def step(
+        self, x_nd: Tensor | None, schedule: Schedule, scale: int, caches: None, step: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(chances of a 1 [h, w, d], nothing)."""
+        usual_d = self.quantizer.usual(scale, schedule).to(self.device)
+        return usual_d.expand(*schedule[scale], -1), torch.empty(0, device=self.device)
 
-    def phase_context(self, features: Tensor, known_bchw: Tensor, positions: Tensor) -> Tensor:
+    def around(self, features: Tensor, symbols_bmhw: Tensor, phase: Phase) -> Tensor:
         """Nothing."""
         return features
 
-    def phase_units(self, context: Tensor) -> Tensor:
-        """Nothing."""
-        return context
+    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+        """Chances [n, k]."""
+        return said[:, places]
 
-    def bit_logit(self, trunk_nd: Tensor, units: Tensor | None, bits_nd: Tensor, bit: int, after: int) -> Tensor:
-        """Zeros [n]."""
-        return trunk_nd[:, bit]
-
-    def chances(self, trunk_hwd: Tensor, after: int) -> Tensor:
-        """[h, w, d] halves; scales are filled by a prior that knows something."""
-        return self.probability(trunk_hwd)
+    def chances(self, said: Tensor, features: Tensor, after: int) -> Tensor:
+        """[h, w, d]; scales are filled by a prior that knows something."""
+        return said
 
     def counts(self, logits: Tensor) -> Tensor:
-        """Half of 65536."""
-        return torch.full_like(logits, 1 << 15, dtype=torch.int32)
+        """Counts of 65536 of chances."""
+        return (logits * 65536).to(torch.int32)
 
     def probability(self, logits: Tensor) -> Tensor:
-        """One half."""
-        return torch.full_like(logits, 0.5, dtype=torch.float64)
+        """The chances."""
+        return logits
 
 
 def text_condition(trunk: VAR, features_tc: Tensor | None) -> Text | None:

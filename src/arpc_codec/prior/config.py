@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..errors import ModelError
 from ..scales import REPEATS
+from ..tokenizer.planes import SLOTS
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class PriorConfig:
     """Scales with more tokens than this look at coarser scales but are seen by none; 0 = no limit, as published."""
     max_levels: int = 15
     """Rows of each scale embedding, so the longest schedule."""
-    codes: int = 0
-    """Channels of a code, which the trunk sees; 0: as many as bits."""
-    levels: tuple[int, ...] = ()
-    """Bits of a token by the number of scales that follow, when they are a path in a tree; none: independent bits."""
-    rank: int = 48
-    """Numbers that the nodes of a tree are asked with."""
+    groups: tuple[int, ...] = ()
+    """Tokens are integers: ends of the groups of channels that are coded together (planes.py). None: sign bits."""
+    levels: int = 1
+    """How many numbers of scales that follow the context head of integers tells apart."""
+    units: int = 8
+    """Units that each channel of integers has in the context head."""
     repeats: int = 0
     """Last scales that the trunk does not walk: they have the size of the one before and are told by its features."""
     temperature: float = 1.0
@@ -48,11 +49,13 @@ class PriorConfig:
         if not 0 < self.temperature < float("inf"):
             raise ModelError(f"prior config: temperature must be positive, not {self.temperature}")
         # Lists in a config file.
-        object.__setattr__(self, "levels", tuple(self.levels))
-        if self.levels and not (max(self.levels) == self.d and min(self.levels) > 0 < self.rank):
-            raise ModelError(f"prior config: trees of depths {self.levels} do not fit tokens of {self.d} bits")
-        if self.repeats and not self.levels:
-            raise ModelError("prior config: only scales of trees are told by the features of the one before")
+        object.__setattr__(self, "groups", tuple(self.groups))
+        if self.groups and (sorted({0, *self.groups}) != [0, *self.groups] or SLOTS * self.groups[-1] != self.d):
+            raise ModelError(f"prior config: groups that end at {self.groups} do not make tokens of {self.d} bits")
+        if self.groups and min(self.levels, self.units) < 1:
+            raise ModelError(f"prior config: {self.levels} levels and {self.units} units of each channel")
+        if self.repeats and not self.groups:
+            raise ModelError("prior config: only scales of integers are told by the features of the one before")
         if not 0 <= self.repeats < REPEATS:
             raise ModelError(f"prior config: {self.repeats} scales repeat the one before, at most {REPEATS - 1} do")
         if self.scale_embed not in ("index", "index+end"):
@@ -70,13 +73,13 @@ class PriorConfig:
 
     @property
     def inputs(self) -> int:
-        """Channels of a code."""
-        return self.codes or self.d
+        """Channels of a code, which the trunk sees."""
+        return self.groups[-1] if self.groups else self.d
 
     @property
     def outputs(self) -> int:
-        """Numbers that the trunk says of a token: two logits a bit, or what the nodes of a tree are asked with."""
-        return self.rank if self.levels else 2 * self.d
+        """Numbers that the trunk says of a token: two logits a bit, or for integers none, but for its features."""
+        return 0 if self.groups else 2 * self.d
 
     @property
     def head_dim(self) -> int:

@@ -28,12 +28,17 @@ def phase_mask(height: int, width: int, phase: int, device: torch.device | None 
 
 def known_symbols(symbols_bmhw: Tensor, phase: int) -> Tensor:
     """[B, m+1, h, w]: the symbols of earlier phases, 0 elsewhere; the last channel marks known tokens."""
+    marks = known_marks(symbols_bmhw, phase)
+    return torch.cat([symbols_bmhw * marks, marks], 1)
+
+
+def known_marks(symbols_bmhw: Tensor, phase: int) -> Tensor:
+    """[B, 1, h, w]: 1 at the tokens of earlier phases, 0 elsewhere."""
     height, width = symbols_bmhw.shape[-2:]
     known = torch.zeros(height, width, dtype=torch.bool, device=symbols_bmhw.device)
     for earlier in range(phase):
         known |= phase_mask(height, width, earlier, known.device)
-    marks = known.expand(len(symbols_bmhw), 1, -1, -1).to(symbols_bmhw.dtype)
-    return torch.cat([symbols_bmhw * known, marks], 1)
+    return known.expand(len(symbols_bmhw), 1, -1, -1).to(symbols_bmhw.dtype)
 
 
 class Neighbourhood(nn.Module):
@@ -85,28 +90,3 @@ class ContextHead(Neighbourhood):
         units = self.units(context).unflatten(-1, (self.d, self.hidden))
         units = units + (signs @ (self.earlier * lower).flatten(0, 1).T).unflatten(-1, (self.d, self.hidden))
         return (F.relu(units) * self.out).sum(-1) + self.bias
-
-
-class TreeContext(Neighbourhood):
-    """Corrections to what the nodes of a tree (tree.py) are asked with; also sees the sum so far around a token."""
-
-    def __init__(self, features: int, symbols: int, rank: int, levels: int, width: int = 96) -> None:
-        super().__init__(features, symbols, width)
-        self.level = nn.Embedding(levels, width)
-        nn.init.zeros_(self.level.weight)
-        self.seen = nn.Conv2d(symbols, width, 3, padding=1, bias=False)
-        self.out = nn.Linear(width, rank)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, features_bhwc: Tensor, z_bchw: Tensor, symbols_bmhw: Tensor, after: int) -> Tensor:
-        """Teacher-forced corrections [B, h, w, rank] of all four phases at once.
-
-        z: the trunk's input of the scale, `after`: how many scales follow it.
-        """
-        return self.out(self.every(self.projected(features_bhwc, z_bchw, after), symbols_bmhw))
-
-    def projected(self, features_bhwc: Tensor, z_bchw: Tensor, after: int) -> Tensor:
-        """[B, width, h, w]: what `neighbourhood` takes."""
-        level = self.level.weight[min(after, self.level.num_embeddings - 1)]
-        return (self.feature(features_bhwc) + level).permute(0, 3, 1, 2) + self.seen(z_bchw)

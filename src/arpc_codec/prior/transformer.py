@@ -140,7 +140,7 @@ class VAR(nn.Module):
         self.shared_ada = Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.head_ada = Linear(width, 2 * width)
-        self.head = Linear(width, config.outputs)
+        self.head = Linear(width, config.outputs) if config.outputs else nn.Identity()
         self.init_weights()
 
     @property
@@ -169,7 +169,8 @@ class VAR(nn.Module):
             block.init_residuals(residual_gain)
         for layer in (self.shared_ada, self.head_ada):
             nn.init.zeros_(layer.weight)
-        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        if isinstance(self.head, nn.Linear):
+            nn.init.trunc_normal_(self.head.weight, std=0.02)
 
     def forward(
         self,

@@ -3,15 +3,15 @@
 from ..scales import STRIDE
 from .config import TokenizerConfig
 from .multiscale import MultiScaleQuantizer, Quantized
-from .multiscale_vq import MultiScaleVQ
 from .network import Tokenizer, channels_last
+from .planes import MultiScalePlanes
 from .quantizer import MultiScaleBSQ
 
 __all__ = [
     "STRIDE",
     "MultiScaleBSQ",
+    "MultiScalePlanes",
     "MultiScaleQuantizer",
-    "MultiScaleVQ",
     "Quantized",
     "Tokenizer",
     "TokenizerConfig",

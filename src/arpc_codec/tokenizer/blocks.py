@@ -12,13 +12,11 @@ from torch import Tensor, nn
 
 from ..scales import STRIDE
 
-# Pixels of the picture per pixel of the linear path.
-LINEAR_SIZE = 4
 
-
-def linear_picture(conv: nn.Conv2d, z: Tensor) -> Tensor:
-    """A decoder's linear path: a smooth picture [B, 3, 16H, 16W] of z [B, C, H, W]."""
-    return F.interpolate(F.pixel_shuffle(conv(z), STRIDE // LINEAR_SIZE), scale_factor=LINEAR_SIZE, mode="bilinear")
+def linear_picture(conv: nn.Conv2d, z: Tensor, size: int) -> Tensor:
+    """A decoder's linear path: a picture [B, 3, 16H, 16W] of z [B, C, H, W], drawn in squares of `size` pixels."""
+    drawn = F.pixel_shuffle(conv(z), STRIDE // size)
+    return drawn if size == 1 else F.interpolate(drawn, scale_factor=size, mode="bilinear")
 
 
 def zeroed(conv: nn.Conv2d) -> nn.Conv2d:

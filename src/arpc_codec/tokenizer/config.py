@@ -9,7 +9,6 @@ from typing import Any, Literal
 from ..errors import ModelError
 from ..scales.resample import WEIGHT_BITS
 
-MAX_INDEX_BITS = 14
 # Groups of a GroupNorm, the first that divides the channels.
 NORM_GROUPS = (32, 24)
 # Resolutions of the pyramid, 1/1 to 1/16; it may have more levels at 1/16.
@@ -22,10 +21,11 @@ class TokenizerConfig:
 
     network: `progic` (its dense networks), encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4, 1/8 and 1/16;
     or `pyramid`, as published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first convolution.
-    codebooks: bits of an index for each number of scales that follow, as in `MultiScaleVQ`, of the network `progic`;
-    schedules are then halved. None: tokens are signs.
+    steps: of a unit of the latent, for each number of scales that follow, as in `MultiScalePlanes`, of the network
+    `progic`; schedules are then halved. None: tokens are signs.
+    active: channels that take part, as steps.  groups: ends of the groups of channels that are coded together.
     noise: channels of noise that the decoder of `progic` takes beside the latent.
-    trade: what a bit is worth when entries of the whole size are chosen, in squared errors of nearest ones around.
+    trade: what a bit is worth when integers are chosen, in squared errors of one step.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
     """
@@ -41,23 +41,33 @@ class TokenizerConfig:
     grid_bits: int = WEIGHT_BITS
     network: Literal["progic", "pyramid"] = "progic"
     encoder_stem: int = 0
-    codebooks: tuple[int, ...] = ()
     noise: int = 0
     trade: float = 0.0
+    steps: tuple[float, ...] = ()
+    active: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not all(1 <= bits <= MAX_INDEX_BITS for bits in self.codebooks):
-            raise ModelError(f"tokenizer config: codebooks of 1 to {MAX_INDEX_BITS} bits, not {self.codebooks}")
-        if self.trade < 0 or (self.trade and not self.codebooks):
-            raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.codebooks)} codebooks")
+        if self.steps and not (
+            len(self.steps) == len(self.active)
+            and min(self.steps) > 0
+            and sorted({0, *self.groups}) == [0, *self.groups]
+            and self.groups[-1:] == (self.channels,)
+            and set(self.active) <= set(self.groups)
+        ):
+            raise ModelError(
+                f"tokenizer config: steps {self.steps}, of {self.active} channels, and groups that end at {self.groups}"
+            )
+        if self.trade < 0 or (self.trade and not self.steps):
+            raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.steps)} steps")
         if self.noise < 0 or (self.noise and self.network != "progic"):
             raise ModelError(f"tokenizer config: {self.noise} channels of noise for the network {self.network}")
         if self.network == "progic":
             return
         if self.network != "pyramid":
             raise ModelError(f"tokenizer config: unknown network {self.network!r}")
-        if self.codebooks:
-            raise ModelError("tokenizer config: the network pyramid has signs, no codebooks")
+        if self.steps:
+            raise ModelError("tokenizer config: the network pyramid has signs, no steps")
         for widths, depths in ((self.encoder_widths, self.encoder_depths), (self.decoder_widths, self.decoder_depths)):
             if len(widths) != len(depths) or len(widths) < PYRAMID_LEVELS or min(depths) < 1:
                 raise ModelError(f"tokenizer config: widths {widths} and depths {depths} do not make a pyramid")

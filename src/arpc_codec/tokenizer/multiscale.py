@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..scales import Schedule
@@ -58,6 +59,26 @@ class MultiScaleQuantizer(nn.Module):
     @abstractmethod
     def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """What a context head is shown of known tokens: [B, m, h, w] of about 1, multiples of 2^-12."""
+
+    def groups(self, scale: int, schedule: Schedule) -> list[slice]:
+        """Places of the coded bits whose chances are told together, in the order of coding."""
+        return [slice(bit, bit + 1) for bit in range(self.active(len(schedule))[scale])]
+
+    def parts(self, group: slice) -> list[slice]:
+        """Places of a group that are decided together."""
+        return [group]
+
+    def asked(self, group_xk: Tensor) -> Tensor:
+        """[..., k] bool: which bits of a group [..., k] are coded, given those before them; the others are 0."""
+        return torch.ones_like(group_xk)
+
+    def usual(self, scale: int, schedule: Schedule) -> Tensor:
+        """[d] chances of a 1, multiples of 2^-11: what is known of bits without a prior."""
+        return torch.full((self.bits,), 0.5, dtype=torch.float64)
+
+    def step(self, scale: int, schedule: Schedule) -> float | None:
+        """What the integers of a scale count, if its tokens are integers."""
+        return None
 
     def resample(self, x_bchw: Tensor, size: tuple[int, int]) -> Tensor:
         """Codes to the size of the latent, or the sum so far to the next scale: [B, C, *size]."""

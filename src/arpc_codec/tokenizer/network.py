@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..scales import Schedule, halved_schedule, scale_schedule
 from .config import TokenizerConfig
 from .multiscale import MultiScaleQuantizer
-from .multiscale_vq import MultiScaleVQ
 from .noise import with_noise
+from .planes import MultiScalePlanes
 from .progic import ProgicConfig, ProgicDecoder, ProgicEncoder, decoder_reach, encoder_reach
 from .pyramid import PyramidDecoder, PyramidEncoder
 from .quantizer import MultiScaleBSQ
@@ -48,7 +48,7 @@ class Tokenizer(nn.Module):
 
     def schedule(self, rows: int, cols: int) -> Schedule:
         """Schedule of a latent of `rows` x `cols` cells. Raises ValueError for an empty latent."""
-        return halved_schedule(rows, cols) if self.config.codebooks else scale_schedule(rows, cols)
+        return halved_schedule(rows, cols) if self.config.steps else scale_schedule(rows, cols)
 
     def decoder_input(self, z_bchw: Tensor, seed: int = 0) -> Tensor:
         """What the decoder takes of a latent; another seed: with other noise, of which each picture has its own."""
@@ -69,12 +69,14 @@ def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
         decoder_widths=config.decoder_widths,
         decoder_depths=config.decoder_depths,
         noise=config.noise,
+        linear_size=1 if config.steps else 4,
+        spread=bool(config.steps),
     )
 
 
 def _quantizer(config: TokenizerConfig) -> MultiScaleQuantizer:
-    if config.codebooks:
-        return MultiScaleVQ(config.channels, config.codebooks, grid_bits=config.grid_bits)
+    if config.steps:
+        return MultiScalePlanes(config.steps, config.active, config.groups, grid_bits=config.grid_bits)
     return MultiScaleBSQ(
         config.channels,
         fill=config.fill,

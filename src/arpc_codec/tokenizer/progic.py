@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..scales import STRIDE
-from .blocks import LINEAR_SIZE, Attention, blocks, linear_picture, zeroed
+from .blocks import Attention, blocks, linear_picture, zeroed
 from .noise import with_noise
 from .residual_vq import ResidualVQ
 
@@ -36,6 +36,9 @@ class ProgicConfig:
     encoder_*: 1/8, 1/16.  decoder_*: 1/2, 1/4, 1/8, 1/16 if dense, else 1/8, 1/16, and then a last light block of 192
     channels.  attention: blocks in each branch of the two attention modules, 0 for none.
     noise: channels of noise that the decoder of a dense network takes beside the latent.
+    linear_size: pixels on each side of one of a dense decoder's linear path, which is enlarged bilinearly.
+    spread: dense networks see and change channels of the latent in units of their own standard deviation. Without it
+    the deep paths learn of the first few only, where variances span orders (dev/LOG.md).
     Raises ValueError for sizes that do not fit together and for codebooks of less than two entries.
     """
 
@@ -50,6 +53,8 @@ class ProgicConfig:
     decoder_widths: tuple[int, ...] = (32, 64, 96, 160)
     decoder_depths: tuple[int, ...] = (1, 1, 4, 6)
     noise: int = 0
+    linear_size: int = 4
+    spread: bool = False
 
     def __post_init__(self) -> None:
         """Check the number of resolutions; light networks have no convolution between blocks and latent."""
@@ -63,6 +68,8 @@ class ProgicConfig:
             raise ValueError("light networks have as many channels at 1/16 as the latent")
         if self.noise < 0 or (self.noise and not self.dense):
             raise ValueError(f"{self.noise} channels of noise, which only dense networks can have")
+        if self.linear_size < 1 or STRIDE % self.linear_size:
+            raise ValueError(f"cells of {STRIDE} pixels do not divide into {self.linear_size}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ProgicConfig:
@@ -98,8 +105,15 @@ def _attention(config: ProgicConfig, width: int) -> nn.Module:
     return Attention(width, config.attention, config.dense) if config.attention else nn.Identity()
 
 
+def _spread(config: ProgicConfig) -> Tensor | None:
+    """Standard deviations [C, 1, 1], to be filled in."""
+    return torch.ones(config.channels, 1, 1) if config.spread else None
+
+
 class ProgicEncoder(nn.Module):
     """[B, 3, 16H, 16W] in [-1, 1] -> y [B, C, H, W]."""
+
+    spread: Tensor | None
 
     def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
@@ -113,13 +127,17 @@ class ProgicEncoder(nn.Module):
         if self.dense:
             self.out = zeroed(nn.Conv2d(coarse, config.channels, 3, padding=1))
             self.linear = nn.Conv2d(3 * STRIDE**2, config.channels, 1)
+        self.register_buffer("spread", _spread(config))
 
     def forward(self, x: Tensor) -> Tensor:
         deep = self.down(self.fine(self.stem(F.pixel_unshuffle(x, CELL))))
         deep = self.coarse(self.attention(deep))
         if not self.dense:
             return deep
-        return self.out(F.silu(deep)) + self.linear(F.pixel_unshuffle(x, STRIDE))
+        added = self.out(F.silu(deep))
+        if self.spread is not None:
+            added = added * self.spread
+        return added + self.linear(F.pixel_unshuffle(x, STRIDE))
 
 
 class ProgicDecoder(nn.Module):
@@ -128,9 +146,12 @@ class ProgicDecoder(nn.Module):
     Channels of noise, if the config has any, follow those of z (`Progic.decoder_input`).
     """
 
+    spread: Tensor | None
+
     def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
-        self.dense, self.channels = config.dense, config.channels
+        self.dense, self.channels, self.linear_size = config.dense, config.channels, config.linear_size
+        self.register_buffer("spread", _spread(config))
         widths, depths = config.decoder_widths[::-1], config.decoder_depths[::-1]
         if not self.dense:
             widths, depths = (*widths, 3 * CELL**2), (*depths, 1)
@@ -141,7 +162,7 @@ class ProgicDecoder(nn.Module):
             up = [nn.Conv2d(w, 4 * n, 1) for w, n in pairwise(widths)]
             self.up = nn.ModuleList([*up, nn.Conv2d(widths[-1], 48, 3, padding=1)])
             self.out = zeroed(nn.Conv2d(12, 3, 3, padding=1))
-            self.linear = nn.Conv2d(config.channels, 3 * (STRIDE // LINEAR_SIZE) ** 2, 3, padding=1)
+            self.linear = nn.Conv2d(config.channels, 3 * (STRIDE // config.linear_size) ** 2, 3, padding=1)
         else:
             self.up = nn.ModuleList([nn.Conv2d(widths[0], 4 * widths[1], 1), nn.Conv2d(widths[1], widths[2], 1)])
         # Scale and bias of every residual branch side by side: one row per number of codebooks.
@@ -151,7 +172,7 @@ class ProgicDecoder(nn.Module):
             nn.init.zeros_(self.modulation.weight)
 
     def forward(self, z: Tensor, state_b: Tensor) -> Tensor:
-        x = self._stage(0, self.stem(z) if self.dense else z, state_b)
+        x = self._stage(0, self.stem(self._evened(z)) if self.dense else z, state_b)
         x = self.attention(x)
         if not self.dense:
             x = self._stage(1, F.pixel_shuffle(self.up[0](x), 2), state_b)
@@ -159,7 +180,13 @@ class ProgicDecoder(nn.Module):
         for index, up in enumerate(self.up):
             x = self._stage(index, x, state_b) if index else x
             x = F.pixel_shuffle(up(F.silu(x)), 2)
-        return self.out(F.silu(x)) + linear_picture(self.linear, z[:, : self.channels])
+        return self.out(F.silu(x)) + linear_picture(self.linear, z[:, : self.channels], self.linear_size)
+
+    def _evened(self, z: Tensor) -> Tensor:
+        """Channels of the latent in units of their spread; noise as it is."""
+        if self.spread is None:
+            return z
+        return torch.cat([z[:, : self.channels] / self.spread, z[:, self.channels :]], 1)
 
     @property
     def last(self) -> nn.Parameter:

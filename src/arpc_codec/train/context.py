@@ -77,7 +77,7 @@ def train_context(
         layout = layouts[int(rng.choice(len(layouts), p=shares))]
         chosen = [train[layout][int(i)] for i in rng.integers(len(train[layout]), size=setup.batch)]
         full, alone = head_losses(head, load(chosen, device), layout.schedule, quantizer)
-        weights = scale_weights(layout.schedule, device)
+        weights = scale_weights(quantizer, layout.schedule, device)
         coded, trunk = (weights * torch.stack(full)).sum(), (weights * torch.stack(alone)).sum()
         return coded, {"bits": coded.item() / np.log(2), "bits_trunk": trunk.item() / np.log(2)}
 

@@ -1,60 +1,67 @@
-"""Fine-tune the decoder on what it will really see: latents whose last scales the prior has filled in."""
+"""Fine-tune the decoder on what it will really see: sums of true scales, and of scales that the prior has filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..prior.model import Prior
+from ..prior.model import Prior, in_steps
+from ..prior.planes import PlaneContext
 from ..scales import Schedule
-from ..tokenizer import STRIDE, Tokenizer
+from ..tokenizer import STRIDE, MultiScalePlanes, Tokenizer
 from ..tokenizer.network import MOST_MISSING
-from .choice import chosen_by_cost
 from .data import Photos
 from .loop import Metrics
-from .losses import LossWeights
+from .losses import LossWeights, ReconstructionLoss
 from .pictures import PictureTrainer, PictureTraining
-from .tokenizer import RATES, validate
+from .validation import judge, save_sheet
+
+# The linear path has weights of 1e-3: full steps would destroy it. Modulations are rarely seen: each state has its own
+# rows.
+RATES = {"decoder.linear": 0.02, "decoder.modulation": 4.0}
+# Missing scales of a validation.
+SHOWN = (0, 1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
 class DecoderTraining(PictureTraining):
-    """whole_share: all scales sent; of the rest, filled_share are filled, mean_share of those with expected codes."""
+    """filled_share: of the pictures that lack scales, how many have them filled in. error: weight of the squared error.
 
-    whole_share: float = 0.2
-    filled_share: float = 0.85
-    mean_share: float = 0.8
-    # What is filled in is smooth, and a decoder draws its cells on smooth surfaces first.
-    losses: LossWeights = field(default_factory=lambda: LossWeights(grid=8.0, flat=20.0))
+    Every number of missing scales is drawn as often as any other.
+    """
+
+    filled_share: float = 0.6
+    error: float = 2.0
+    losses: LossWeights = field(default_factory=LossWeights)
 
 
 @torch.no_grad()
-def fill_latent(prior: Prior, tokenizer: Tokenizer, true_bits: list[Tensor], schedule: Schedule, mean: bool) -> Tensor:
-    """z [B, C, H, W]: the scales whose bits are given, the others predicted by the trunk (expected or likeliest)."""
-    quantizer, sent = tokenizer.quantizer, len(true_bits)
+def fill_latent(prior: Prior, tokenizer: Tokenizer, sums: Sequence[Tensor], schedule: Schedule) -> Tensor:
+    """z [B, C, H, W] of the scales whose `sums` are given, the others filled with the codes that the prior expects."""
+    quantizer, context, sent = tokenizer.quantizer, prior.context, len(sums)
+    assert isinstance(quantizer, MultiScalePlanes)
+    assert isinstance(context, PlaneContext)
     walked = len(schedule) - prior.config.repeats
-    state = prior.trunk.start(schedule[:walked], batch=len(true_bits[0]))
-    z = prior.trunk.pos_start.new_zeros(len(true_bits[0]), quantizer.channels, *schedule[-1])
+    z, batch = sums[-1], len(sums[-1])
+    state = prior.trunk.start(schedule[:walked], batch=batch)
+    hidden = z.new_empty(0)
     for scale, size in enumerate(schedule):
-        x = None if scale == 0 else quantizer.resample(z, size).flatten(2).transpose(1, 2)
-        # Scales behind those that the trunk walks refine what it said of the last of them.
+        before = sums[scale - 1] if 0 < scale <= sent else z
+        x = None if scale == 0 else quantizer.resample(before, size).flatten(2).mT
+        # Scales behind those that the trunk walks are told by its features of the last of them.
         if scale < walked:
-            outputs, _ = prior.trunk.step(x, state)
-        if scale < sent:
-            code = quantizer.code(true_bits[scale], scale, schedule)
-        else:
-            after = len(schedule) - 1 - scale
-            chances = prior.chances(prior.said(outputs, x, after), size, after)
-            if not mean:
-                chances = (chances > 0.5).to(chances)
-            # One picture after the other: the chances of all nodes of a tree are many.
+            _, hidden = prior.trunk.step(x, state)
+        if scale >= sent:
+            after, nothing = len(schedule) - 1 - scale, z.new_zeros(batch, quantizer.channels, *size)
+            v = in_steps(x, nothing, quantizer.step(scale, schedule))
+            chances = context.before(hidden.unflatten(1, size), v, after).sigmoid()
             code = torch.cat([quantizer.expected(one, scale, schedule) for one in chances])
-        z = z + quantizer.resample(code.to(z), schedule[-1])
+            z = z + quantizer.resample(code.to(z), schedule[-1])
     return z
 
 
@@ -81,23 +88,44 @@ def train_decoder(
         rng = np.random.default_rng((index, 3))
         x = trainer.draw(rng)
         schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
-        whole = rng.random() < setup.whole_share
-        # Those that lack most are the hardest to learn: a decoder that knows whole latents draws its cells on them.
-        missing = 0 if whole else int(rng.integers(1, min(len(schedule) - 1, MOST_MISSING) + 1))
-        sent = len(schedule) - missing
-        filled = not whole and rng.random() < setup.filled_share
-        with torch.no_grad():
-            h = tokenizer.encoder(x).float().contiguous()
-            choose = chosen_by_cost(prior, tokenizer, len(x), schedule) if tokenizer.config.trade else None
-            bits, prefixes = tokenizer.quantizer(h, schedule, choose=choose)
-            z = prefixes[sent - 1]
-            if filled:
-                z = fill_latent(prior, tokenizer, bits[:sent], schedule, bool(rng.random() < setup.mean_share))
+        missing = int(rng.integers(min(len(schedule) - 1, MOST_MISSING) + 1))
+        filled = missing > 0 and rng.random() < setup.filled_share
+        z = seen(tokenizer, prior if filled else None, x, missing)
         state = tokenizer.state(missing, filled, len(x)).to(x.device)
         z = tokenizer.decoder_input(z, seed=1 + index * len(x))
-        x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state)
+        x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state).float()
         loss, terms = trainer.criterion(x_hat, x)
+        error = (x_hat - x).square().mean()
+        loss = loss.float() + setup.error * error
         loss, more = trainer.contested(x_hat, x, loss, tokenizer.decoder.out.weight, progress)
-        return loss, {("filled_" if filled else "") + k: v for k, v in (terms | more).items()}
+        return loss, {("filled_" if filled else "") + k: v for k, v in (terms | more | {"error": error.item()}).items()}
 
-    return trainer.run(step, validate, folder, minutes, RATES)
+    return trainer.run(step, lambda *given: validate(*given, prior=prior), folder, minutes, RATES)
+
+
+@torch.no_grad()
+def seen(tokenizer: Tokenizer, prior: Prior | None, x: Tensor, missing: int) -> Tensor:
+    """The latent [B, C, H, W] of pictures that lack some scales, filled in by a prior if there is one."""
+    schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
+    with torch.autocast(x.device.type, enabled=False):
+        sums = tokenizer.quantizer(tokenizer.encoder(x).contiguous(), schedule).prefixes[: len(schedule) - missing]
+    return sums[-1] if prior is None or not missing else fill_latent(prior, tokenizer, sums, schedule)
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path, *, prior: Prior | None = None
+) -> Metrics:
+    """Quality of held-out pictures with all scales and some fewer, filled by the prior; a sample sheet in `folder`."""
+    assert isinstance(model, Tokenizer)
+    device = next(model.parameters()).device
+
+    def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
+        found = {}
+        for n in missing:
+            z = model.decoder_input(seen(model, prior, x, n)).contiguous(memory_format=torch.channels_last)
+            found[f"missing{n}"] = model.decoder(z, model.state(n, prior is not None and n > 0, len(x)).to(device))
+        return found
+
+    save_sheet(lambda x: pictures(x, (0, 2, 4, 5)), held, folder / "sheet.png", device)
+    return judge(lambda x: pictures(x, SHOWN), criterion, held, device)

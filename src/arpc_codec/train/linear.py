@@ -6,47 +6,22 @@ neighbourhood to the patch at a quarter of the size. Learning these by gradient 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..tokenizer import STRIDE, MultiScaleBSQ, Tokenizer
-from ..tokenizer.blocks import LINEAR_SIZE
-from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
-from .data import Photos, random_crop, to_tensor
+from ..tokenizer import STRIDE
+from ..tokenizer.progic import ProgicDecoder
 
 # Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
 SPREAD = 0.25
 AMPLITUDE = 0.45
 RIDGE = 1e-3
 SIDE = 256
-
-
-def init_linear(
-    model: Tokenizer, photos: Photos, *, pictures: int = 240, side: int = SIDE, gain_steps: int = 60
-) -> None:
-    """Set encoder.linear, decoder.linear and the quantizer's gains from random crops of `photos`.
-
-    Raises ModelError for networks without linear paths.
-    """
-    encoder, decoder = model.encoder, model.decoder
-    if not isinstance(encoder, ProgicEncoder) or not isinstance(decoder, ProgicDecoder):
-        raise ModelError(f"the network {model.config.network} has no linear paths to start from")
-    rng = np.random.default_rng(0)
-    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
-    scale = fit_transform(encoder.linear, x, SPREAD)
-    with torch.no_grad():
-        h = encoder.linear(F.pixel_unshuffle(x, STRIDE)).contiguous()
-    schedule = model.schedule(h.shape[-2], h.shape[-1])
-    if model.config.learned_gains:
-        _fit_gains(model, h[: pictures // 4], scale, gain_steps)
-    with torch.no_grad():
-        prefixes = model.quantizer(h, schedule).prefixes
-    fit_draft(decoder.linear, (prefixes[-1], prefixes[-1], prefixes[-3]), x)
+# Pictures whose neighbourhoods are gathered at a time.
+FITTED = 20
 
 
 @torch.no_grad()
@@ -68,38 +43,41 @@ def fit_transform(linear: nn.Conv2d, x_bchw: Tensor, spread: float) -> Tensor:
     return scale
 
 
-def _fit_gains(model: Tokenizer, h: Tensor, scale: Tensor, steps: int) -> None:
-    """Gradient steps on the gains alone, for the pixel error of the whole sum and of the sum less two scales."""
-    schedule = model.schedule(h.shape[-2], h.shape[-1])
-    weight = (1 / scale**2)[:, None, None]
-    assert isinstance(model.quantizer, MultiScaleBSQ)
-    optimiser = torch.optim.Adam([model.quantizer.gain_knots], lr=0.03)
-    for _ in range(steps):
-        prefixes = model.quantizer(h, schedule).prefixes
-        errors = [((prefixes[i] - h).square() * weight).mean() for i in (-1, -3)]
-        optimiser.zero_grad()
-        (errors[0] + 0.3 * errors[1]).backward()
-        optimiser.step()
-        with torch.no_grad():
-            model.quantizer.gain_knots.clamp_(0.2, 1.5)
+@torch.no_grad()
+def fit_components(linear: nn.Conv2d, x_bchw: Tensor, factor: float, colour_33: Tensor) -> None:
+    """Make the encoder's linear path `factor` times the first Karhunen-Loeve components of the pictures.
+
+    Components are orthonormal, and carry most, in colours that `colour_33` makes of red, green and blue: where an error
+    weighs more, the same step is a finer one.
+    """
+    patches = F.pixel_unshuffle(torch.einsum("ij,bjhw->bihw", colour_33, x_bchw), STRIDE).permute(0, 2, 3, 1)
+    patches = patches.flatten(0, 2)
+    mean = patches.mean(0)
+    vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())[1].flip(1)[:, : linear.out_channels].float()
+    weight = factor * vectors.T
+    own = torch.einsum("ocp,cj->ojp", weight.unflatten(1, (3, -1)), colour_33).flatten(1)
+    linear.weight.copy_(own[:, :, None, None])
+    linear.bias = nn.Parameter(-weight @ mean)
 
 
 @torch.no_grad()
-def fit_draft(linear: nn.Conv2d, latents: Sequence[Tensor], x_bchw: Tensor) -> None:
-    """Ridge regression from 3x3 neighbourhoods of quantised latents of the pictures to pixels of the reduced patch.
+def fit_draft(decoder: ProgicDecoder, latents: Iterable[Tensor], x_bchw: Tensor) -> None:
+    """Ridge regression from 3x3 neighbourhoods of quantised latents of the pictures to pixels of the linear path.
 
-    A latent that is listed twice counts twice.
+    A latent that comes twice counts twice.
     """
-    small = F.avg_pool2d(x_bchw, LINEAR_SIZE)
-    patches_bchw = F.pixel_unshuffle(small, STRIDE // LINEAR_SIZE)
-    target = patches_bchw.permute(0, 2, 3, 1).flatten(0, 2).double()
+    linear, drawn = decoder.linear, decoder.linear_size
+    patches_bchw = F.pixel_unshuffle(F.avg_pool2d(x_bchw, drawn), STRIDE // drawn)
+    target = patches_bchw.permute(0, 2, 3, 1).flatten(0, 2)
     size = 9 * linear.in_channels + 1
     gram, cross = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, target.shape[1], dtype=torch.float64)
-    for z in latents:
-        columns = F.unfold(z, 3, padding=1).transpose(1, 2).flatten(0, 1).double()
-        columns = torch.cat([columns, torch.ones(len(columns), 1, dtype=torch.float64)], 1)
-        gram += columns.T @ columns
-        cross += columns.T @ target
+    for z_bchw in latents:
+        cells = z_bchw.shape[-2] * z_bchw.shape[-1]
+        for z, wanted in zip(z_bchw.split(FITTED), target.split(FITTED * cells), strict=True):
+            columns = F.unfold(z, 3, padding=1).transpose(1, 2).flatten(0, 1)
+            columns = torch.cat([columns, torch.ones(len(columns), 1)], 1).double()
+            gram += columns.T @ columns
+            cross += columns.T @ wanted.double()
     gram += RIDGE * gram.diagonal().mean() * torch.eye(size, dtype=torch.float64)
     solution = torch.linalg.solve(gram, cross).float().T
     linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))

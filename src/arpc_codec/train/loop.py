@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from . import ranks
 from .muon import Muon
+from .precision import bfloat16_pays
 
 Metrics = dict[str, float]
 # A run folder with this file goes on from its checkpoint.
@@ -39,7 +40,7 @@ class LoopConfig:
     weight_decay: float = 0.0
     beta2: float = 0.98
     clip: float = 1.0
-    muon: str = ""
+    muon: tuple[str, ...] = ()
     ema_half_life: float = 150.0
     log_every: int = 20
     save_minutes: float = 2.0
@@ -77,8 +78,9 @@ def run(
 
     `seed`: the number of the step; several processes have different ones, and so draw data of their own.
     Writes to `folder`: log.jsonl, state.json and safetensors of the weights, their average and the optimiser.
-    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. Matrices whose
-    names start with `config.muon` are trained with Muon, which needs fewer steps than AdamW. The `adversary`, if any,
+    `rates` scales the learning rate of parameters by the first matching name prefix; 0 freezes them. Matrices and
+    kernels whose names start with one of `config.muon` are trained with Muon, which needs fewer steps.
+    The `adversary`, if any,
     is trained and saved beside the module, but not averaged.
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
@@ -90,6 +92,9 @@ def run(
     if adversary is not None:
         optimisers.append(torch.optim.AdamW([{"params": list(adversary.parameters()), "rate": 1.0}], betas=(0.5, 0.98)))
     device = next(module.parameters()).device
+    halved = bool(ranks.agreed(bfloat16_pays(device.type)))
+    if ranks.leads():
+        log_line(folder, {"precision": "bfloat16" if halved else "float32"})
     networks = [network for network in (module, adversary) if network is not None]
     parameters = [p for network in networks for p in network.parameters()]
     # What networks learn without gradients, such as codebooks, is the first rank's: a mean of two codebooks would make
@@ -114,7 +119,7 @@ def run(
         for optimiser in optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["rate"]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
             loss, metrics = step(seed, progress)
         for network in networks:
             network.zero_grad()
@@ -166,9 +171,7 @@ def _groups(module: nn.Module, config: LoopConfig, rates: Mapping[str, float]) -
         rate = next((value for prefix, value in rates.items() if name.startswith(prefix)), 1.0)
         if rate and parameter.requires_grad:
             # Gains and shifts are stored as matrices too, but are not linear maps.
-            muon = (
-                bool(config.muon) and name.startswith(config.muon) and name.endswith("weight") and parameter.ndim == 2
-            )
+            muon = name.startswith(config.muon) and name.endswith("weight") and parameter.ndim in (2, 4)
             groups.setdefault((rate, parameter.ndim >= 2, muon), []).append(parameter)
     return [
         {"params": p, "rate": rate, "weight_decay": config.weight_decay if decay else 0.0, "muon": muon}

@@ -17,15 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..prior.attention import Text
-from ..prior.context import TreeContext
 from ..prior.model import Prior
 from ..prior.rope import Size
 from ..scales import Schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
-from ..tokenizer.multiscale import Choice
+from ..tokenizer.multiscale import Choice, MultiScaleQuantizer
+from ..tokenizer.planes import SLOTS
 from .data import CropMix, CropSampler, Photos, to_tensor
 from .loop import LoopConfig, Metrics, run
 
+# Scales of integers weigh as their step to this power.
+EVEN = 0.65
 # Held-out pictures of each size that a validation looks at.
 VALIDATED = 6
 
@@ -72,7 +74,7 @@ class PriorTraining:
     lr: float = 2e-3
     beta2: float = 0.98
     weight_decay: float = 0.02
-    muon: str = "trunk.blocks"
+    muon: tuple[str, ...] = ("trunk.blocks",)
     save_minutes: float = 4.0
 
 
@@ -84,7 +86,7 @@ FINETUNING = PriorTraining(
     lr=6e-5,
     beta2=0.97,
     weight_decay=0.0,
-    muon="",
+    muon=(),
 )
 
 
@@ -113,18 +115,22 @@ def even_inputs(prior: Prior, tokenizer: Tokenizer, batch: Batch) -> None:
     z = torch.cat([x.flatten(0, 1) for x in tokens.inputs])
     size = z.square().mean(0).sqrt().clamp_min(1e-3).to(prior.trunk.word_embed.weight)
     prior.trunk.word_embed.weight /= size
-    if prior.refinement is not None:
-        prior.refinement.inner.weight /= size
-    if isinstance(prior.context, TreeContext):
-        prior.context.seen.weight /= size[:, None, None]
-        shown = torch.cat([x.flatten(2) for x in tokens.symbols], 2).square().mean((0, 2)).sqrt().clamp_min(1e-3)
-        prior.context.known.weight[:, :-1] /= shown[:, None, None]
 
 
-def bit_losses(logits: Tensor, bits_bhwd: Tensor, active: int) -> Tensor:
-    """Mean binary cross-entropy (nats per bit) over the active bits of a scale; logits [B, h, w, d] of bit = 1."""
+def bit_losses(logits: Tensor, bits_bhwd: Tensor, asked_bhwd: Tensor) -> Tensor:
+    """Binary cross-entropy of the bits of a scale that are coded, as a mean (nats) over all active ones.
+
+    logits: of bit = 1; asked: whether a bit is coded, of the active ones only.
+    """
+    active = asked_bhwd.shape[-1]
     target = bits_bhwd[..., :active].to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits[..., :active], target)
+    return F.binary_cross_entropy_with_logits(logits[..., :active], target, weight=asked_bhwd.to(logits.dtype))
+
+
+def asked_bits(quantizer: MultiScaleQuantizer, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
+    """[B, h, w, active bits] bool: which bits of a scale are coded."""
+    groups = quantizer.groups(scale, schedule)
+    return torch.cat([quantizer.asked(bits_bhwd[..., group]) for group in groups], -1)
 
 
 def scale_losses(
@@ -134,26 +140,32 @@ def scale_losses(
     flip: list[float] | None = None,
     choose: Choice | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """(nats per bit of each scale with the context head if there is one, the same of the trunk alone).
+    """(nats per bit of each scale with the context head if there is one, the same of the trunk alone, if it says any).
 
-    `choose` as in the quantizer. A prior learns from nearest entries, whatever an encoder makes of what it says: one
-    that learns from its own choices ends up expecting the same few entries everywhere (dev/LOG.md).
+    `choose` as in the quantizer. A prior learns from nearest integers, whatever an encoder makes of what it says: one
+    that learns from its own choices ends up expecting the same few everywhere (dev/LOG.md).
     """
+    quantizer, schedule = tokenizer.quantizer, batch.schedule
     bits, inputs, symbols = tokenize(tokenizer, batch, flip, choose)
-    active = tokenizer.quantizer.active(len(batch.schedule))
-    trunk, full = prior(inputs, bits, symbols, batch.schedule, batch.text, batch.grid)
-    full_losses = [bit_losses(f, b, a) for f, b, a in zip(full, bits, active, strict=True)]
-    return full_losses, [bit_losses(t, b, a) for t, b, a in zip(trunk, bits, active, strict=True)]
+    steps = [quantizer.step(scale, schedule) or 0.0 for scale in range(len(schedule))]
+    asked = [asked_bits(quantizer, known, scale, schedule) for scale, known in enumerate(bits)]
+    trunk, full = prior(inputs, bits, symbols, schedule, batch.text, batch.grid, steps)
+    full_losses = [bit_losses(*parts) for parts in zip(full, bits, asked, strict=True)]
+    return full_losses, [bit_losses(*parts) for parts in zip(trunk, bits, asked, strict=bool(trunk))]
 
 
-def scale_weights(schedule: Schedule, device: torch.device) -> Tensor:
-    """Weights [K] of the scales' mean losses, of sum 1.
+def scale_weights(quantizer: MultiScaleQuantizer, schedule: Schedule, device: torch.device) -> Tensor:
+    """Weights [K] of the scales' mean losses.
 
     A token weighs sqrt(area of the last scale / area of its own) (PAPERS 1.3), so a scale as the square root of its
-    tokens: fine scales hold the bytes, coarse ones the picture.
+    tokens: fine scales hold the bytes, coarse ones the picture. Signs: of sum 1. Integers say the less the larger their
+    step is, so that a scale weighs as a power of it.
     """
     weights = torch.tensor([(h * w) ** 0.5 for h, w in schedule], device=device)
-    return weights / weights.sum()
+    steps = [quantizer.step(scale, schedule) for scale in range(len(schedule))]
+    if None in steps:
+        return weights / weights.sum()
+    return weights / weights[-1] * torch.tensor(steps, device=device) ** EVEN * quantizer.bits / SLOTS
 
 
 def bit_sums(schedule: Schedule, active: Sequence[int], *losses: list[Tensor]) -> np.ndarray:
@@ -191,12 +203,12 @@ def train_prior(
         if rng.random() < setup.flip_share:
             flip = [float(rng.choice(setup.flip_rates)) for _ in batch.schedule]
         full, trunk = scale_losses(prior, tokenizer, batch, flip)
-        weights = scale_weights(batch.schedule, device)
+        weights = scale_weights(tokenizer.quantizer, batch.schedule, device)
         coded = loss = (weights * torch.stack(full)).sum()
         sides = sorted(batch.x.shape[-2:])
         name = f"bits_{sides[0]}x{sides[1]}" + ("_flip" if flip else "")
         metrics = {name: coded.item() / np.log(2)}
-        if prior.context is not None:
+        if trunk:
             alone = (weights * torch.stack(trunk)).sum()
             loss = coded + setup.trunk_weight * alone
             metrics[name + "_trunk"] = alone.item() / np.log(2)
@@ -221,11 +233,10 @@ def validate(prior: nn.Module, tokenizer: Tokenizer, held: Iterator[tuple[str, B
     for name, batch in held:
         losses = scale_losses(prior, tokenizer, batch)
         active = tokenizer.quantizer.active(len(batch.schedule))
-        sums[name] = sums.get(name, 0) + len(batch.x) * bit_sums(batch.schedule, active, *losses)
-    result = {f"{name}_ratio": full / raw for name, (raw, full, _) in sums.items()}
-    if prior.context is not None:
-        result |= {f"{name}_trunk": trunk / raw for name, (raw, _, trunk) in sums.items()}
-    return result
+        found = bit_sums(batch.schedule, active, *(nats for nats in losses if nats))
+        sums[name] = sums.get(name, 0) + len(batch.x) * found
+    result = {f"{name}_ratio": full / raw for name, (raw, full, *_) in sums.items()}
+    return result | {f"{name}_trunk": trunk / raw for name, (raw, _, *alone) in sums.items() for trunk in alone}
 
 
 def crop_batches(

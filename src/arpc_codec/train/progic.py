@@ -17,8 +17,8 @@ from .linear import SIDE, fit_draft, fit_transform
 from .loop import Metrics
 from .losses import ReconstructionLoss
 from .pictures import PictureTrainer, PictureTraining
-from .tokenizer import add_noise
 from .validation import judge, save_sheet, whole_photos
+from .weights import add_noise
 
 # As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
@@ -64,7 +64,7 @@ def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, si
         y = torch.cat([model.encoder(part) for part in x.split(BATCH)]).contiguous()
     model.quantizer.start(y, torch.Generator().manual_seed(0))
     if fresh and model.config.dense:
-        fit_draft(model.decoder.linear, model.quantizer(y).prefixes, x)
+        fit_draft(model.decoder, model.quantizer(y).prefixes, x)
 
 
 def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:

@@ -1,160 +1,182 @@
-"""Train the tokenizer: every prefix of scales must give a picture, large and small pictures alike."""
+"""Train analysis and synthesis of a tokenizer of planes on rate and squared error.
+
+Every level is a step size: the latent is divided by it, rounded with a dead zone, and decoded, as it will be when the
+last scales of that many steps are missing. What the tokens of the scales will cost is estimated by `LightContext`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..scales import Schedule
-from ..tokenizer import MultiScaleVQ, Quantized, Tokenizer
-from ..tokenizer.network import MISSING_STATES
-from ..tokenizer.progic import Progic
-from .data import CropMix, Photos, random_crop, to_tensor
-from .loop import Metrics
-from .losses import ReconstructionLoss
-from .pictures import PictureTrainer, PictureTraining
-from .validation import judge, save_sheet
+from ..errors import ModelError
+from ..scales import REPEATS
+from ..tokenizer import MultiScalePlanes, Tokenizer, channels_last
+from ..tokenizer.planes import integers
+from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
+from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
+from .light import LightContext
+from .linear import SIDE, fit_components, fit_draft
+from .loop import LoopConfig, Metrics, run
+from .validation import whole_photos
 
-# The linear transform has weights of 1e-3: full steps would destroy it. The encoder moves slowly, since whatever it
-# changes the decoder must learn again.
-# Modulations are rarely seen: each state has its own rows.
-RATES = {
-    "encoder.linear": 0.0,
-    "encoder": 0.5,
-    "quantizer": 0.25,
-    "decoder.linear": 0.02,
-    "decoder.modulation": 4.0,
-}
+# Pixel values (0..255), in an orthonormal transform of 16x16 pixels, of one unit of the latent.
+UNIT = 76.0
+# Rate that is worth a squared error of one step^2: that of a uniform quantizer at high rates.
+WORTH = 0.13
+# Levels weigh as (step / finest)^this: distortion over step^2 alone would leave the low rates a tenth of the weight.
+EVEN = 1.3
+# Errors of colour differences weigh more than in red, green and blue: colour steps in skies and skin are seen first.
+CHROMA = 1.25
+# Spreads are not told apart below this part of the finest step.
+LEAST_SPREAD = 0.5
 
-# Missing scales of a validation.
-SHOWN = (0, 1, 2, 3, 4)
+RATES = {"encoder.linear": 0.02, "encoder": 0.7, "decoder.linear": 0.02}
+# Where kernels are worth Muon: not in the linear paths, whose scales are right from the start, nor in embeddings.
+KERNELS = tuple(
+    f"{network}.{part}"
+    for network, parts in {
+        "encoder": ("stem", "fine", "down", "attention", "coarse", "out"),
+        "decoder": ("stem", "attention", "stages", "up"),
+        "light": ("around", "mix", "up"),
+    }.items()
+    for part in parts
+)
 
 
 @dataclass(frozen=True)
-class TokenizerTraining(PictureTraining):
-    """prefix_share: how often a random prefix is decoded. codebook_crops: side and number."""
+class TokenizerTraining:
+    """lr: of kernels with Muon, and of everything else with AdamW."""
 
-    crops: CropMix = ((192, 192, 6, 0.55), (256, 384, 2, 0.27), (512, 384, 1, 0.18))
-    prefix_share: float = 0.5
-    commitment: float = 2.0
-    codebook_crops: tuple[int, int] = (384, 700)
-
-
-class Latent(NamedTuple):
-    """h [B, C, H, W] of some pictures, its schedule, and what the quantizer makes of it."""
-
-    h: Tensor
-    schedule: Schedule
-    quantized: Quantized
+    crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
+    lr: float = 2e-3
+    save_minutes: float = 4.0
 
 
-def quantised(model: Tokenizer, x: Tensor) -> Latent:
-    """The latent of pictures [B, 3, 16H, 16W]."""
-    h = model.encoder(x).float().contiguous()
-    schedule = model.schedule(h.shape[-2], h.shape[-1])
-    return Latent(h, schedule, model.quantizer(h, schedule))
+class Rated(nn.Module):
+    """A tokenizer's networks beside the one that estimates its rate, in one checkpoint.
 
-
-def decoded(model: Tokenizer, latent: Latent, missing: int) -> Tensor:
-    """Pictures of a latent whose last `missing` scales were not sent."""
-    h, schedule, (_, prefixes) = latent
-    # Straight through: the encoder sees the identity, gains see their own codes.
-    z = prefixes[len(schedule) - 1 - missing] + h - h.detach()
-    state = model.state(missing, False, len(h)).to(h.device)
-    return model.decoder(model.decoder_input(z).contiguous(memory_format=torch.channels_last), state)
-
-
-def from_progic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Encoder and decoder of a ProGIC network for a tokenizer: k scales missing look like k codebooks missing."""
-    state = {name: value for name, value in weights.items() if not name.startswith("quantizer.")}
-    rows = state["decoder.modulation.weight"]
-    # The pyramid before the last size is worth about one codebook.
-    states = torch.arange(2 * MISSING_STATES) % MISSING_STATES
-    state["decoder.modulation.weight"] = rows[(len(rows) - 2 - states).clamp_min(0)]
-    return state
-
-
-def blended(weights: Mapping[str, Tensor], progic: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a tokenizer whose decoder is the mean of its own and that of a ProGIC network trained from it.
-
-    Rows of the modulation move by what differs for as many codebooks missing, those beyond as the last of them.
+    Raises ModelError for a tokenizer without steps.
     """
-    state, rows = dict(weights), "decoder.modulation.weight"
-    for name in progic:
-        if name.startswith("decoder.") and name != rows:
-            state[name] = (state[name] + progic[name]) / 2
-    stages = len(progic[rows])
-    change = (progic[rows].flip(0) - state[rows][:stages]) / 2
-    missing = torch.arange(2 * MISSING_STATES) % MISSING_STATES
-    state[rows] = state[rows] + change[missing.clamp_max(stages - 1)]
-    return state
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        if not tokenizer.config.steps:
+            raise ModelError("only a tokenizer whose tokens are integers is trained here: its config has no steps")
+        assert isinstance(tokenizer.encoder, ProgicEncoder)
+        assert isinstance(tokenizer.decoder, ProgicDecoder)
+        # In a list, so that its weights have one name.
+        self.encoder, self.decoder, self.tokenizer = tokenizer.encoder, tokenizer.decoder, [tokenizer]
+        self.steps = tokenizer.config.steps[:REPEATS]
+        self.light = LightContext(tokenizer.config.channels, len(self.steps))
+
+    def forward(self, x: Tensor, level_b: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """(pictures decoded at a level each, bits a pixel [B])."""
+        y = self.encoder(x).float()
+        step = torch.tensor(self.steps, device=x.device)[level_b].view(-1, 1, 1, 1)
+        q = integers(y.detach() / step)
+        z = y + (q * step - y).detach()
+        bits = self.light(q, q + (y / step - (y / step).detach()), level_b) / x[0, 0].numel()
+        z = self.tokenizer[0].decoder_input(z, seed).contiguous(memory_format=torch.channels_last)
+        return self.decoder(z, level_b).float(), bits
 
 
-def add_noise(weights: Mapping[str, Tensor], model: Tokenizer | Progic) -> dict[str, Tensor]:
-    """Weights of a decoder without noise for `model`, which may have it; all others stay as they are."""
-    stem, state = "decoder.stem.weight", dict(weights)
-    first, own = state.get(stem), model.state_dict().get(stem)
-    if first is not None and own is not None and first[:, :0].shape == own[:, :0].shape:
-        noise = own[:, first.shape[1] :]
-        # Not zeros: noise that does nothing yet has no gradient on average.
-        if noise.shape[1] == model.config.noise:
-            state[stem] = torch.cat([first, noise], 1)
-    return state
+def colours() -> Tensor:
+    """[3, 3] of red, green and blue: a rotation to a luma and two colour differences, which weigh CHROMA times."""
+    axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
+    axes = axes / axes.norm(dim=1, keepdim=True)
+    return axes * torch.tensor([1.0, CHROMA, CHROMA])[:, None]
 
 
-def make_codebooks(model: Tokenizer, photos: Photos, setup: TokenizerTraining) -> None:
-    """Make codebooks from the latents of random crops."""
-    assert isinstance(model.quantizer, MultiScaleVQ)
-    rng, (side, count) = np.random.default_rng(0), setup.codebook_crops
-    pool = photos.at_least(side)
-    with torch.no_grad():
-        crops = (to_tensor([random_crop(rng, pool, (side, side))]) for _ in range(count))
-        h = torch.cat([model.encoder(x) for x in crops]).contiguous()
-    model.quantizer.start(h, model.schedule(h.shape[-2], h.shape[-1]), torch.Generator().manual_seed(0))
+@torch.no_grad()
+def start(model: Rated, photos: Photos, pictures: int = 240, side: int = SIDE) -> None:
+    """The best linear transform codec: components of the pictures, their spreads, least squares back to pixels."""
+    rng = np.random.default_rng(0)
+    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
+    encoder, decoder = model.encoder, model.decoder
+    assert isinstance(encoder, ProgicEncoder)
+    assert isinstance(decoder, ProgicDecoder)
+    assert encoder.spread is not None
+    assert decoder.spread is not None
+    fit_components(encoder.linear, x, 127.5 / UNIT, colours())
+    y = torch.cat([encoder(part) for part in x.split(24)]).contiguous()
+    spread = y.std((0, 2, 3))
+    for network in (encoder, decoder):
+        assert network.spread is not None
+        network.spread.copy_(spread.clamp_min(LEAST_SPREAD)[:, None, None])
+
+    def quantised() -> Iterator[Tensor]:
+        for step in model.steps:
+            yield integers(y / step) * step
+
+    fit_draft(decoder, quantised(), x)
+    for level, step in enumerate(model.steps):
+        model.light.bias[level, :, 1] = torch.log(0.5 * (spread / step).clamp_min(0.08))
 
 
 def train_tokenizer(
-    model: Tokenizer,
-    photos: tuple[Photos, Photos],
-    metrics: Path,
-    folder: Path,
-    minutes: float,
-    setup: TokenizerTraining,
+    model: Rated, photos: tuple[Photos, Photos], folder: Path, minutes: float, setup: TokenizerTraining
 ) -> dict[str, Tensor]:
-    """Train within `minutes`; returns the averaged weights. Codebooks stay, and the encoder that they were made for."""
-    if isinstance(model.quantizer, MultiScaleVQ):
-        model.encoder.requires_grad_(False)
-    trainer = PictureTrainer(model, photos, metrics, setup)
+    """Train within `minutes`; returns the averaged weights, those of the tokenizer under its own names."""
+    train, held = photos
+    channels_last(model)
+    device = next(model.parameters()).device
+    sampler, colour, steps = CropSampler(train, setup.crops, device), colours().to(device), torch.tensor(model.steps)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 1))
-        x = trainer.draw(rng)
-        latent = quantised(model, x)
-        total = len(latent.schedule)
-        # Squared: the last scales hold most of the bytes, so most files lack only a few.
-        missing = 1 + int((total - 1) * rng.random() ** 2) if rng.random() < setup.prefix_share else 0
-        loss, terms = trainer.criterion(decoded(model, latent, missing), x)
-        commitment = (latent.h - latent.quantized.prefixes[-1].detach()).square().mean()
-        terms["commitment"] = commitment.item()
-        return loss + setup.commitment * commitment, terms
+        x = sampler.draw(rng)
+        level_b = torch.from_numpy(rng.integers(len(steps), size=len(x)))
+        x_hat, bits = model(x, level_b.to(device), seed=1 + index * len(x))
+        with torch.autocast(device.type, enabled=False):
+            error = torch.einsum("ij,bjhw->bihw", colour, (x_hat - x) * 127.5).square().sum(1).mean((1, 2))
+            own = steps[level_b].to(device)
+            loss = (error / (own * UNIT) ** 2 + WORTH * bits) * (own / steps.min()) ** EVEN
+        return 10 * loss.mean(), {"error": error.mean().item(), "bpp": bits.mean().item()}
 
-    return trainer.run(step, validate, folder, minutes, RATES)
+    config = LoopConfig(
+        minutes=minutes,
+        lr=setup.lr,
+        muon=KERNELS,
+        save_minutes=setup.save_minutes,
+        ema_half_life=250,
+    )
+    return run(model, step, folder, config, validate=lambda m: validate(m, held), rates=RATES).state
 
 
-def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:
-    """Quality of held-out pictures with all scales and some fewer, nothing filled; a sample sheet in `folder`."""
-    assert isinstance(model, Tokenizer)
-    device = next(model.parameters()).device
+@torch.no_grad()
+def validate(model: nn.Module, held: Photos) -> Metrics:
+    """Bits a pixel by the light network and PSNR of held-out photos at every level."""
+    assert isinstance(model, Rated)
+    photos = whole_photos(held)
+    result: Metrics = {}
+    for level in range(len(model.steps)):
+        for photo in photos:
+            x = to_tensor([photo])
+            x_hat, bits = model(x, torch.tensor([level]))
+            psnr = -10 * float(torch.log10(((x_hat.clamp(-1, 1) - x) / 2).square().mean()))
+            for name, value in (("bpp", bits.item()), ("psnr", psnr)):
+                key = f"val_{name}{level}"
+                result[key] = result.get(key, 0.0) + value / len(photos)
+    return result
 
-    def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
-        latent = quantised(model, x)
-        return {f"missing{n}": decoded(model, latent, n) for n in missing}
 
-    save_sheet(lambda x: pictures(x, (0, 2, 4)), held, folder / "sheet.png", device)
-    return judge(lambda x: pictures(x, SHOWN), criterion, held, device)
+@torch.no_grad()
+def count_tokens(tokenizer: Tokenizer, photos: Photos, pictures: int = 160, side: int = 384) -> None:
+    """Tell the quantizer how often each bit is 1, from random crops."""
+    quantizer, rng, pool = tokenizer.quantizer, np.random.default_rng(0), photos.at_least(side)
+    assert isinstance(quantizer, MultiScalePlanes)
+    found: list[list[Tensor]] = [[] for _ in quantizer.steps]
+    for _ in range(pictures):
+        h = tokenizer.encoder(to_tensor([random_crop(rng, pool, (side, side))])).contiguous()
+        schedule = tokenizer.schedule(h.shape[-2], h.shape[-1])
+        for scale, bits in enumerate(quantizer(h, schedule).bits):
+            found[min(len(schedule) - 1 - scale, len(found) - 1)].append(bits.flatten(0, 2))
+    for level, bits in enumerate(found):
+        if bits:
+            quantizer.count(bits, level)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ..errors import ModelError
 from ..prior.config import PriorConfig
@@ -18,7 +20,6 @@ from ..tokenizer import Tokenizer, TokenizerConfig
 from ..tokenizer.progic import Progic, ProgicConfig
 from ..tokenizer.residual_vq import TRAINING_BUFFERS
 from ..zoo.folder import Tensors
-from .tokenizer import add_noise
 
 Config = TypeVar("Config")
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
@@ -95,3 +96,15 @@ def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
     model = IndexPrior(IndexConfig(sizes.channels, sizes.stages, sizes.entries), state["codebooks"])
     model.load_state_dict(state)
     return model
+
+
+def add_noise(weights: Mapping[str, Tensor], model: Tokenizer | Progic) -> dict[str, Tensor]:
+    """Weights of a decoder without noise for `model`, which may have it; all others stay as they are."""
+    stem, state = "decoder.stem.weight", dict(weights)
+    first, own = state.get(stem), model.state_dict().get(stem)
+    if first is not None and own is not None and first[:, :0].shape == own[:, :0].shape:
+        noise = own[:, first.shape[1] :]
+        # Not zeros: noise that does nothing yet has no gradient on average.
+        if noise.shape[1] == model.config.noise:
+            state[stem] = torch.cat([first, noise], 1)
+    return state

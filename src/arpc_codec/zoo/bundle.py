@@ -15,7 +15,8 @@ from typing import TypedDict
 
 import torch
 
-from ..exact.prior import ExactBitPrior, ExactTreePrior, exact_prior
+from ..exact.planes import ExactPlanePrior, exact_prior
+from ..exact.prior import ExactBitPrior
 from ..prior.config import PriorConfig
 from ..prior.context import ContextHead
 from ..prior.linear import matrices
@@ -41,7 +42,7 @@ class Bundle:
 
     entry: ModelEntry
     tokenizer: Tokenizer
-    prior: ExactBitPrior | ExactTreePrior | VAR
+    prior: ExactBitPrior | ExactPlanePrior | VAR
     context: ContextHead | None = None
 
     @property
@@ -110,7 +111,7 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
         # Not on the meta device: initialising there imports a second of torch's compiler.
         tokenizer = Tokenizer(TokenizerConfig.from_json(sizes["tokenizer"]))
         tokenizer.load_state_dict({k: v.float() for k, v in files[TOKENIZER].items()}, assign=True)
-        prior: ExactBitPrior | ExactTreePrior | VAR
+        prior: ExactBitPrior | ExactPlanePrior | VAR
         context = None
         if "transformer" in sizes:
             config = PriorConfig(**sizes["transformer"])
@@ -121,7 +122,7 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
             config = PriorConfig(**sizes["prior"])
             prior = exact_prior(files[PRIOR], config, device)
         quantizer = tokenizer.quantizer
-        if (quantizer.bits, quantizer.channels, tokenizer.config.codebooks) != (config.d, config.inputs, config.levels):
+        if (quantizer.bits, quantizer.channels, tokenizer.config.groups) != (config.d, config.inputs, config.groups):
             raise ValueError("tokens of the tokenizer and those of the prior differ")
     tokenizer.requires_grad_(False).eval().to(device)
     return Bundle(entry, tokenizer, prior, context)

@@ -15,12 +15,12 @@ from arpc_codec.errors import UsageError
 @click.command()
 @options.config("tiny")
 @options.run
-@options.metrics
 @options.init
 @options.device
-@options.pace
+@options.lr(2e-3, "Learning rate at most.")
+@options.batch
 def tokenizer(**given: Any) -> int:
-    """Train a tokenizer; its weights are OUT/ema.safetensors. One with codebooks starts from a ProGIC network."""
+    """Train a tokenizer on rate and squared error; its weights are OUT/tokenizer.safetensors."""
     from arpc_codec.train.runs.arpc import run_tokenizer
 
     run_tokenizer(**given)
@@ -93,13 +93,6 @@ def prior(
 @options.device
 @options.picture_lr
 @options.adversary
-@click.option(
-    "--blend",
-    type=options.WEIGHTS,
-    default=None,
-    metavar="FILE",
-    help="Start from the mean with a ProGIC network's decoder.",
-)
 def decoder(**given: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""
     from arpc_codec.train.runs.arpc import run_decoder

@@ -56,17 +56,15 @@ device = click.option(
 )
 init = click.option("--init", type=WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
 picture_lr = lr(6e-4, "Learning rate at most; 2e-4 for weights that are good.")
-pace = common.options(
-    picture_lr,
-    click.option(
-        "--batch",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="N times as many crops a step.",
-    ),
+batch = click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="N times as many crops a step.",
 )
+pace = common.options(picture_lr, batch)
 tokenizer = click.option("--tokenizer", type=WEIGHTS, required=True, metavar="FILE", help="Trained tokenizer.")
 progic = click.option(
     "--progic", type=WEIGHTS, required=True, metavar="FILE", help="Weights of a trained ProGIC network."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from ...errors import ModelError
 from ...exact.export import export_prior
@@ -16,47 +17,50 @@ from ...tokenizer import Tokenizer
 from ...zoo.bundle import PRIOR, TOKENIZER, save_bundle
 from ...zoo.folder import Tensors, half, read_folder
 from ...zoo.registry import find_or_open
+from .. import ranks
 from ..data import larger, load_photos
 from ..decoder import DecoderTraining, train_decoder
 from ..linear import SIDE as LINEAR_SIDE
-from ..linear import init_linear
 from ..loop import STATE
 from ..pictures import PictureTraining
 from ..prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
-from ..tokenizer import TokenizerTraining, add_noise, blended, from_progic, make_codebooks, train_tokenizer
+from ..tokenizer import Rated, TokenizerTraining, count_tokens, start, train_tokenizer
 from ..weights import TrainingConfig, load_config, load_prior, load_state, load_tokenizer
+
+# What a run of the tokenizer leaves for the trainers that follow.
+TRAINED = "tokenizer.safetensors"
 
 
 def run_tokenizer(
     config: str,
     data: Path,
-    metrics: Path,
     out: Path,
     minutes: float,
     init: Path | None = None,
     device: str = "cpu",
-    lr: float = PictureTraining.lr,
+    lr: float = TokenizerTraining.lr,
     batch: int = 1,
 ) -> None:
-    """Train a tokenizer; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
+    """Train a tokenizer on rate and squared error; checkpoints and log.jsonl go to `out`.
 
-    `init`: a ProGIC network whose encoder and decoder to start from, which codebooks need, or for signs a tokenizer
-    instead of the linear codec. `batch`: times as many crops in a step.
+    The averaged weights, with what is usual of its tokens, are out/tokenizer.safetensors. `init`: weights of such a run
+    instead of the best linear codec. `batch`: times as many crops in a step.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
-    photos, setup = load_photos(data), TokenizerTraining()
-    setup = replace(setup, crops=larger(setup.crops, batch), lr=lr)
-    if sizes.tokenizer.codebooks:
-        model = _from_progic(sizes, init)
-        if not (out / STATE).is_file():
-            make_codebooks(model, photos[0], setup)
-    elif init is not None:
-        model = load_tokenizer(sizes, init)
-    else:
-        model = Tokenizer(sizes.tokenizer)
-        init_linear(model, photos[0].at_least(LINEAR_SIDE))
-    train_tokenizer(model.to(device), photos, metrics, out, minutes, setup)
+    (train, held), setup = load_photos(data), TokenizerTraining(lr=lr)
+    setup = replace(setup, crops=larger(setup.crops, batch))
+    tokenizer = Tokenizer(sizes.tokenizer)
+    model = Rated(tokenizer)
+    if init is not None:
+        model.load_state_dict(load_state(init))
+    elif not (out / STATE).is_file():
+        start(model, train.at_least(LINEAR_SIDE))
+    averaged = train_tokenizer(model.to(device), (train, held), out, minutes, setup)
+    if ranks.leads():
+        model.load_state_dict(averaged)
+        count_tokens(tokenizer, train)
+        save_file({name: value.contiguous() for name, value in tokenizer.state_dict().items()}, out / TRAINED)
 
 
 def run_prior(
@@ -76,7 +80,8 @@ def run_prior(
     sizes = load_config(config)
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
-    place, setup = torch.device(device), PriorTraining(lr=lr)
+    # Integers that are wrong now and then teach little: their sums are as wrong as their neighbours.
+    place, setup = torch.device(device), PriorTraining(lr=lr, flip_share=0.0)
     train, held = load_photos(data)
     pixels = load_tokenizer(sizes, tokenizer).to(place)
     draw = crop_batches(train, setup.crops, pixels, place)
@@ -99,19 +104,15 @@ def run_decoder(
     device: str = "cpu",
     lr: float = PictureTraining.lr,
     adversary: float = 0.0,
-    blend: Path | None = None,
     discriminators: Path | None = None,
 ) -> None:
-    """Fine-tune the decoder of a tokenizer on latents that the prior fills in.
+    """Fine-tune the decoder of a tokenizer on true sums and on those that the prior fills in.
 
-    `tokenizer` may have been trained without noise: then its decoder starts with random weights for that. `blend`: a
-    ProGIC network, to start from the mean of both decoders. `discriminators`: those of another run, which go on.
+    `discriminators`: those of another run, which go on.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
-    model = Tokenizer(sizes.tokenizer)
-    weights = add_noise(load_state(tokenizer), model)
-    model.load_state_dict(weights if blend is None else blended(weights, load_state(blend)))
+    model = load_tokenizer(sizes, tokenizer)
     setup = DecoderTraining(lr=lr, adversary=adversary)
     judges = None if discriminators is None else load_state(discriminators)
     prior_network = load_prior(sizes, prior).to(device)
@@ -142,13 +143,3 @@ def _prior_of(model: str, sizes: TrainingConfig, weights: Tensors) -> Tensors:
     if not same or PriorConfig(**found["prior"]) != sizes.prior:
         raise ModelError(f"model '{entry.name}': its prior is of other tokens")
     return files[PRIOR]
-
-
-def _from_progic(sizes: TrainingConfig, weights: Path | None) -> Tokenizer:
-    """A tokenizer with the networks of a ProGIC model. Raises ModelError without its weights."""
-    if weights is None:
-        raise ModelError("a tokenizer with codebooks starts from a ProGIC network: --init FILE")
-    model = Tokenizer(sizes.tokenizer)
-    codebooks = {k: v for k, v in model.state_dict().items() if k.startswith("quantizer.")}
-    model.load_state_dict(add_noise(from_progic(load_state(weights)) | codebooks, model))
-    return model
