@@ -1,7 +1,8 @@
-"""Start of a tokenizer: the best linear transform codec of the training pictures.
+"""Start of a tokenizer or a ProGIC network: the best linear transform codec of the training pictures.
 
 Encoder: the first Karhunen-Loeve components of 16x16 patches. Decoder: least squares from the quantised latent's 3x3
-neighbourhood to the patch at a quarter of the size. Learning these by gradient descent would cost most of a short run.
+neighbourhood to the patch, as large as its linear path draws it. Learning these by gradient descent would cost most of
+a short run.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from torch import Tensor, nn
 from ..tokenizer import STRIDE
 from ..tokenizer.progic import ProgicDecoder
 
-# Component i is scaled to std ~ eigenvalue^(SPREAD/2): flat enough for sign bits, steep enough to keep luma precise.
-SPREAD = 0.25
+# Mean standard deviation of the components of `fit_transform`.
 AMPLITUDE = 0.45
 RIDGE = 1e-3
 SIDE = 256
