@@ -25,9 +25,8 @@ from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
 from arpc_codec.train import pictures
 from arpc_codec.train.data import Photos, to_tensor
-from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_decoder, take_weights, train_progic
+from arpc_codec.train.progic import ProgicTraining, reconstruct, start, take_weights, train_progic
 from arpc_codec.train.runs import progic as runs
-from arpc_codec.train.tokenizer import blended
 from arpc_codec.train.weights import load_progic_config
 from arpc_codec.zoo.progic import load_progic
 
@@ -153,7 +152,7 @@ def test_an_interrupted_run_takes_the_same_steps(
 def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     """Its networks are the same, but for the rows of the modulation."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(codebooks=(4, 4), **WIDTHS))
+    tokenizer = Tokenizer(TokenizerConfig(**WIDTHS))
     model = Progic(CONFIG)
     missing = take_weights(model, tokenizer.state_dict())
     assert all(name.startswith(("quantizer.", "decoder.modulation")) for name in missing)
@@ -161,51 +160,6 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
-
-
-def test_a_tokenizers_decoder_with_noise_becomes_that_of_progic() -> None:
-    """Three stages missing nothing, one, two; a tokenizer that lacks as many scales."""
-    torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(codebooks=(4, 4), noise=2, **WIDTHS))
-    for weight in (tokenizer.decoder.modulation.weight, tokenizer.decoder.out.weight):
-        nn.init.normal_(weight)
-    model = Progic(replace(CONFIG, noise=2))
-    model.load_state_dict(model.state_dict() | take_decoder(model, tokenizer.state_dict()))
-    z = model.decoder_input(torch.randn(1, 16, 3, 4))
-    for stages in (1, 2, 3):
-        state = tokenizer.state(3 - stages, False)
-        assert torch.equal(model.decoder(z, model.used(stages)), tokenizer.decoder(z, state))
-    plain = Tokenizer(TokenizerConfig(codebooks=(4, 4), **WIDTHS))
-    taken = take_decoder(model, plain.state_dict())["decoder.stem.weight"]
-    assert torch.equal(taken[:, :16], plain.decoder.stem.weight)
-    assert torch.equal(taken[:, 16:], model.decoder.stem.weight[:, 16:])
-
-
-def test_two_decoders_are_blended() -> None:
-    """Whatever is missing, the rows that modulate halves of both networks lie halfway, too."""
-    torch.manual_seed(0)
-    tokenizer, model = Tokenizer(TokenizerConfig(codebooks=(4, 4), noise=2, **WIDTHS)), Progic(replace(CONFIG, noise=2))
-    nn.init.normal_(tokenizer.decoder.modulation.weight)
-    own = tokenizer.state_dict()
-    model.load_state_dict(model.state_dict() | take_decoder(model, own))
-    unchanged = blended(own, model.state_dict())
-    assert all(torch.equal(unchanged[name], own[name]) for name in own)
-    with torch.no_grad():
-        for parameter in model.decoder.parameters():
-            parameter += torch.randn_like(parameter)
-    other, mean = model.state_dict(), blended(own, model.state_dict())
-    assert mean.keys() == own.keys()
-    changed = {name for name in own if not torch.equal(mean[name], own[name])}
-    assert changed == {name for name in own if name.startswith("decoder.")}
-    torch.testing.assert_close(
-        mean["decoder.out.weight"], (own["decoder.out.weight"] + other["decoder.out.weight"]) / 2
-    )
-    rows = "decoder.modulation.weight"
-    for missing in range(16):
-        row = 2 - min(missing, 2)
-        change = (other[rows][row] - own[rows][2 - row]) / 2
-        for state in (missing, 16 + missing):
-            torch.testing.assert_close(mean[rows][state] - own[rows][state], change, atol=1e-5, rtol=1e-4)
 
 
 def test_a_decoder_alone_leaves_files_as_they_are(

@@ -24,6 +24,7 @@ from .validation import judge, save_sheet
 # The linear path has weights of 1e-3: full steps would destroy it. Modulations are rarely seen: each state has its own
 # rows.
 RATES = {"decoder.linear": 0.02, "decoder.modulation": 4.0}
+KERNELS = tuple(f"decoder.{part}" for part in ("stem", "attention", "stages", "up"))
 # Missing scales of a validation.
 SHOWN = (0, 1, 2, 3, 4, 5)
 
@@ -35,6 +36,9 @@ class DecoderTraining(PictureTraining):
     Every number of missing scales is drawn as often as any other.
     """
 
+    lr: float = 1e-3
+    muon: tuple[str, ...] = KERNELS
+    adversary_from: float = 0.3
     filled_share: float = 0.6
     error: float = 2.0
     losses: LossWeights = field(default_factory=LossWeights)

@@ -19,13 +19,17 @@ from .losses import LossWeights, ReconstructionLoss
 
 @dataclass(frozen=True)
 class PictureTraining:
-    """adversary: gradient of the discriminators as a share of the other losses', from this share of the minutes on."""
+    """adversary: gradient of the discriminators as a share of the other losses', from this share of the minutes on.
+
+    muon: as in `LoopConfig`.
+    """
 
     crops: CropMix = ((192, 192, 6, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
     lr: float = 6e-4
     losses: LossWeights = field(default_factory=LossWeights)
     adversary: float = 0.0
     adversary_from: float = 0.1
+    muon: tuple[str, ...] = ()
 
 
 class PictureTrainer:
@@ -83,7 +87,7 @@ class PictureTrainer:
             self.network,
             step,
             folder,
-            LoopConfig(minutes=minutes, lr=self.setup.lr, save_minutes=4.0, ema_half_life=400),
+            LoopConfig(minutes=minutes, lr=self.setup.lr, muon=self.setup.muon, save_minutes=4.0, ema_half_life=400),
             validate=lambda network: validate(network, self.criterion, self.held, folder),
             rates=rates,
             adversary=self.adversary,

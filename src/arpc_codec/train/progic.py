@@ -79,14 +79,6 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     return sorted(own.keys() - fitting.keys())
 
 
-def take_decoder(model: Progic, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The decoder of a tokenizer for `model`: k codebooks missing look like k scales missing."""
-    state = {name: value for name, value in weights.items() if name.startswith("decoder.")}
-    rows, stages = "decoder.modulation.weight", model.config.stages
-    state[rows] = state[rows][:stages].flip(0)
-    return add_noise(state, model)
-
-
 def train_progic(
     model: Progic,
     photos: tuple[Photos, Photos],

@@ -91,7 +91,7 @@ def prior(
 @options.tokenizer
 @click.option("--prior", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained prior.")
 @options.device
-@options.picture_lr
+@options.lr(1e-3, "Learning rate at most; 3e-4 for weights that are good.")
 @options.adversary
 def decoder(**given: Any) -> int:
     """Fine-tune a tokenizer's decoder on scales that the prior made up."""

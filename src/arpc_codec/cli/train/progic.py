@@ -32,13 +32,6 @@ def progic(**given: Any) -> int:
 @options.run
 @options.metrics
 @options.progic
-@click.option(
-    "--decoder",
-    type=options.WEIGHTS,
-    default=None,
-    metavar="FILE",
-    help="A tokenizer whose decoder to start from instead.",
-)
 @options.device
 @options.picture_lr
 @options.adversary

@@ -29,6 +29,8 @@ from ..weights import TrainingConfig, load_config, load_prior, load_state, load_
 
 # What a run of the tokenizer leaves for the trainers that follow.
 TRAINED = "tokenizer.safetensors"
+# Matrices and kernels of a prior that Muon trains.
+KERNELS = ("trunk.blocks", *(f"context.{part}" for part in ("seen", "known", "conv", "up")))
 
 
 def run_tokenizer(
@@ -81,7 +83,7 @@ def run_prior(
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     # Integers that are wrong now and then teach little: their sums are as wrong as their neighbours.
-    place, setup = torch.device(device), PriorTraining(lr=lr, flip_share=0.0)
+    place, setup = torch.device(device), PriorTraining(lr=lr, flip_share=0.0, muon=KERNELS)
     train, held = load_photos(data)
     pixels = load_tokenizer(sizes, tokenizer).to(place)
     draw = crop_batches(train, setup.crops, pixels, place)

@@ -15,12 +15,12 @@ from ...zoo.folder import Tensors, read_folder
 from ...zoo.progic import PRIOR, WEIGHTS, save_progic
 from ...zoo.registry import find_or_open
 from ..data import larger, load_photos
-from ..decoder import DecoderTraining
 from ..indices import IndexTraining, train_indices
 from ..linear import SIDE as LINEAR_SIDE
 from ..loop import STATE
+from ..losses import LossWeights
 from ..pictures import PictureTraining
-from ..progic import ProgicTraining, start, take_decoder, take_weights, train_progic
+from ..progic import ProgicTraining, start, take_weights, train_progic
 from ..weights import load_index_prior, load_network, load_progic_config, load_state
 
 
@@ -62,7 +62,6 @@ def run_progic_decoder(
     progic: Path,
     out: Path,
     minutes: float,
-    decoder: Path | None = None,
     device: str = "cpu",
     lr: float = PictureTraining.lr,
     adversary: float = 0.0,
@@ -70,16 +69,13 @@ def run_progic_decoder(
 ) -> None:
     """Fine-tune the decoder of a ProGIC network whose files stay as they are.
 
-    `decoder`: a tokenizer with these networks, whose decoder to start from instead. `discriminators`: those of another
-    run, which go on.
+    `discriminators`: those of another run, which go on.
     """
     torch.manual_seed(0)
     model = load_network(load_progic_config(config), progic)
-    if decoder is not None:
-        model.load_state_dict(model.state_dict() | take_decoder(model, load_state(decoder)))
-    # What a tokenizer's decoder needs on smooth surfaces, the first stages need, too.
-    losses = DecoderTraining().losses
-    setup = ProgicTraining(crops=DecoderTraining.crops, fixed=True, lr=lr, adversary=adversary, losses=losses)
+    # What is missing looks smooth, and a decoder draws its cells on smooth surfaces first.
+    losses = LossWeights(grid=8.0, flat=20.0)
+    setup = ProgicTraining(crops=PictureTraining.crops, fixed=True, lr=lr, adversary=adversary, losses=losses)
     judges = None if discriminators is None else load_state(discriminators)
     train_progic(model.to(device), load_photos(data), metrics, out, minutes, setup, judges)
 
