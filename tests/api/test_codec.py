@@ -16,12 +16,12 @@ from arpc_codec.container import truncate
 from arpc_codec.errors import ArpcError, FormatError, ModelError, TruncatedError, UnsupportedError, UsageError
 
 Picture = Callable[..., np.ndarray]
-LOSSY = ["micro", "micro-trees", "micro-progic", "micro-coded"]
+LOSSY = ["micro", "micro-planes", "micro-progic", "micro-coded"]
 
 
 @pytest.fixture(autouse=True)
 def home(request: pytest.FixtureRequest, micro_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for fixture in ("micro_trees", "micro_progic", "micro_coded", "micro_lossless"):
+    for fixture in ("micro_planes", "micro_progic", "micro_coded", "micro_lossless"):
         request.getfixturevalue(fixture)
     monkeypatch.setenv("ARPC_HOME", str(micro_home))
 
@@ -93,7 +93,7 @@ def test_pictures_above_the_limit_are_refused(model: str, picture: Picture) -> N
 
 def test_threads_share_a_codec(picture: Picture) -> None:
     images = [picture(48, 64, seed) for seed in range(6)]
-    for model in ("micro", "micro-trees", "micro-coded"):
+    for model in ("micro", "micro-planes", "micro-coded"):
         codec = Codec.load(model)
         alone = [codec.encode(image) for image in images]
         with ThreadPoolExecutor(4) as pool:

@@ -16,7 +16,7 @@ from arpc_codec.errors import UsageError
 
 Run = Callable[..., Result]
 Picture = Callable[..., np.ndarray]
-MODELS = ["micro", "micro-trees", "micro-progic", "micro-coded", "micro-lossless"]
+MODELS = ["micro", "micro-planes", "micro-progic", "micro-coded", "micro-lossless"]
 HEIGHT, WIDTH = 50, 83
 REGION = (17, 5, 40, 31)
 BOX = (17, 5, 57, 36)
@@ -24,7 +24,7 @@ BOX = (17, 5, 57, 36)
 
 @pytest.fixture(autouse=True)
 def home(request: pytest.FixtureRequest, micro_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for fixture in ("micro_trees", "micro_progic", "micro_coded", "micro_lossless"):
+    for fixture in ("micro_planes", "micro_progic", "micro_coded", "micro_lossless"):
         request.getfixturevalue(fixture)
     monkeypatch.setenv("ARPC_HOME", str(micro_home))
 

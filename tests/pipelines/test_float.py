@@ -35,8 +35,8 @@ def codec(float_home: Path, request: pytest.FixtureRequest) -> ArpcCodec:
 
 def noisy(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
     """Another machine's logits."""
-    plain = FloatPrior.bit_logit
-    monkeypatch.setattr(FloatPrior, "bit_logit", lambda self, *args: change(plain(self, *args)))
+    plain = FloatPrior.logits
+    monkeypatch.setattr(FloatPrior, "logits", lambda self, *args: change(plain(self, *args)))
 
 
 def across(guard: float) -> Callable[[Tensor], Tensor]:
@@ -145,13 +145,13 @@ def test_verifying_raises_a_guard_that_is_too_small(
     pixels = picture(256, 256)
     assert headed.encode(pixels, verify=True).data == headed.encode(pixels).data
     threads = torch.get_num_threads()
-    plain = FloatPrior.bit_logit
+    plain = FloatPrior.logits
 
     def change(self: FloatPrior, *args: Tensor) -> Tensor:
         logits = plain(self, *args)
         return logits if torch.get_num_threads() == threads else across(3e-4)(logits)
 
-    monkeypatch.setattr(FloatPrior, "bit_logit", change)
+    monkeypatch.setattr(FloatPrior, "logits", change)
     encoded = headed.encode(pixels, guard=1e-6, verify=True)
     assert [note.rpartition(" ")[2] for note in encoded.notes] == ["1e-05", "0.0001", "0.001"]
     assert encoded.data == headed.encode(pixels, guard=1e-3).data

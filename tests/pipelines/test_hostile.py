@@ -21,7 +21,7 @@ MAX_PIXELS = 1 << 18
 Picture = Callable[..., np.ndarray]
 
 
-@pytest.fixture(params=["micro", "micro_trees", "micro_progic", "micro_float"])
+@pytest.fixture(params=["micro", "micro_planes", "micro_progic", "micro_float"])
 def codec(request: pytest.FixtureRequest) -> LossyCodec:
     """Every lossy codec, with a very small model, and one with guard lists."""
     return request.getfixturevalue(request.param)

@@ -40,7 +40,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Non
     return calls
 
 
-@pytest.mark.parametrize(("model", "fill"), [("micro", "mean"), ("micro_trees", "sample")])
+@pytest.mark.parametrize(("model", "fill"), [("micro", "mean"), ("micro_planes", "sample")])
 def test_arpc(
     model: str,
     fill: str,

@@ -6,7 +6,7 @@ import torch
 from arpc_codec.errors import ModelError
 from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
 from arpc_codec.tokenizer.noise import cell_noise, with_noise
-from arpc_codec.train.tokenizer import add_noise
+from arpc_codec.train.weights import add_noise
 
 
 def test_these_values_on_every_machine() -> None:

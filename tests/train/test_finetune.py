@@ -25,6 +25,7 @@ from arpc_codec.prior.attention import Text
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.transformer import VAR
 from arpc_codec.scales import scale_schedule
+from arpc_codec.tokenizer import MultiScaleBSQ
 from arpc_codec.train.captions import CaptionSampler, load_records
 from arpc_codec.train.finetune import BIT_LAYERS, export_finetuned, finetune, float_parts, with_bits
 from arpc_codec.train.prior import FINETUNING, Batch, scale_losses, scale_weights, tokenize, train_prior
@@ -193,7 +194,7 @@ def test_tokens_weigh_as_published() -> None:
     areas = [h * w for h, w in schedule]
     positions = torch.cat([torch.full((n,), math.sqrt(areas[-1] / n)) for n in areas])
     published = (positions / positions.sum() * torch.cat(nats)).sum()
-    ours = (scale_weights(schedule, torch.device("cpu")) * torch.stack([n.mean() for n in nats])).sum()
+    ours = (scale_weights(MultiScaleBSQ(16), schedule, torch.device("cpu")) * torch.stack([n.mean() for n in nats])).sum()
     assert torch.allclose(published, ours)
 
 

@@ -110,16 +110,10 @@ def test_whoever_may_read_the_folder_may_read_its_weights(folder: Path) -> None:
     assert {path.stat().st_mode for path in folder.iterdir()} == {(folder / CONFIG).stat().st_mode}
 
 
-def test_tokens_of_both_networks_must_be_the_same(micro_trees: ArpcCodec, tmp_path: Path) -> None:
-    folder = copytree(micro_trees.bundle.entry.path, tmp_path / "copy")
+def test_tokens_of_both_networks_must_be_the_same(micro_planes: ArpcCodec, tmp_path: Path) -> None:
+    folder = copytree(micro_planes.bundle.entry.path, tmp_path / "copy")
     values = json.loads((folder / CONFIG).read_text())
-    values["tokenizer"]["codebooks"] = [6, 5, 6, 6, 4]
+    values["tokenizer"]["groups"] = [2, 4, 5, 8]
     (folder / CONFIG).write_text(json.dumps(values))
-    weights = load_file(folder / TOKENIZER)
-    weights["quantizer.codebook0"], weights["quantizer.codebook1"] = (
-        weights["quantizer.codebook1"],
-        weights["quantizer.codebook0"],
-    )
-    save_file(weights, folder / TOKENIZER)
-    with pytest.raises(ModelError, match="'micro-trees': tokens of the tokenizer and those of the prior differ"):
+    with pytest.raises(ModelError, match="'micro-planes': tokens of the tokenizer and those of the prior differ"):
         load_folder(folder)
