@@ -194,7 +194,8 @@ def test_tokens_weigh_as_published() -> None:
     areas = [h * w for h, w in schedule]
     positions = torch.cat([torch.full((n,), math.sqrt(areas[-1] / n)) for n in areas])
     published = (positions / positions.sum() * torch.cat(nats)).sum()
-    ours = (scale_weights(MultiScaleBSQ(16), schedule, torch.device("cpu")) * torch.stack([n.mean() for n in nats])).sum()
+    weights = scale_weights(MultiScaleBSQ(16), schedule, torch.device("cpu"))
+    ours = (weights * torch.stack([n.mean() for n in nats])).sum()
     assert torch.allclose(published, ours)
 
 

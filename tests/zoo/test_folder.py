@@ -15,7 +15,7 @@ from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.errors import ModelError
-from arpc_codec.zoo.bundle import TOKENIZER, load_folder
+from arpc_codec.zoo.bundle import load_folder
 from arpc_codec.zoo.checking import check
 from arpc_codec.zoo.folder import fingerprint
 from arpc_codec.zoo.progic import PRIOR as INDEX_PRIOR
