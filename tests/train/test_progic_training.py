@@ -171,7 +171,7 @@ def test_a_decoder_alone_leaves_files_as_they_are(
     save_file(before, tmp_path / "start.safetensors")
     monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
     monkeypatch.setattr(runs, "load_photos", lambda data: (photos[0], Photos([], [])))
-    monkeypatch.setattr(runs.DecoderTraining, "crops", SETUP.crops)
+    monkeypatch.setattr(runs.PictureTraining, "crops", SETUP.crops)
     words = ["--config", tmp_path / "config.json", "--progic", tmp_path / "start.safetensors", "--minutes", 0.03]
     words += ["--data", tmp_path, "--metrics", tmp_path, "--out", tmp_path / "run", "--adversary", 0.3]
     result = CliRunner().invoke(main, ["train", "progic-decoder", *map(str, words)])
