@@ -103,7 +103,9 @@ def store(frozen: Frozen, records: Sequence[Record], folder: Path) -> list[Path]
 def load(paths: Sequence[Path], device: torch.device) -> Features:
     """A batch of files of one layout."""
     found = [load_file(path) for path in paths]
-    return Features(*(torch.cat([tensors[name] for tensors in found]).to(device) for name in Features._fields))
+    # Autocast cannot join float16 on a CPU.
+    with torch.autocast("cpu", enabled=False):
+        return Features(*(torch.cat([tensors[name] for tensors in found]).to(device) for name in Features._fields))
 
 
 def _mark(frozen: Frozen, record: Record, caption: str) -> str:

@@ -153,12 +153,12 @@ def train_tokenizer(
 def validate(model: nn.Module, held: Photos) -> Metrics:
     """Bits a pixel by the light network and PSNR of held-out photos at every level."""
     assert isinstance(model, Rated)
-    photos = whole_photos(held)
+    photos, device = whole_photos(held), next(model.parameters()).device
     result: Metrics = {}
     for level in range(len(model.steps)):
         for photo in photos:
-            x = to_tensor([photo])
-            x_hat, bits = model(x, torch.tensor([level]))
+            x = to_tensor([photo], device)
+            x_hat, bits = model(x, torch.tensor([level], device=device))
             psnr = -10 * float(torch.log10(((x_hat.clamp(-1, 1) - x) / 2).square().mean()))
             for name, value in (("bpp", bits.item()), ("psnr", psnr)):
                 key = f"val_{name}{level}"
@@ -170,13 +170,15 @@ def validate(model: nn.Module, held: Photos) -> Metrics:
 def count_tokens(tokenizer: Tokenizer, photos: Photos, pictures: int = 160, side: int = 384) -> None:
     """Tell the quantizer how often each bit is 1, from random crops."""
     quantizer, rng, pool = tokenizer.quantizer, np.random.default_rng(0), photos.at_least(side)
+    device = next(tokenizer.parameters()).device
     assert isinstance(quantizer, MultiScalePlanes)
     found: list[list[Tensor]] = [[] for _ in quantizer.steps]
     for _ in range(pictures):
-        h = tokenizer.encoder(to_tensor([random_crop(rng, pool, (side, side))])).contiguous()
+        x = to_tensor([random_crop(rng, pool, (side, side))], device)
+        h = tokenizer.encoder(x).contiguous()
         schedule = tokenizer.schedule(h.shape[-2], h.shape[-1])
         for scale, bits in enumerate(quantizer(h, schedule).bits):
-            found[min(len(schedule) - 1 - scale, len(found) - 1)].append(bits.flatten(0, 2))
+            found[min(len(schedule) - 1 - scale, len(found) - 1)].append(bits.flatten(0, 2).cpu())
     for level, bits in enumerate(found):
         if bits:
             quantizer.count(bits, level)
