@@ -47,14 +47,16 @@ class Shelf:
 class CodedScale:
     """bits [n] and values [n] of all binary decisions in order, of which `ends` are before the end of each phase.
 
-    values: counts or, where `guarded`, logits of a prior that needs guard lists. tokens_hwd: bool [h, w, bits].
+    values: counts or, where `guarded`, logits of a prior that needs guard lists. packed: the tokens, eight bits a byte,
+    of a `shape` [h, w, bits].
     """
 
     scale: int
     bits: np.ndarray
     values: np.ndarray
     ends: tuple[int, ...]
-    tokens_hwd: np.ndarray
+    packed: np.ndarray
+    shape: tuple[int, int, int]
     guarded: bool = False
 
     @classmethod
@@ -62,12 +64,18 @@ class CodedScale:
         """From the calls of each phase."""
         bits, values = (np.concatenate(part) for part in zip(*(call for log in logs for call in log), strict=True))
         ends = tuple(accumulate(sum(len(drawn) for drawn, _ in log) for log in logs))
-        return cls(scale, bits, values, ends, tokens_hwd.cpu().numpy(), guarded)
+        height, width, size = tokens_hwd.shape
+        return cls(scale, bits, values, ends, np.packbits(tokens_hwd.cpu().numpy()), (height, width, size), guarded)
+
+    @property
+    def tokens_hwd(self) -> np.ndarray:
+        """bool [h, w, bits]."""
+        return np.unpackbits(self.packed, count=int(np.prod(self.shape))).view(bool).reshape(self.shape)
 
     def on(self, shelf: Shelf) -> CodedScale:
         """The same with its arrays on a shelf."""
-        bits, values, tokens = (shelf.put(array) for array in (self.bits, self.values, self.tokens_hwd))
-        return replace(self, bits=bits, values=values, tokens_hwd=tokens)
+        bits, values, packed = (shelf.put(array) for array in (self.bits, self.values, self.packed))
+        return replace(self, bits=bits, values=values, packed=packed)
 
     def segment(self, fingerprint: bytes, phases: int = len(PHASES), guard: float = 0.0) -> bytes:
         """The sealed stream of the first `phases` phases; guard: as in `encode_list`."""
