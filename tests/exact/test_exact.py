@@ -13,28 +13,35 @@ from hypothesis import strategies as st
 from arpc_codec.errors import ModelError
 from arpc_codec.exact.export import export_prior
 from arpc_codec.exact.fixed import ExactConv3x3, ExactLinear, layer_norm, look_up, quantize_bias, quantize_rows, snap
-from arpc_codec.exact.prior import exact_prior
+from arpc_codec.exact.planes import ExactPlanePrior, exact_prior
 from arpc_codec.exact.tables import exp_table, gelu_table, probability_table
+from arpc_codec.prior.coding import Phase
 from arpc_codec.prior.config import PriorConfig
-from arpc_codec.prior.context import known_symbols
-from arpc_codec.prior.model import Prior
-from arpc_codec.scales import halved_schedule, scale_schedule
+from arpc_codec.prior.context import known_symbols, phase_mask
+from arpc_codec.prior.model import Prior, in_steps
+from arpc_codec.prior.planes import PlaneContext
+from arpc_codec.scales import Schedule, halved_schedule, scale_schedule
 from arpc_codec.scales.resample import bilinear
-from arpc_codec.tokenizer import MultiScaleBSQ, MultiScaleQuantizer, MultiScaleVQ
+from arpc_codec.tokenizer import MultiScaleBSQ, MultiScalePlanes, MultiScaleQuantizer
 
 SIGNS = PriorConfig(embed_dim=48, depth=2, num_heads=2, scale_embed="index+end", key_tokens=60)
-LEVELS = (6, 6, 5, 5, 4)
-TREES = replace(SIGNS, d=6, codes=16, levels=LEVELS, rank=12, repeats=4)
+GROUPS = (3, 8, 16)
+PLANES = replace(SIGNS, d=80, groups=GROUPS, levels=6, units=4, repeats=4)
 
 
-@pytest.fixture(scope="module", params=[SIGNS, TREES], ids=["signs", "trees"])
-def prior(request: pytest.FixtureRequest) -> Prior:
+def made_up(config: PriorConfig) -> Prior:
+    """A prior of random weights, no layer without effect."""
     torch.manual_seed(3)
-    model = Prior(request.param, 24, 4)
+    model = Prior(config, 24, 4)
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, 0.0, 0.1)
     return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="module", params=[SIGNS, PLANES], ids=["signs", "planes"])
+def prior(request: pytest.FixtureRequest) -> Prior:
+    return made_up(request.param)
 
 
 def linear_state(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -94,42 +101,96 @@ def test_layer_norm_and_tables_are_close_to_the_float_functions() -> None:
     assert torch.equal(counts, 65536 - counts.flip(0))
 
 
+def ladder(prior: Prior) -> tuple[MultiScaleQuantizer, Schedule]:
+    """The quantizer of a prior's tokens, and a schedule."""
+    if not prior.config.groups:
+        return MultiScaleBSQ(16), scale_schedule(12, 16)
+    steps, active = (0.1, 0.16, 0.25, 0.4, 0.6, 0.25, 0.3), (16, 16, 16, 8, 8, 8, 3)
+    return MultiScalePlanes(steps, active, GROUPS), halved_schedule(12, 16)
+
+
 def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
     """Same logits up to the grid, scale by scale and phase by phase, and less than 1 % more bits."""
-    quantizer: MultiScaleQuantizer = MultiScaleVQ(16, LEVELS) if prior.config.levels else MultiScaleBSQ(16)
-    schedule = halved_schedule(12, 16) if prior.config.levels else scale_schedule(12, 16)
-    active = quantizer.active(len(schedule))
+    quantizer, schedule = ladder(prior)
+    torch.manual_seed(4)
     bits, prefixes = quantizer(0.4 * torch.randn(1, 16, 12, 16), schedule)
     inputs = [bilinear(z, size).flatten(2).transpose(1, 2) for z, size in zip(prefixes[:-1], schedule[1:], strict=True)]
     symbols = [quantizer.symbols(b, scale, schedule) for scale, b in enumerate(bits)]
-    trunk, full = prior(inputs, bits, symbols, schedule)
+    steps = [quantizer.step(scale, schedule) for scale in range(len(schedule))]
+    trunk, full = prior(inputs, bits, symbols, schedule, steps=[step or 0.0 for step in steps])
+    assert bool(trunk) != bool(prior.config.groups)
     exact = exact_prior(export_prior(prior), prior.config)
+    assert isinstance(exact, ExactPlanePrior) == bool(prior.config.groups)
     prior.float()
     caches = exact.begin(schedule)
-    costs = np.zeros(2)
+    costs, decisions = np.zeros(2), 0
     for scale, size in enumerate(schedule):
         x = None if scale == 0 else snap(bilinear(snap(prefixes[scale - 1].double()), size))[0].flatten(1).T
-        said, features = exact.step(x, schedule, scale, caches)
+        said, features = exact.step(x, schedule, scale, caches, steps[scale])
         after, tokens = len(schedule) - 1 - scale, bits[scale][0].flatten(0, 1)
-        for bit in range(active[scale]):
-            logit = exact.bit_logit(said.flatten(0, 1), None, tokens, bit, after)
-            assert torch.allclose(logit, trunk[scale][0, ..., bit].flatten().double(), atol=0.03)
-        for phase in range(4):
-            every = torch.arange(size[0] * size[1])
-            known = known_symbols(symbols[scale], phase)
-            units = exact.phase_units(exact.phase_context(features, known, every))
-            row, col = ((0, 0), (1, 1), (0, 1), (1, 0))[phase]
-            for bit in range(active[scale]):
-                logit = exact.bit_logit(said.flatten(0, 1), units, tokens, bit, after)
-                mine = logit.unflatten(0, size)[row::2, col::2]
-                theirs = full[scale][0, ..., bit].double()[row::2, col::2]
+        groups = quantizer.groups(scale, schedule)
+        for group in groups if trunk else []:
+            alone = exact.logits(said.flatten(0, 1), None, tokens, group, after)
+            assert torch.allclose(alone, trunk[scale][0].flatten(0, 1)[:, group].double(), atol=0.03)
+        for number in range(4):
+            positions = phase_mask(*size, number).flatten().nonzero()[:, 0]
+            if not len(positions):
+                continue
+            known = known_symbols(symbols[scale], number)[:, :-1]
+            around = exact.around(features, known, Phase(number, positions, after))
+            here = tokens[positions]
+            for group in groups:
+                mine = exact.logits(said.flatten(0, 1)[positions], around, here, group, after)
+                theirs = full[scale][0].detach().flatten(0, 1)[positions][:, group].double()
                 assert torch.allclose(mine, theirs, atol=0.05)
-                target = bits[scale][0, ..., bit][row::2, col::2]
-                p = exact.counts(mine).double() / 65536
-                costs[0] -= float(torch.where(target, p, 1 - p).log2().sum())
-                q = torch.sigmoid(theirs)
-                costs[1] -= float(torch.where(target, q, 1 - q).log2().sum().detach())
+                target, asked = here[:, group], quantizer.asked(here[:, group])
+                p, q = exact.counts(mine).double() / 65536, torch.sigmoid(theirs)
+                costs[0] -= float(torch.where(target, p, 1 - p).log2()[asked].sum())
+                costs[1] -= float(torch.where(target, q, 1 - q).log2()[asked].sum())
+                decisions += int(asked.sum())
+    assert decisions > 4000
     assert costs[0] <= 1.01 * costs[1]
+
+
+def test_what_is_expected_of_missing_scales_is_the_float_priors() -> None:
+    prior = made_up(PLANES)
+    exact = exact_prior(export_prior(prior), PLANES)
+    quantizer, schedule = ladder(prior)
+    _, prefixes = quantizer(0.4 * torch.randn(1, 16, 12, 16), schedule)
+    caches, state = exact.begin(schedule), prior.trunk.start(schedule[:-4])
+    hidden = torch.empty(0)
+    for scale, size in enumerate(schedule):
+        after, step = len(schedule) - 1 - scale, quantizer.step(scale, schedule)
+        assert step is not None
+        z = None if scale == 0 else bilinear(prefixes[scale - 1], size).flatten(2).mT
+        if scale < len(schedule) - 4:
+            _, hidden = prior.trunk.step(z, state)
+        assert isinstance(prior.context, PlaneContext)
+        v = in_steps(z, torch.zeros(1, 16, *size), step)
+        theirs = prior.context.before(hidden.unflatten(1, size), v, after).sigmoid()[0]
+        x = None if z is None else snap(z[0].double())
+        mine = exact.chances(*exact.step(x, schedule, scale, caches, step), after)
+        assert torch.allclose(mine, theirs.double(), atol=0.01)
+
+
+def test_a_copy_of_the_caches_goes_its_own_way() -> None:
+    exact = exact_prior(export_prior(made_up(PLANES)), PLANES)
+    schedule = halved_schedule(8, 8)
+    inputs = [snap(torch.randn(h * w, 16).double()) for h, w in schedule]
+
+    def said(scale: int, caches: object, change: float = 0.0) -> torch.Tensor:
+        _, features = exact.step(inputs[scale] + change if scale else None, schedule, scale, caches, 0.5)
+        return features
+
+    plain, forked = exact.begin(schedule), exact.begin(schedule)
+    assert torch.equal(said(0, plain), said(0, forked))
+    other = exact.fork(forked)
+    assert not torch.equal(said(1, other, 1.0), said(1, forked))
+    said(1, plain)
+    for scale in range(2, len(schedule)):
+        mine = said(scale, forked)
+        assert not torch.equal(said(scale, other), mine)
+        assert torch.equal(said(scale, plain), mine)
 
 
 def test_text_prior_cannot_be_exact() -> None:

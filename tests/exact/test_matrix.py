@@ -47,49 +47,52 @@ def digest(row: dict[str, str], home: Path, *arguments: str, worker: Path = WORK
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@pytest.fixture(scope="module")
-def files(micro: ArpcCodec, picture: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Two files of the micro model: all scales of one picture, half of another's."""
+@pytest.fixture(scope="module", params=["micro", "micro_planes"])
+def words(
+    request: pytest.FixtureRequest, picture: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """A model, of sign bits or of integers, and two files of it: all scales of one picture, half of another's."""
+    codec: ArpcCodec = request.getfixturevalue(request.param)
     folder = tmp_path_factory.mktemp("matrix")
     for name, data in {
-        "whole.arpc": micro.encode(picture(320, 256)).data,
-        "half.arpc": micro.encode(picture(200, 144, 3), scales=4).data,
+        "whole.arpc": codec.encode(picture(320, 256)).data,
+        "half.arpc": codec.encode(picture(200, 144, 3), scales=4).data,
     }.items():
         (folder / name).write_bytes(data)
-    return [str(folder / "whole.arpc"), str(folder / "half.arpc")]
+    return [codec.bundle.entry.name, str(folder / "whole.arpc"), str(folder / "half.arpc")]
 
 
 @pytest.fixture(scope="module")
-def reference(micro_home: Path, files: list[str]) -> str:
+def reference(micro_home: Path, words: list[str]) -> str:
     """Digest under this machine's defaults."""
-    return digest({}, micro_home, "micro", *files)
+    return digest({}, micro_home, *words)
 
 
 @pytest.mark.parametrize("name", FAST_ROWS)
-def test_same_probabilities_everywhere(name: str, micro_home: Path, files: list[str], reference: str) -> None:
-    assert digest(ROWS[name], micro_home, "micro", *files) == reference
+def test_same_probabilities_everywhere(name: str, micro_home: Path, words: list[str], reference: str) -> None:
+    assert digest(ROWS[name], micro_home, *words) == reference
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in FAST_ROWS])
-def test_same_probabilities_on_rare_machines(name: str, micro_home: Path, files: list[str], reference: str) -> None:
-    assert digest(ROWS[name], micro_home, "micro", *files) == reference
+def test_same_probabilities_on_rare_machines(name: str, micro_home: Path, words: list[str], reference: str) -> None:
+    assert digest(ROWS[name], micro_home, *words) == reference
 
 
 @pytest.mark.parametrize(
     "flag", ["--autocast", *(pytest.param(f, marks=pytest.mark.slow) for f in FLAGS if f != "--autocast")]
 )
-def test_same_probabilities_in_other_ways(flag: str, micro_home: Path, files: list[str], reference: str) -> None:
-    assert digest({}, micro_home, flag, "micro", *files) == reference
+def test_same_probabilities_in_other_ways(flag: str, micro_home: Path, words: list[str], reference: str) -> None:
+    assert digest({}, micro_home, flag, *words) == reference
 
 
-def test_noise_outside_exact_changes_nothing(micro_home: Path, files: list[str], reference: str) -> None:
-    assert digest({}, micro_home, "--noise", "micro", *files) == reference
+def test_noise_outside_exact_changes_nothing(micro_home: Path, words: list[str], reference: str) -> None:
+    assert digest({}, micro_home, "--noise", *words) == reference
 
 
-def test_matrix_can_fail(micro_home: Path, files: list[str]) -> None:
+def test_matrix_can_fail(micro_home: Path, words: list[str]) -> None:
     """A float layer in place of an exact one must be seen by at least one row."""
-    digests = {digest(ROWS[name], micro_home, "--mutate", "micro", *files) for name in FAST_ROWS}
+    digests = {digest(ROWS[name], micro_home, "--mutate", *words) for name in FAST_ROWS}
     assert len(digests) > 1
 
 
