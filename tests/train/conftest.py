@@ -1,4 +1,7 @@
-"""Trainers count seconds. Here every look at the clock is a twentieth of one: any machine takes as many steps."""
+"""Trainers count seconds. Here every look at the clock is a twentieth of one: any machine takes as many steps.
+
+They train in float32, whatever pays on this machine, unless a test says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,34 @@ TEXT_CHANNELS = 128
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks) * SECONDS))
+    monkeypatch.setattr(loop, "bfloat16_pays", lambda device_type: False)
+
+
+@pytest.fixture
+def pixel_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of ReconstructionLoss, whose networks live outside the project.
+
+    L1, and as both perceptual distances the squared error.
+    """
+    from torch import nn
+
+    from arpc_codec.train import pictures
+
+    class PixelLoss(nn.Module):
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+
+        def forward(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, dict[str, float]]:
+            loss = (x_hat - x).abs().mean()
+            return loss, {"l1": loss.item()}
+
+        @staticmethod
+        def alex(x_hat: Tensor, x: Tensor) -> Tensor:
+            return (x_hat - x).square().mean()
+
+        squeeze = alex
+
+    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
 
 
 @pytest.fixture

@@ -39,22 +39,7 @@ WIDTHS = {
 CONFIG = ProgicConfig(stages=3, entries=16, **WIDTHS)
 SETUP = ProgicTraining(crops=((96, 96, 2, 1.0),), lr=2e-3)
 
-
-class PixelLoss(nn.Module):
-    """In the place of ReconstructionLoss: L1, and as both perceptual distances the squared error."""
-
-    def __init__(self, *_: object) -> None:
-        super().__init__()
-
-    def forward(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, dict[str, float]]:
-        loss = (x_hat - x).abs().mean()
-        return loss, {"l1": loss.item()}
-
-    @staticmethod
-    def alex(x_hat: Tensor, x: Tensor) -> Tensor:
-        return (x_hat - x).square().mean()
-
-    squeeze = alex
+pytestmark = pytest.mark.usefixtures("pixel_loss")
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +71,7 @@ def test_linear_start_is_a_progressive_codec_already(photos: tuple[Photos, Photo
 
 
 @pytest.mark.parametrize("others", [1, 2])
-def test_it_runs_resumes_and_reports(
-    others: int, photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
+def test_it_runs_resumes_and_reports(others: int, photos: tuple[Photos, Photos], tmp_path: Path) -> None:
     setup = ProgicTraining(crops=SETUP.crops, lr=SETUP.lr, others=others)
     train_progic(started(photos), photos, tmp_path, tmp_path / "run", 0.05, setup)
     first = json.loads((tmp_path / "run" / "state.json").read_text())
@@ -109,7 +91,6 @@ def take_steps(
     monkeypatch: pytest.MonkeyPatch, ranges: list[range], optimise: Callable[..., torch.optim.Optimizer]
 ) -> list[float]:
     """Let each training run take the steps of the next range, whatever the time; returns where their losses go."""
-    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
     losses: list[float] = []
 
     def run(model: nn.Module, step: Callable[..., tuple[Tensor, object]], *_: object, **__: object) -> SimpleNamespace:
@@ -169,7 +150,6 @@ def test_a_decoder_alone_leaves_files_as_they_are(
     (tmp_path / "config.json").write_text(json.dumps({"progic": asdict(config)}))
     before = started(photos, config).state_dict()
     save_file(before, tmp_path / "start.safetensors")
-    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
     monkeypatch.setattr(runs, "load_photos", lambda data: (photos[0], Photos([], [])))
     monkeypatch.setattr(runs.PictureTraining, "crops", SETUP.crops)
     words = ["--config", tmp_path / "config.json", "--progic", tmp_path / "start.safetensors", "--minutes", 0.03]
@@ -217,10 +197,7 @@ def test_configs_of_other_networks_are_refused() -> None:
         load_progic_config("tiny")
 
 
-def test_an_adversary_can_be_asked_for(
-    photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "ReconstructionLoss", PixelLoss)
+def test_an_adversary_can_be_asked_for(photos: tuple[Photos, Photos], tmp_path: Path) -> None:
     setup = ProgicTraining(crops=SETUP.crops, adversary=0.3, adversary_from=0.0)
     train_progic(started(photos), (photos[0], Photos([], [])), tmp_path, tmp_path / "run", 0.02, setup)
     assert log(tmp_path / "run", "tell")
