@@ -46,29 +46,24 @@ class Prior(nn.Module):
         text: Text | None = None,
         grid: Size | None = None,
         steps: Sequence[float] = (),
+        only: Sequence[int] | None = None,
     ) -> Logits:
         """Teacher-forced logits.
 
         `x_scales`: inputs of scales 1.. [B, h*w, C]; `bits`: [B, h, w, d] of every scale; `symbols`: [B, m, h, w], what
         the quantizer shows of them; `text` and `grid` as in `VAR.forward`; `steps`: of every scale, if tokens are
-        integers.
+        integers; `only`: scales of integers to tell, None for all.
         """
         walked = len(schedule) - self.config.repeats
         features = self.trunk.features(x_scales[: walked - 1], schedule[:walked], None, text, grid)
         features += features[-1:] * self.config.repeats
         if isinstance(self.context, PlaneContext):
-            return Logits(
-                [],
-                [
-                    self.context(
-                        hidden.unflatten(1, size),
-                        in_steps(x_scales[scale - 1] if scale else None, shown, steps[scale]),
-                        shown,
-                        len(schedule) - 1 - scale,
-                    )
-                    for scale, (hidden, shown, size) in enumerate(zip(features, symbols, schedule, strict=True))
-                ],
-            )
+            told = []
+            for scale in range(len(schedule)) if only is None else only:
+                v = in_steps(x_scales[scale - 1] if scale else None, symbols[scale], steps[scale])
+                hidden = features[scale].unflatten(1, schedule[scale])
+                told.append(self.context(hidden, v, symbols[scale], len(schedule) - 1 - scale))
+            return Logits([], told)
         alone = [bit_logits(self.trunk.head(hidden), size) for hidden, size in zip(features, schedule, strict=True)]
         if self.context is None:
             return Logits(alone, alone)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..prior.attention import Text
 from ..prior.model import Prior
 from ..prior.rope import Size
-from ..scales import Schedule
+from ..scales import REPEATS, Schedule
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from ..tokenizer.multiscale import Choice, MultiScaleQuantizer
 from ..tokenizer.planes import SLOTS
@@ -58,8 +58,9 @@ class Tokens(NamedTuple):
 class PriorTraining:
     """How a prior is trained; the defaults are for a new one on crops.
 
-    flip_*: bitwise self-correction, share of steps and its rates. trunk_weight: of the trunk's own loss beside that
-    with the context head. text_drop: how often a picture is shown without its text. muon: as in `LoopConfig`.
+    shown: how many of the scales of the latent's own size a step looks at, 0 for all. flip_*: bitwise self-correction,
+    share of steps and its rates. trunk_weight: of the trunk's own loss beside that with the context head.
+    text_drop: how often a picture is shown without its text. muon: as in `LoopConfig`.
     """
 
     crops: CropMix = (
@@ -67,6 +68,7 @@ class PriorTraining:
         (384, 512, 2, 0.35),
         (512, 768, 1, 0.4),
     )
+    shown: int = 0
     flip_share: float = 0.3
     flip_rates: tuple[float, ...] = tuple(i / 100 for i in range(0, 31, 5))
     trunk_weight: float = 0.3
@@ -139,8 +141,11 @@ def scale_losses(
     batch: Batch,
     flip: list[float] | None = None,
     choose: Choice | None = None,
+    only: Sequence[int] | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """(nats per bit of each scale with the context head if there is one, the same of the trunk alone, if it says any).
+
+    `only`: scales of integers to look at, None for all.
 
     `choose` as in the quantizer. A prior learns from nearest integers, whatever an encoder makes of what it says: one
     that learns from its own choices ends up expecting the same few everywhere (dev/LOG.md).
@@ -148,10 +153,16 @@ def scale_losses(
     quantizer, schedule = tokenizer.quantizer, batch.schedule
     bits, inputs, symbols = tokenize(tokenizer, batch, flip, choose)
     steps = [quantizer.step(scale, schedule) or 0.0 for scale in range(len(schedule))]
-    asked = [asked_bits(quantizer, known, scale, schedule) for scale, known in enumerate(bits)]
-    trunk, full = prior(inputs, bits, symbols, schedule, batch.text, batch.grid, steps)
-    full_losses = [bit_losses(*parts) for parts in zip(full, bits, asked, strict=True)]
-    return full_losses, [bit_losses(*parts) for parts in zip(trunk, bits, asked, strict=bool(trunk))]
+    trunk, full = prior(inputs, bits, symbols, schedule, batch.text, batch.grid, steps, only)
+
+    def losses(logits: list[Tensor]) -> list[Tensor]:
+        scales = range(len(schedule)) if only is None else only
+        return [
+            bit_losses(own, bits[scale], asked_bits(quantizer, bits[scale], scale, schedule))
+            for own, scale in zip(logits, scales, strict=bool(logits))
+        ]
+
+    return losses(full), losses(trunk)
 
 
 def scale_weights(quantizer: MultiScaleQuantizer, schedule: Schedule, device: torch.device) -> Tensor:
@@ -202,8 +213,16 @@ def train_prior(
         flip = None
         if rng.random() < setup.flip_share:
             flip = [float(rng.choice(setup.flip_rates)) for _ in batch.schedule]
-        full, trunk = scale_losses(prior, tokenizer, batch, flip)
         weights = scale_weights(tokenizer.quantizer, batch.schedule, device)
+        only = None
+        if setup.shown:
+            # The last scales are most of the work and much alike: some of them, of more crops, teach more.
+            repeated = len(batch.schedule) - REPEATS
+            drawn = repeated + rng.permutation(REPEATS)[: setup.shown]
+            only = [*range(repeated), *sorted(drawn.tolist())]
+            weights[repeated:] *= REPEATS / setup.shown
+            weights = weights[only]
+        full, trunk = scale_losses(prior, tokenizer, batch, flip, only=only)
         coded = loss = (weights * torch.stack(full)).sum()
         sides = sorted(batch.x.shape[-2:])
         name = f"bits_{sides[0]}x{sides[1]}" + ("_flip" if flip else "")

@@ -83,7 +83,7 @@ def run_prior(
     torch.manual_seed(0)
     prior = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
     # Integers that are wrong now and then teach little: their sums are as wrong as their neighbours.
-    place, setup = torch.device(device), PriorTraining(lr=lr, flip_share=0.0, muon=KERNELS)
+    place, setup = torch.device(device), PriorTraining(lr=lr, shown=2, flip_share=0.0, muon=KERNELS)
     train, held = load_photos(data)
     pixels = load_tokenizer(sizes, tokenizer).to(place)
     draw = crop_batches(train, setup.crops, pixels, place)
