@@ -156,6 +156,9 @@ def test_the_prior_walks_to_the_first_scale_of_full_size() -> None:
         return full
 
     before = logits(inputs)
+    with torch.no_grad():
+        some = prior(inputs, [], symbols, schedule, steps=steps, only=[1, 5]).full
+    assert all(torch.equal(told, before[scale]) for told, scale in zip(some, (1, 5), strict=True))
     assert [told.shape for told in before] == [(1, *size, SLOTS * CHANNELS) for size in schedule]
     for scale in range(len(inputs)):
         other = list(inputs)

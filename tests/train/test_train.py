@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,36 +18,55 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from arpc_codec.bench.rate import coded_scales, float_bits, rate_per_scale
 from arpc_codec.codecs.arpc import ArpcCodec
-from arpc_codec.container import read
+from arpc_codec.codecs.filling import Filling
+from arpc_codec.container import read, truncate
 from arpc_codec.errors import ModelError, UsageError
+from arpc_codec.exact.export import export_prior
+from arpc_codec.exact.planes import exact_prior
 from arpc_codec.prior.model import Prior
-from arpc_codec.tokenizer import Tokenizer
-from arpc_codec.tokenizer.progic import Progic, ProgicConfig
-from arpc_codec.train.data import load_photos, random_crop
-from arpc_codec.train.decoder import DecoderTraining
-from arpc_codec.train.linear import init_linear
+from arpc_codec.scales import halved_schedule
+from arpc_codec.tokenizer import MultiScalePlanes, Tokenizer
+from arpc_codec.train import loop
+from arpc_codec.train.data import load_photos, random_crop, to_tensor
+from arpc_codec.train.decoder import DecoderTraining, seen
 from arpc_codec.train.loop import LoopConfig, run
-from arpc_codec.train.prior import PriorTraining
+from arpc_codec.train.prior import EVEN, PriorTraining, asked_bits, bit_losses, scale_weights
 from arpc_codec.train.runs import arpc as runs
-from arpc_codec.train.tokenizer import TokenizerTraining
-from arpc_codec.train.weights import load_config
+from arpc_codec.train.tokenizer import TokenizerTraining, count_tokens, start
+from arpc_codec.train.weights import load_config, load_prior
 
-CONFIG = {
-    "tokenizer": {
-        "channels": 16,
-        "encoder_widths": [8, 8],
-        "encoder_depths": [1, 1],
-        "decoder_widths": [8, 8, 8, 8],
-        "decoder_depths": [1, 1, 1, 1],
-    },
-    "prior": {"d": 16, "embed_dim": 32, "depth": 1, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 40},
+SIZES: dict[str, Any] = {
+    "encoder_widths": [8, 8],
+    "encoder_depths": [1, 1],
+    "decoder_widths": [8, 8, 8, 8],
+    "decoder_depths": [1, 1, 1, 1],
+}
+PRIOR: dict[str, Any] = {
+    "embed_dim": 32,
+    "depth": 1,
+    "num_heads": 2,
+    "scale_embed": "index+end",
+    "key_tokens": 40,
+}
+SIGNS = {
+    "tokenizer": {"channels": 16, **SIZES},
+    "prior": {"d": 16, **PRIOR},
     "context": {"width": 16, "hidden": 2},
 }
-TREES = {
-    "tokenizer": CONFIG["tokenizer"] | {"codebooks": [4, 4, 4, 4, 3], "trade": 0.1},
-    "prior": CONFIG["prior"] | {"d": 4, "codes": 16, "levels": [4, 4, 4, 4, 3], "rank": 8, "repeats": 4},
-    "context": CONFIG["context"],
+PLANES = {
+    "tokenizer": {
+        "channels": 8,
+        "noise": 2,
+        "steps": [1.0, 1.6, 2.5, 4.0, 6.3, 2.4, 2.5],
+        "active": [8, 8, 8, 5, 5, 5, 2],
+        "groups": [2, 5, 8],
+        "trade": 0.13,
+        **SIZES,
+    },
+    "prior": {"d": 40, "groups": [2, 5, 8], "levels": 6, "units": 3, "repeats": 4, **PRIOR},
+    "context": {"width": 16, "hidden": 0},
 }
 SMALL = ((96, 96, 2, 1.0),)
 
@@ -72,11 +92,21 @@ def data(tmp_path_factory: pytest.TempPathFactory, picture: Callable[..., np.nda
     return folder
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("config") / "micro.json"
-    path.write_text(json.dumps(CONFIG))
+def written(folder: Path, sizes: dict[str, Any]) -> str:
+    path = folder / "config.json"
+    path.write_text(json.dumps(sizes))
     return str(path)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a few steps on pictures of 96x96."""
+    monkeypatch.setattr(runs, "LINEAR_SIDE", 96)
+    monkeypatch.setattr(runs, "TokenizerTraining", partial(TokenizerTraining, crops=SMALL))
+    monkeypatch.setattr(runs, "PriorTraining", partial(PriorTraining, crops=SMALL))
+    monkeypatch.setattr(runs, "DecoderTraining", partial(DecoderTraining, crops=SMALL))
+    monkeypatch.setattr(runs, "start", partial(start, pictures=16, side=96))
+    monkeypatch.setattr(runs, "count_tokens", partial(count_tokens, pictures=8, side=96))
 
 
 def log(folder: Path, name: str) -> list[float]:
@@ -102,19 +132,6 @@ def test_crops_fit_and_repeat(data: Path) -> None:
         assert np.array_equal(crop, random_crop(np.random.default_rng(1), train, size))
     with pytest.raises(ValueError, match="crop"):
         random_crop(np.random.default_rng(1), train, (500, 500))
-
-
-def test_linear_start_is_a_codec_already(data: Path, config: str) -> None:
-    from arpc_codec.train.data import to_tensor
-    from arpc_codec.train.tokenizer import decoded, quantised
-
-    model = Tokenizer(load_config(config).tokenizer)
-    train, _ = load_photos(data)
-    init_linear(model, train, pictures=24, side=96, gain_steps=10)
-    x = to_tensor([picture[:96, :96] for picture in train.pictures[:4]])
-    with torch.no_grad():
-        x_hat = decoded(model, quantised(model, x), 0)
-    assert float((x_hat - x).square().mean()) < 0.2 * float((x - x.mean()).square().mean())
 
 
 def test_loop_resumes_and_ends_with_its_budget(tmp_path: Path) -> None:
@@ -154,45 +171,39 @@ def test_bundled_configs_load(name: str) -> None:
         Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
 
 
-@pytest.mark.parametrize("sizes", [CONFIG, TREES], ids=["signs", "trees"])
+@pytest.mark.parametrize("halved", [False, True])
+@pytest.mark.usefixtures("small", "pixel_loss")
 def test_from_photos_to_files(
-    shared_dir: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture, sizes: dict[str, Any]
+    halved: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., np.ndarray]
 ) -> None:
     """Tokenizer, prior, decoder, export: then a picture goes through the trained model and comes back."""
-    config, start = str(tmp_path / "config.json"), None
-    Path(config).write_text(json.dumps(sizes))
-    if "codebooks" in sizes["tokenizer"]:
-        start = tmp_path / "progic.safetensors"
-        widths = {key: value for key, value in CONFIG["tokenizer"].items() if key != "channels"}
-        save_file(Progic(ProgicConfig.from_json(widths)).state_dict(), start)
-        with pytest.raises(ModelError, match="--init"):
-            runs.run_tokenizer(config, data, tmp_path, tmp_path / "none", 0.05)
-    metrics = shared_dir / "metrics"
-    monkeypatch.setattr(
-        runs, "TokenizerTraining", lambda: TokenizerTraining(crops=((96, 96, 4, 1.0),), codebook_crops=(96, 20))
-    )
-    monkeypatch.setattr(runs, "PriorTraining", partial(PriorTraining, crops=SMALL))
-    monkeypatch.setattr(runs, "DecoderTraining", partial(DecoderTraining, crops=SMALL))
-    init = {"pictures": 16, "side": 96, "gain_steps": 5}
-    monkeypatch.setattr(runs, "LINEAR_SIDE", 96)
-    monkeypatch.setattr(runs, "init_linear", lambda model, photos: init_linear(model, photos, **init))
-    runs.run_tokenizer(config, data, metrics, tmp_path / "tokenizer", 0.05, start)
-    weights = tmp_path / "tokenizer" / "ema.safetensors"
+    monkeypatch.setattr(loop, "bfloat16_pays", lambda device_type: halved)
+    config = written(tmp_path, PLANES)
+    runs.run_tokenizer(config, data, tmp_path / "tokenizer", 0.02)
+    weights = tmp_path / "tokenizer" / runs.TRAINED
+    before = load_file(weights)
+    assert not any(name.startswith("light.") for name in before)
+    assert not (before["quantizer.chances"] == 0.5).all()
+    # Weights of such a run serve as a start, at another number of crops.
+    checkpoint = tmp_path / "tokenizer" / "weights.safetensors"
+    runs.run_tokenizer(config, data, tmp_path / "more", 0.003, checkpoint, batch=2)
+
     runs.run_prior(config, data, weights, tmp_path / "prior", 0.05)
     bits = log(tmp_path / "prior", "bits_96x96")
-    assert bits[-1] < bits[0]
-    before = load_file(weights)
+    assert bits[-1] < 0.9 * bits[0]
     prior, judges = tmp_path / "prior" / "ema.safetensors", tmp_path / "decoder" / "adversary.safetensors"
-    runs.run_decoder(config, data, metrics, weights, prior, tmp_path / "decoder", 0.05, adversary=0.3)
+    runs.run_decoder(config, data, tmp_path, weights, prior, tmp_path / "decoder", 0.03, adversary=0.3)
     after = load_file(tmp_path / "decoder" / "ema.safetensors")
     changed = {k for k in after if not torch.equal(before[k], after[k])}
     assert changed
-    assert all(k.startswith("decoder.") for k in changed)
+    assert all(k.startswith("decoder.") and k != "decoder.spread" for k in changed)
+    assert log(tmp_path / "decoder", "filled_error")
     again = tmp_path / "again"
-    runs.run_decoder(config, data, metrics, weights, prior, again, 0.02, adversary=0.3, discriminators=judges)
+    runs.run_decoder(config, data, tmp_path, weights, prior, again, 0.005, adversary=0.3, discriminators=judges)
     assert load_file(again / "adversary.safetensors")["steps"] >= load_file(judges)["steps"]
     with pytest.raises(UsageError, match="adversary"):
-        runs.run_decoder(config, data, metrics, weights, prior, tmp_path / "none", 0.02, discriminators=judges)
+        runs.run_decoder(config, data, tmp_path, weights, prior, tmp_path / "none", 0.02, discriminators=judges)
+
     home = tmp_path / "home"
     monkeypatch.setenv("ARPC_HOME", str(home))
     trained = tmp_path / "decoder" / "ema.safetensors"
@@ -200,13 +211,108 @@ def test_from_photos_to_files(
     # The prior that a model has goes with any decoder of its tokens, and with no other tokens.
     assert runs.run_export(config, trained, "m", tmp_path / "same", 102, "same", "x") == mark
     assert runs.run_export(config, weights, "m", tmp_path / "other", 103, "other", "x") != mark
-    state = load_file(weights)
-    name = next(name for name in state if name.startswith("encoder."))
-    save_file(state | {name: state[name] + 1}, tmp_path / "changed.safetensors")
-    with pytest.raises(ModelError, match="other tokens"):
-        runs.run_export(config, tmp_path / "changed.safetensors", "m", tmp_path / "none", 104, "none", "x")
+    for name in ("encoder.linear.weight", "quantizer.chances"):
+        save_file(before | {name: before[name] * 0.5}, tmp_path / "changed.safetensors")
+        with pytest.raises(ModelError, match="other tokens"):
+            runs.run_export(config, tmp_path / "changed.safetensors", "m", tmp_path / "none", 104, "none", "x")
     codec = ArpcCodec.load("m")
     pixels = picture(96, 128)
-    decoded = codec.decode(read(codec.encode(pixels).data))
-    assert decoded.pixels.shape == pixels.shape
-    assert not decoded.damaged
+    data_of = {portable: codec.encode(pixels, portable=portable, verify=True).data for portable in (False, True)}
+    for coded in data_of.values():
+        decoded = codec.decode(read(coded))
+        assert decoded.pixels.shape == pixels.shape
+        assert not decoded.damaged
+        assert np.square(decoded.pixels.astype(float) - pixels).mean() < 0.5 * pixels.astype(float).var()
+    coded_as = coded_scales(codec, pixels)
+    ideal = rate_per_scale(codec, pixels, coded_as)[:, 1].sum()
+    floating = float_bits(codec, load_prior(load_config(config), prior), pixels, coded_as)
+    assert 0.99 < ideal / floating < 1.01
+
+
+@pytest.mark.usefixtures("small")
+def test_a_decoder_is_judged_by_perceptual_networks(shared_dir: Path, data: Path, tmp_path: Path) -> None:
+    config, sizes = written(tmp_path, PLANES), load_config(written(tmp_path, PLANES))
+    torch.manual_seed(0)
+    files = {"tokenizer": Tokenizer(sizes.tokenizer), "prior": Prior(sizes.prior, sizes.context_width)}
+    for name, network in files.items():
+        save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
+    paths = (tmp_path / f"{name}.safetensors" for name in files)
+    runs.run_decoder(config, data, shared_dir / "metrics", *paths, tmp_path / "decoder", 0.008)
+    (last,) = (json.loads(line) for line in (tmp_path / "decoder" / "log.jsonl").read_text().splitlines()[1:2])
+    assert any(name.removeprefix("filled_") in ("alex", "squeeze", "vgg") for name in last)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_prior_of_signs_learns(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture) -> None:
+    """Tokenizers of signs are no longer trained, but those that there are get priors."""
+    config, sizes = written(tmp_path, SIGNS), load_config(written(tmp_path, SIGNS))
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(sizes.tokenizer)
+    with torch.no_grad():
+        tokenizer.encoder.linear.weight.mul_(4)
+    weights = tmp_path / "tokenizer.safetensors"
+    save_file(tokenizer.state_dict(), weights)
+    with pytest.raises(ModelError, match="has no steps"):
+        runs.run_tokenizer(config, data, tmp_path / "none", 0.01)
+    runs.run_prior(config, data, weights, tmp_path / "prior", 0.05)
+    for name in ("bits_96x96", "bits_96x96_trunk"):
+        bits = log(tmp_path / "prior", name)
+        assert bits[-1] < bits[0]
+    monkeypatch.setenv("ARPC_HOME", str(tmp_path / "home"))
+    runs.run_export(
+        config, weights, str(tmp_path / "prior" / "ema.safetensors"), tmp_path / "home" / "m", 101, "m", "x"
+    )
+    codec = ArpcCodec.load("m")
+    assert not codec.decode(read(codec.encode(picture(96, 128)).data)).damaged
+
+
+def test_training_fills_what_is_missing_as_a_decoder_does(
+    micro_planes: ArpcCodec, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, sizes = micro_planes.tokenizer, micro_planes.bundle.prior.config
+    monkeypatch.setattr(tokenizer, "config", replace(tokenizer.config, trade=0.0))
+    torch.manual_seed(0)
+    prior = Prior(sizes, 16).requires_grad_(False)
+    for parameter in prior.parameters():
+        if parameter.ndim and not parameter.any():
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    codec = ArpcCodec(replace(micro_planes.bundle, prior=exact_prior(export_prior(prior), sizes)))
+    pixels = picture(96, 128)
+    data, x = codec.encode(pixels).data, to_tensor([pixels])
+    total = len(tokenizer.schedule(6, 8))
+    whole = seen(tokenizer, prior, x, 0)
+    for missing in range(1, total):
+        filled = codec.latent(read(truncate(data, scales=total - missing)), total - missing, Filling("mean"))
+        found, plain = (seen(tokenizer, network, x, missing) for network in (prior, None))
+        torch.testing.assert_close(found, filled, atol=0.02, rtol=0)
+        assert not torch.allclose(found, plain, atol=0.02)
+    assert torch.equal(whole, seen(tokenizer, None, x, 0))
+    # Pictures of a batch are filled each by itself.
+    pair = torch.cat([to_tensor([picture(96, 128, 1)]), x])
+    torch.testing.assert_close(seen(tokenizer, prior, pair, 3)[1:], seen(tokenizer, prior, x, 3), atol=1e-4, rtol=0)
+
+
+def test_scales_of_integers_weigh_by_their_steps() -> None:
+    quantizer = MultiScalePlanes((1.0, 2.0, 4.0, 1.0, 1.0), (8,) * 5, (2, 8))
+    schedule = ((2, 2), (2, 2), (4, 4), (4, 4), (4, 4))
+    weights = scale_weights(quantizer, schedule, torch.device("cpu"))
+    assert torch.allclose(weights[:2], weights[0].expand(2))
+    assert weights[-1].item() == pytest.approx(8)
+    assert (weights[-2] / weights[-1]).item() == pytest.approx(2**EVEN)
+    assert (weights[-3] / weights[-1]).item() == pytest.approx(4**EVEN)
+    assert (weights[0] / weights[-1]).item() == pytest.approx(0.5)
+
+
+def test_only_bits_that_are_asked_are_part_of_the_loss() -> None:
+    quantizer = MultiScalePlanes((1.0,) * 5, (4, 4, 4, 4, 2), (2, 4))
+    schedule = halved_schedule(1, 1)
+    bits = quantizer.planes.of(torch.tensor([[[[0, 1, -2, 0]]]]))
+    asked = asked_bits(quantizer, bits, 4, schedule)
+    assert asked.shape == (1, 1, 1, 20)
+    assert asked_bits(quantizer, bits, 0, schedule).shape == (1, 1, 1, 10)
+    # Whether each is 0; a sign and `more than 1` of those that are not; `more than 2` of -2.
+    assert asked.sum() == 4 + 2 * 2 + 1
+    logits = torch.zeros(1, 1, 1, 20)
+    loss = bit_losses(logits, bits, asked)
+    assert loss.item() == pytest.approx(asked.sum().item() / 20 * np.log(2))
+    assert bit_losses(torch.where(asked, 0.0, 9.0), bits, asked) == loss

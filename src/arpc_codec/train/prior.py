@@ -58,9 +58,9 @@ class Tokens(NamedTuple):
 class PriorTraining:
     """How a prior is trained; the defaults are for a new one on crops.
 
-    shown: how many of the scales of the latent's own size a step looks at, 0 for all. flip_*: bitwise self-correction,
-    share of steps and its rates. trunk_weight: of the trunk's own loss beside that with the context head.
-    text_drop: how often a picture is shown without its text. muon: as in `LoopConfig`.
+    shown: how many of the scales of the latent's own size a step looks at if tokens are integers, 0 for all. flip_*:
+    bitwise self-correction, share of steps and its rates. trunk_weight: of the trunk's own loss beside that with the
+    context head. text_drop: how often a picture is shown without its text. muon: as in `LoopConfig`.
     """
 
     crops: CropMix = (
@@ -215,7 +215,7 @@ def train_prior(
             flip = [float(rng.choice(setup.flip_rates)) for _ in batch.schedule]
         weights = scale_weights(tokenizer.quantizer, batch.schedule, device)
         only = None
-        if setup.shown:
+        if setup.shown and prior.config.groups:
             # The last scales are most of the work and much alike: some of them, of more crops, teach more.
             repeated = len(batch.schedule) - REPEATS
             drawn = repeated + rng.permutation(REPEATS)[: setup.shown]
