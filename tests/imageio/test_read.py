@@ -202,15 +202,16 @@ def swapped_profile() -> bytes:
 
 
 def test_colours_are_converted_through_the_profile() -> None:
-    image = Image.new("RGB", (4, 4), (255, 0, 0))
-    picture = read(file(image, icc_profile=swapped_profile()))
+    # Made once: a profile says the second it was made in.
+    image, profile = Image.new("RGB", (4, 4), (255, 0, 0)), swapped_profile()
+    picture = read(file(image, icc_profile=profile))
     assert picture.pixels[0, 0, 1] > 200
     assert picture.pixels[0, 0, 0] < 50
     assert picture.icc is None
     assert "converted to sRGB" in picture.notes[0]
-    kept = read(file(image, icc_profile=swapped_profile()), keep_icc=True)
+    kept = read(file(image, icc_profile=profile), keep_icc=True)
     assert kept.pixels[0, 0].tolist() == [255, 0, 0]
-    assert kept.icc == swapped_profile()
+    assert kept.icc == profile
     assert not kept.notes
 
 

@@ -20,12 +20,12 @@ class Given(NoPrior):
 
     guarded = True
 
-    def __init__(self, logits_hwd: Tensor) -> None:
-        super().__init__(logits_hwd.shape[-1], torch.device("cpu"))
-        object.__setattr__(self, "logits", logits_hwd)
+    def __init__(self, quantizer: MultiScaleBSQ, logits_hwd: Tensor) -> None:
+        super().__init__(quantizer, torch.device("cpu"))
+        object.__setattr__(self, "said", logits_hwd)
 
     def step(self, *args: object) -> tuple[Tensor, Tensor]:
-        return self.logits, torch.empty(0)  # type: ignore[attr-defined]
+        return self.said, torch.empty(0)  # type: ignore[attr-defined]
 
     def counts(self, logits: Tensor) -> Tensor:
         return torch.from_numpy(np.asarray(grid_counts(logits.numpy())))
@@ -37,9 +37,9 @@ def arrives(seed: int, guard: float, noise: float, phases: int) -> bool | None:
     logits = 2.5 * torch.randn(6, 6, 16, generator=generator, dtype=torch.float64)
     bits = torch.rand(6, 6, 16, generator=generator) < 0.5
     quantizer, schedule = MultiScaleBSQ(16, masked=False), ((6, 6),)
-    scale = encode_scales(Walk(Given(logits), quantizer, schedule), [bits])[0]
+    scale = encode_scales(Walk(Given(quantizer, logits), quantizer, schedule), [bits])[0]
     moved = logits + noise * (2 * torch.rand(logits.shape, generator=generator, dtype=torch.float64) - 1)
-    walk = Walk(Given(moved), quantizer, schedule)
+    walk = Walk(Given(quantizer, moved), quantizer, schedule)
     try:
         found = decode_scale(walk, scale.segment(bytes(32), phases, guard), bytes(32), phases)
     except FormatError:
