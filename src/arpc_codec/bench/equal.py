@@ -13,6 +13,7 @@ from ..metrics.panel import missing_metrics
 from .ours import CODECS, Codec, Ours
 from .peers import PEERS, Peer
 from .run import Bench, Measured, Plan, badness, measure_picture, pictures, read_rgb
+from .sheet import listed
 
 COLUMNS = 6
 
@@ -23,18 +24,22 @@ COLUMNS = 6
 @click.option("--codec", type=click.Choice(CODECS), default="arpc", show_default=True)
 @click.option("--model", help="Model of our codec (its own).")
 @click.option("--k", type=click.IntRange(1), required=True, help="Scales or stages that are sent.")
+@click.option("--peers", default=",".join(PEERS), show_default=True)
 @click.option("--cache", required=True, type=click.Path(file_okay=False, path_type=Path), help="That of `arpc bench`.")
 @click.option(
     "--weights", type=click.Path(exists=True, path_type=Path), help="Folder of metric weights ($ARPC_METRICS)."
 )
-def main(folder: Path, out: Path, codec: str, model: str | None, k: int, cache: Path, weights: Path | None) -> None:
+def main(
+    folder: Path, out: Path, codec: str, model: str | None, k: int, peers: str, cache: Path, weights: Path | None
+) -> None:
     """Draw of each picture in DIR: itself, our file, and of all others the one with the best LPIPS (else PSNR).
 
     The others take part as in `arpc bench --no-floors`: with the smallest file that is not smaller than ours, at full,
     half or quarter size. Prints by how many pictures ours is better.
     """
-    peers = tuple(peer() for peer in PEERS.values() if not peer.missing())
-    plan = Plan(cache, (Ours(codec, model, ks=(k,)),), peers, weights=weights, floors=False)
+    chosen = {name: PEERS[name] for name in listed(peers, tuple(PEERS), "--peers")}
+    rivals = tuple(peer() for peer in chosen.values() if not peer.missing())
+    plan = Plan(cache, (Ours(codec, model, ks=(k,)),), rivals, weights=weights, floors=False)
     by = plan.deciding()[0]
     cells: list[Cell] = []
     won = 0
@@ -51,7 +56,7 @@ def main(folder: Path, out: Path, codec: str, model: str | None, k: int, cache: 
             cells.append(_cell(bench, best, theirs, by))
             won += badness(by, own.values[by]) < badness(by, theirs.values[by])
     contact_sheet(cells, COLUMNS).save(out)
-    missing = ", ".join([*(name for name, peer in PEERS.items() if peer.missing()), *missing_metrics(weights)])
+    missing = ", ".join([*(name for name, peer in chosen.items() if peer.missing()), *missing_metrics(weights)])
     click.echo(f"better by {by}: {won} of {len(files)}" + (f"; missing: {missing}" if missing else ""))
 
 

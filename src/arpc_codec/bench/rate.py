@@ -88,7 +88,7 @@ def main(folder: Path, model: str, float_prior: Path | None, config: str, target
         coded = coded_scales(codec, pixels)
         rows = rate_per_scale(codec, pixels, coded)
         if prior is not None:
-            ratios.append(rows[:, 2].sum() / float_bits(codec, prior, pixels, coded))
+            ratios.append(rows[:, 1].sum() / float_bits(codec, prior, pixels, coded))
         sums[len(rows)] = sums.get(len(rows), np.zeros_like(rows)) + rows
         count[len(rows)] = count.get(len(rows), 0) + 1
     for total, rows in sorted(sums.items()):
