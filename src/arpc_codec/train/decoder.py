@@ -14,7 +14,8 @@ from ..prior.model import Prior, in_steps
 from ..prior.planes import PlaneContext
 from ..scales import Schedule
 from ..tokenizer import STRIDE, MultiScalePlanes, Tokenizer
-from ..tokenizer.network import MOST_MISSING
+from ..tokenizer.network import MISSING_STATES, MOST_MISSING
+from ..tokenizer.progic import ProgicDecoder
 from .data import Photos
 from .loop import Metrics
 from .losses import LossWeights, ReconstructionLoss
@@ -86,6 +87,7 @@ def train_decoder(
     tokenizer.encoder.requires_grad_(False)
     tokenizer.quantizer.requires_grad_(False)
     prior.requires_grad_(False).eval()
+    start_filled(tokenizer)
     trainer = PictureTrainer(tokenizer, photos, metrics, setup, discriminators)
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
@@ -105,6 +107,16 @@ def train_decoder(
         return loss, {("filled_" if filled else "") + k: v for k, v in (terms | more | {"error": error.item()}).items()}
 
     return trainer.run(step, lambda *given: validate(*given, prior=prior), folder, minutes, RATES)
+
+
+@torch.no_grad()
+def start_filled(tokenizer: Tokenizer) -> None:
+    """Sums that are filled in look like those that are not until there is something better."""
+    assert isinstance(tokenizer.decoder, ProgicDecoder)
+    assert tokenizer.decoder.modulation is not None
+    rows = tokenizer.decoder.modulation.weight
+    if not rows[MISSING_STATES:].any():
+        rows[MISSING_STATES:] = rows[:MISSING_STATES]
 
 
 @torch.no_grad()
