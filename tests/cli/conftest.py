@@ -18,9 +18,13 @@ from arpc_codec.codecs.filling import MEAN
 from arpc_codec.codecs.lossy import Decoded, Encoded
 from arpc_codec.container import Codec, Colour, Container, Header, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
+from arpc_codec.zoo.registry import find
 
 TOTAL = 6
 CHECKED = 3
+
+
+TINY = find("tiny").id
 
 
 class StandIn:
@@ -30,7 +34,7 @@ class StandIn:
 
     @classmethod
     def load(cls, model: str | int = "tiny", device: str = "cpu") -> "StandIn":
-        if model not in ("tiny", 7):
+        if model not in ("tiny", TINY):
             raise ModelError(f"model '{model}' is not on this machine")
         return cls()
 
@@ -41,7 +45,7 @@ class StandIn:
         for kept in range(min(scales or TOTAL, TOTAL), 0, -1):
             header = Header(
                 Codec.ARPC,
-                model_id=7,
+                model_id=TINY,
                 width=pixels.shape[1],
                 height=pixels.shape[0],
                 scales=kept,

@@ -23,8 +23,9 @@ WEIGHTS = Path(os.environ.get("ARPC_METRICS", SHARED))
 HEIGHT, WIDTH = 256, 384
 MODELS = {"arpc": "tiny", "progic": "progic"}
 # Scales of so many tokens, and all that follow, must each improve the picture. Before that it is a few colours, and
-# LPIPS-Alex may prefer fewer: with sign tokens .614, .629, .625, then .547 and falling. LPIPS-Squeeze sees every scale.
-TOKENS = {"lpips_squeeze": 0, "lpips_alex": 50}
+# LPIPS may prefer fewer: Alex with sign tokens .614, .629, .625, then .547 and falling, Squeeze with integers .451 for
+# one colour and .455 for two, then .443 and falling.
+TOKENS = {"lpips_squeeze": 6, "lpips_alex": 50}
 
 Scores = dict[str, list[float]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,16 +20,17 @@ from arpc_codec.train.muon import Muon, orthogonalise
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, full: list[float], half: list[float]) -> bool:
-    """What is decided when steps in float32 take these seconds, and those in bfloat16 these."""
+    """What is decided when steps in float32 take these seconds, and those in bfloat16, in turn, these."""
 
     def clock() -> Iterator[float]:
         now = 0.0
-        for seconds in (*full, *half):
+        for seconds in chain.from_iterable(zip(full, half, strict=True)):
             yield now
             now += seconds
             yield now
 
     ticks = clock()
+    monkeypatch.setattr(precision, "TRIES", len(full))
     monkeypatch.setattr(precision, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     return precision.bfloat16_pays.__wrapped__("cpu")
 

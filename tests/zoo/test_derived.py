@@ -67,7 +67,7 @@ def test_nothing_is_left_behind(base: ModelEntry, context: tuple[ContextSizes, T
     entry = save_derived(base, home / "new", context=context)
     for out, options in (
         (home / "again", {}),
-        (home / "again", {"model_id": 7}),
+        (home / "again", {"model_id": find("tiny").id}),
         (home / "again", {"name": "m"}),
         (home / "123", {}),
     ):

@@ -23,6 +23,7 @@ from arpc_codec.scales import scale_schedule
 from arpc_codec.zoo.bundle import Bundle, load_bundle
 from arpc_codec.zoo.infinity import transformer_state
 from arpc_codec.zoo.infinity_tokenizer import tokenizer_state
+from arpc_codec.zoo.registry import find
 
 Checkpoint = dict[str, Tensor]
 Published = Callable[..., tuple[Checkpoint, Checkpoint]]
@@ -229,7 +230,7 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
     for options, code, message in (
         (("--name", "n"), 1, "exists already"),
         (("-o", home / "n"), 2, f"{number} is taken"),
-        (("-o", home / "n", "--id", "7"), 2, "7 is taken"),
+        (("-o", home / "n", "--id", find("tiny").id), 2, f"{find('tiny').id} is taken"),
         (("-o", home / "n", "--name", "m"), 2, "m is taken"),
     ):
         again = imported(home, *published(), *options)
@@ -258,7 +259,7 @@ def test_an_imported_model_codes(published: Published, home: Path, tmp_path: Pat
 
 
 def test_only_own_models_are_removed(home: Path) -> None:
-    for name, code in (("tiny", 2), ("7", 2), ("nothing", 5)):
+    for name, code in (("tiny", 2), (str(find("tiny").id), 2), ("nothing", 5)):
         result = run("models", "remove", name)
         assert result.exit_code == code
         assert len(result.stderr.splitlines()) == 1

@@ -24,20 +24,20 @@ COLUMNS = 6
 @click.option("--codec", type=click.Choice(CODECS), default="arpc", show_default=True)
 @click.option("--model", help="Model of our codec (its own).")
 @click.option("--k", type=click.IntRange(1), required=True, help="Scales or stages that are sent.")
-@click.option("--peers", default=",".join(PEERS), show_default=True)
+@click.option("--peers", help="Names with commas; all others without it.")
 @click.option("--cache", required=True, type=click.Path(file_okay=False, path_type=Path), help="That of `arpc bench`.")
 @click.option(
     "--weights", type=click.Path(exists=True, path_type=Path), help="Folder of metric weights ($ARPC_METRICS)."
 )
 def main(
-    folder: Path, out: Path, codec: str, model: str | None, k: int, peers: str, cache: Path, weights: Path | None
+    folder: Path, out: Path, codec: str, model: str | None, k: int, peers: str | None, cache: Path, weights: Path | None
 ) -> None:
     """Draw of each picture in DIR: itself, our file, and of all others the one with the best LPIPS (else PSNR).
 
     The others take part as in `arpc bench --no-floors`: with the smallest file that is not smaller than ours, at full,
     half or quarter size. Prints by how many pictures ours is better.
     """
-    chosen = {name: PEERS[name] for name in listed(peers, tuple(PEERS), "--peers")}
+    chosen = {name: PEERS[name] for name in (PEERS if peers is None else listed(peers, tuple(PEERS), "--peers"))}
     rivals = tuple(peer() for peer in chosen.values() if not peer.missing())
     plan = Plan(cache, (Ours(codec, model, ks=(k,)),), rivals, weights=weights, floors=False)
     by = plan.deciding()[0]
