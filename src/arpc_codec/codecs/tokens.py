@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,17 @@ from .coded import CodedScale, Log, coded_positions, scale_check
 BitSource = Callable[[Tensor, Tensor, slice, Tensor], Tensor]
 # (logits [n, k], flat token positions [n], places of k bits) before they are drawn: an encoder's last word
 Revision = Callable[[Tensor, Tensor, slice], None]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Thousands of small operations, which wait for a second thread longer than they take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass
@@ -104,6 +116,7 @@ class Walk:
         """Scales that follow the current one."""
         return len(self.schedule) - 1 - self.scale
 
+    @one_thread()
     def draw(self, said: Tensor, features: Tensor, sources: list[BitSource], revise: Revision | None = None) -> Tensor:
         """Bits [h, w, d] of the current scale, phase by phase, each phase taken from its source."""
         height, width = self.schedule[self.scale]
