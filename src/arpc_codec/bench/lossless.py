@@ -19,9 +19,10 @@ from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder
 from arpc_codec.bench.run import pictures
 from arpc_codec.bench.sheet import csv_text
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
-from arpc_codec.bench.times import COST_COLUMNS, WAYS, Cost, as_command, cells, kept, one_thread
+from arpc_codec.bench.times import COST_COLUMNS, WAYS, Cost, as_command, cells, kept
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError
+from arpc_codec.exact.threads import one_thread
 from arpc_codec.imageio import read_exact
 
 

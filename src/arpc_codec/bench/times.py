@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from arpc_codec.bench.sheet import csv_text
 from arpc_codec.bench.speed import milliseconds
 from arpc_codec.bench.store import FileKey, Store
 from arpc_codec.bench.watch import Command, watch
+from arpc_codec.exact.threads import one_thread
 
 Call = Callable[[], object]
 Way = tuple[Call | None, Command | None]
@@ -71,19 +71,6 @@ def machine() -> str:
     listed = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*: (.+)", listed.read_text("utf-8")) if listed.exists() else None
     return f"{named[1] if named else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch inside, as many as before after it."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def kept(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from ..entropy import PROBABILITY_BITS, BitDecoder
 from ..entropy.guard import GuardList
 from ..errors import FormatError
 from ..exact.fixed import snap
+from ..exact.threads import one_thread
 from ..prior.coding import CodingPrior, Phase
 from ..prior.context import PHASES, phase_mask
 from ..prior.transformer import guide
@@ -29,17 +29,6 @@ from .coded import CodedScale, Log, coded_positions, scale_check
 BitSource = Callable[[Tensor, Tensor, slice, Tensor], Tensor]
 # (logits [n, k], flat token positions [n], places of k bits) before they are drawn: an encoder's last word
 Revision = Callable[[Tensor, Tensor, slice], None]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Thousands of small operations, which wait for a second thread longer than they take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass
