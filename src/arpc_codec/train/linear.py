@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..tokenizer import STRIDE
 from ..tokenizer.progic import ProgicDecoder
 
-# Mean standard deviation of the components of `fit_transform`.
+# Mean standard deviation of components without a factor.
 AMPLITUDE = 0.45
 RIDGE = 1e-3
 SIDE = 256
@@ -25,37 +25,25 @@ FITTED = 20
 
 
 @torch.no_grad()
-def fit_transform(linear: nn.Conv2d, x_bchw: Tensor, spread: float) -> Tensor:
-    """Make the encoder's linear path the first Karhunen-Loeve components of the pictures; returns their factors.
-
-    Component i gets a standard deviation proportional to eigenvalue^(spread/2), AMPLITUDE on average.
-    """
-    patches = F.pixel_unshuffle(x_bchw, STRIDE).permute(0, 2, 3, 1).flatten(0, 2)
-    mean = patches.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())
-    channels = linear.out_channels
-    values, vectors = values.flip(0)[:channels].float(), vectors.flip(1)[:, :channels].float()
-    deviation = values ** (spread / 2)
-    scale = AMPLITUDE * deviation / deviation.mean() / values.sqrt()
-    weight = (vectors * scale).T
-    linear.weight.copy_(weight[:, :, None, None])
-    linear.bias = nn.Parameter(-weight @ mean)
-    return scale
-
-
-@torch.no_grad()
-def fit_components(linear: nn.Conv2d, x_bchw: Tensor, factor: float, colour_33: Tensor) -> None:
+def fit_components(
+    linear: nn.Conv2d, x_bchw: Tensor, factor: float | None = None, colour_33: Tensor | None = None
+) -> None:
     """Make the encoder's linear path `factor` times the first Karhunen-Loeve components of the pictures.
 
-    Components are orthonormal, and carry most, in colours that `colour_33` makes of red, green and blue: where an error
-    weighs more, the same step is a finer one.
+    None: times what makes their mean standard deviation AMPLITUDE. Components are orthonormal, and carry most, in
+    colours that `colour_33` makes of red, green and blue (None: these): where an error weighs more, the same step is a
+    finer one.
     """
-    patches = F.pixel_unshuffle(torch.einsum("ij,bjhw->bihw", colour_33, x_bchw), STRIDE).permute(0, 2, 3, 1)
+    colour = torch.eye(3) if colour_33 is None else colour_33
+    patches = F.pixel_unshuffle(torch.einsum("ij,bjhw->bihw", colour, x_bchw), STRIDE).permute(0, 2, 3, 1)
     patches = patches.flatten(0, 2)
     mean = patches.mean(0)
-    vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())[1].flip(1)[:, : linear.out_channels].float()
+    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T).double())
+    values, vectors = (part.flip(-1)[..., : linear.out_channels].float() for part in (values, vectors))
+    if factor is None:
+        factor = AMPLITUDE / float(values.sqrt().mean())
     weight = factor * vectors.T
-    own = torch.einsum("ocp,cj->ojp", weight.unflatten(1, (3, -1)), colour_33).flatten(1)
+    own = torch.einsum("ocp,cj->ojp", weight.unflatten(1, (3, -1)), colour).flatten(1)
     linear.weight.copy_(own[:, :, None, None])
     linear.bias = nn.Parameter(-weight @ mean)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..tokenizer.progic import Progic
 from ..tokenizer.residual_vq import used_share
 from .data import CropMix, Photos, random_crop, to_tensor
-from .linear import SIDE, fit_draft, fit_transform
+from .linear import SIDE, fit_components, fit_draft
 from .loop import Metrics
 from .losses import ReconstructionLoss
 from .pictures import PictureTrainer, PictureTraining
@@ -22,8 +22,6 @@ from .weights import add_noise
 
 # As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
-# Nearest entries minimise the latent's squared error; components with their own spread make that the picture's.
-SPREAD = 1.0
 # Pictures that go through the encoder at once when codebooks start.
 BATCH = 24
 
@@ -59,7 +57,7 @@ def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, si
     rng = np.random.default_rng(0)
     x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
     if fresh and model.config.dense:
-        fit_transform(model.encoder.linear, x, SPREAD)
+        fit_components(model.encoder.linear, x)
     with torch.no_grad():
         y = torch.cat([model.encoder(part) for part in x.split(BATCH)]).contiguous()
     model.quantizer.start(y, torch.Generator().manual_seed(0))

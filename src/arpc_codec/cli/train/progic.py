@@ -17,7 +17,7 @@ from arpc_codec.cli.train import options
 @options.device
 @options.pace
 def progic(**given: Any) -> int:
-    """Train a ProGIC network; its weights are OUT/ema.safetensors. --init also takes a tokenizer's weights.
+    """Train a ProGIC network; its weights are OUT/ema.safetensors.
 
     To go on from trained weights, take a lower learning rate, so that they keep what they know, and a larger batch.
     """

@@ -37,7 +37,7 @@ def run_progic(
 ) -> list[str]:
     """Train a ProGIC network; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-    `init`: weights to start from, as far as they fit, of a ProGIC network or of a tokenizer; returns the names of those
+    `init`: weights to start from, as far as they fit, of a ProGIC network; returns the names of those
     that were not in it. `batch`: times as many crops in a step.
     """
     sizes = load_progic_config(config)
