@@ -144,12 +144,12 @@ def test_verifying_raises_a_guard_that_is_too_small(
 ) -> None:
     pixels = picture(256, 256)
     assert headed.encode(pixels, verify=True).data == headed.encode(pixels).data
-    threads = torch.get_num_threads()
     plain = FloatPrior.logits
 
     def change(self: FloatPrior, *args: Tensor) -> Tensor:
         logits = plain(self, *args)
-        return logits if torch.get_num_threads() == threads else across(3e-4)(logits)
+        # The machine that verifies has other kernels.
+        return logits if torch.backends.mkldnn.enabled else across(3e-4)(logits)
 
     monkeypatch.setattr(FloatPrior, "logits", change)
     encoded = headed.encode(pixels, guard=1e-6, verify=True)
