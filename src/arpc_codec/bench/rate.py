@@ -62,7 +62,7 @@ def float_bits(codec: ArpcCodec, prior: Prior, pixels_hw3: np.ndarray, coded: li
     batch = Batch.plain(x, codec.tokenizer)
     tokens = [torch.from_numpy(scale.tokens_hwd)[None] for scale in coded]
     nats, _ = scale_losses(prior, codec.tokenizer, batch, choose=lambda _residual, scale, _z: tokens[scale])
-    raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.active(len(batch.schedule)))
+    raw = raw_bits(batch.schedule, codec.tokenizer.quantizer.coded(batch.schedule))
     return sum(r * n.item() for r, n in zip(raw, nats, strict=True)) / math.log(2)
 
 

@@ -40,10 +40,8 @@ class Walk:
     schedule: Schedule
     scale: int = 0
     z: Tensor = field(init=False)
-    active: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.active = self.quantizer.active(len(self.schedule))
         self.z = torch.zeros(
             1, self.quantizer.channels, *self.schedule[-1], dtype=torch.float64, device=self.prior.device
         )
@@ -230,7 +228,8 @@ def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = l
     decoder, prior = BitDecoder(segment), walk.prior
     said, features = walk.predict()
     if prior.guarded:
-        guards = GuardList(decoder, int(coded_positions(said, phases).sum()) * walk.active[walk.scale])
+        coded = walk.quantizer.coded(walk.schedule)[walk.scale]
+        guards = GuardList(decoder, int(coded_positions(said, phases).sum()) * (coded.stop - coded.start))
         source = decoded(decoder, lambda logits: guards.counts(logits.cpu().numpy()))
     else:
         source = decoded(decoder, lambda logits: prior.counts(logits).cpu().numpy())

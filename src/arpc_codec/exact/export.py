@@ -74,6 +74,7 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
         put("context.seen", context.seen.weight.flatten(1), torch.zeros(len(context.seen.weight)))
         put("context.up", context.up.weight, context.up.bias)
         for name, matrix in (
+            ("cell", context.cell.T),
             ("earlier", (context.earlier * context.lower).T),
             ("own", context.own.permute(0, 2, 1).flatten(0, 1)),
             ("out", context.out.permute(0, 2, 1).flatten(0, 1)),

@@ -28,7 +28,9 @@ class ExactPlanePrior(ExactPrior):
         self.context_level, self.place, self.bias = (
             snap(state[f"context.{name}"].to(self.device).double() * unit) for name in ("level", "place", "bias")
         )
-        self.up, self.earlier = (ExactLinear(state, f"context.{name}", self.device) for name in ("up", "earlier"))
+        self.up, self.cell, self.earlier = (
+            ExactLinear(state, f"context.{name}", self.device) for name in ("up", "cell", "earlier")
+        )
         # [C, SEEN + KNOWN, u] and [C, u, SLOTS], in units of the grid.
         self.own = ExactLinear(state, "context.own", self.device).weight.unflatten(1, (self.channels, -1))
         self.own = self.own.transpose(0, 1).contiguous()
@@ -57,7 +59,8 @@ class ExactPlanePrior(ExactPrior):
         level = self._level(len(schedule) - 1 - scale)
         features = snap(self.feature(caches.last) + self.context_level[level]).T.unflatten(1, size)[None]
         features = snap(features + self.seen(pairs(v)))
-        return self._own(own_sums(v), slice(0, SEEN)).unflatten(0, size), features
+        said = self._own(own_sums(v), slice(0, SEEN)) + self.cell(pairs(v)[0].flatten(1).T)
+        return snap(said).unflatten(0, size), features
 
     def around(self, features: Tensor, symbols_bmhw: Tensor, phase: Phase) -> Tensor:
         """What the integers of earlier phases say of those of one, [n, C * u]."""

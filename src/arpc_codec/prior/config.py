@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ModelError
-from ..scales import REPEATS
+from ..scales import MAX_SCALES
 from ..tokenizer.planes import SLOTS
 
 
@@ -56,8 +56,8 @@ class PriorConfig:
             raise ModelError(f"prior config: {self.levels} levels and {self.units} units of each channel")
         if self.repeats and not self.groups:
             raise ModelError("prior config: only scales of integers are told by the features of the one before")
-        if not 0 <= self.repeats < REPEATS:
-            raise ModelError(f"prior config: {self.repeats} scales repeat the one before, at most {REPEATS - 1} do")
+        if not 0 <= self.repeats < MAX_SCALES:
+            raise ModelError(f"prior config: {self.repeats} scales repeat the one before, at most {MAX_SCALES - 1} do")
         if self.scale_embed not in ("index", "index+end"):
             raise ModelError(f"prior config: unknown scale_embed {self.scale_embed!r}")
         if self.rope_grid not in ("published", "final"):

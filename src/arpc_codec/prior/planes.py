@@ -4,9 +4,10 @@
     sum so far ------3x3--+-- relu -- 3x3 -- relu -- 3x3 -- relu --1x1--+
     known tokens ----3x3--+                                             |
     the same channel of the sum so far and of known tokens around ------+-- relu --> logits of the bits of a channel
+    all channels of the cell in the sum so far -------------------------+
     earlier channels of the token (by groups) --------------------------+
 
-Most bits are zeros that the same channel around and earlier channels foretell, and the few hundred numbers that the
+Most bits are zeros that the same channel around and other channels foretell, and the few hundred numbers that the
 convolutions pass on cannot hold them all: so every channel has units of its own that see them directly.
 """
 
@@ -22,12 +23,16 @@ from .context import PHASES, Neighbourhood, known_symbols, phase_mask
 # Sums so far are shown in steps, up to so many.
 SHOWN = 8.0
 # What a channel's own units see of the sum so far, and of known tokens.
-SEEN, KNOWN = 6, 4
+SEEN, KNOWN = 7, 4
 
 
 def own_sums(v_bchw: Tensor) -> Tensor:
-    """[B, SEEN, C, h, w] of a sum so far in steps: itself, its size, sizes at its sides and corners, its line."""
-    return torch.stack([v_bchw, v_bchw.abs(), *_around(v_bchw)], 1)
+    """[B, SEEN, C, h, w] of a sum so far in steps: itself, its size, what is around it, and sizes two cells away."""
+    size, around, (height, width) = v_bchw.abs(), _around(v_bchw), v_bchw.shape[-2:]
+    box = F.pad(size, (2, 2, 2, 2))
+    for dim, length in ((-1, width), (-2, height)):
+        box = torch.stack([box.narrow(dim, shift, length) for shift in range(5)]).sum(0)
+    return torch.stack([v_bchw, size, *around, box - size - around[0] - around[1]], 1)
 
 
 def own_tokens(known_bchw: Tensor) -> Tensor:
@@ -67,6 +72,7 @@ class PlaneContext(Neighbourhood):
         self.seen = nn.Conv2d(2 * channels, width, 3, padding=1, bias=False)
         self.up = nn.Linear(width, channels * units)
         self.own = nn.Parameter(torch.randn(channels, SEEN + KNOWN, units) * 0.05)
+        self.cell = nn.Parameter(torch.randn(2 * channels, channels * units) * 0.02)
         self.earlier = nn.Parameter(torch.randn(2 * channels, channels * units) * 0.02)
         self.place = nn.Parameter(torch.zeros(levels, len(PHASES), channels * units))
         self.out = nn.Parameter(torch.randn(channels, units, SLOTS) * 0.05)
@@ -113,7 +119,7 @@ class PlaneContext(Neighbourhood):
     ) -> Tensor:
         height, width = v_bchw.shape[-2:]
         own_cnf = torch.cat([own_sums(v_bchw), around], 1).permute(2, 0, 3, 4, 1).flatten(1, 3)
-        units_nu = (self.up(context) + place).flatten(0, 2)
+        units_nu = (self.up(context) + place + pairs(v_bchw).permute(0, 2, 3, 1) @ self.cell).flatten(0, 2)
         if earlier_nu is not None:
             units_nu = units_nu + earlier_nu
         units_cnu = units_nu.unflatten(1, (self.channels, self.units)).transpose(0, 1) + own_cnf @ self.own

@@ -2,7 +2,6 @@
 
 from .schedule import (
     MAX_SCALES,
-    REPEATS,
     STRIDE,
     Schedule,
     active_channels,
@@ -14,7 +13,6 @@ from .schedule import (
 
 __all__ = [
     "MAX_SCALES",
-    "REPEATS",
     "STRIDE",
     "Schedule",
     "active_channels",

@@ -16,8 +16,6 @@ Schedule = tuple[tuple[int, int], ...]
 STRIDE = 16
 NOMINAL_SIDES = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80)
 MAX_SCALES = len(NOMINAL_SIDES) + 1
-# How often a halved schedule has the size of the latent.
-REPEATS = 5
 # A scale with more than 7/8 of the final cells would repeat the final scale at almost its price.
 _FULL_NUM, _FULL_DEN = 7, 8
 
@@ -45,16 +43,19 @@ def scale_schedule(rows: int, cols: int) -> Schedule:
     return (*sizes, (rows, cols))
 
 
-def halved_schedule(rows: int, cols: int) -> Schedule:
-    """Schedule of a latent of `rows` x `cols` cells: its size REPEATS times, before them halves down to one cell.
+def halved_schedule(rows: int, cols: int, repeats: int) -> Schedule:
+    """Schedule of a latent of `rows` x `cols` cells: its size `repeats` times, before them smaller ones.
 
-    Raises ValueError for an empty latent.
+    From one cell up to a quarter of the sides every size is half of the next one, rounded up. (Half of the sides would
+    tell little that the first scale of the latent's own size does not tell better.) Raises ValueError for an empty
+    latent.
     """
     if rows < 1 or cols < 1:
         raise ValueError(f"a latent needs at least one cell, got {rows}x{cols}")
-    sizes = [(rows, cols)] * REPEATS
+    sizes, part = [(rows, cols)] * repeats, 4
     while sizes[0] != (1, 1):
-        sizes.insert(0, (-(-sizes[0][0] // 2), -(-sizes[0][1] // 2)))
+        sizes.insert(0, (-(-rows // part), -(-cols // part)))
+        part *= 2
     return tuple(sizes)
 
 
@@ -72,6 +73,6 @@ def active_channels(total_scales: int, channels: int) -> tuple[int, ...]:
     return tuple(channels * min(4, (i + 1) // step + 2) // 4 for i in range(total_scales))
 
 
-def raw_bits(schedule: Schedule, active: Sequence[int]) -> list[int]:
-    """Active bits of each scale, before entropy coding; active: of a token of each."""
-    return [h * w * a for (h, w), a in zip(schedule, active, strict=True)]
+def raw_bits(schedule: Schedule, coded: Sequence[slice]) -> list[int]:
+    """Bits of each scale before entropy coding; coded: places of a token's bits."""
+    return [h * w * (places.stop - places.start) for (h, w), places in zip(schedule, coded, strict=True)]

@@ -22,8 +22,9 @@ class TokenizerConfig:
     network: `progic` (its dense networks), encoder_* of resolutions 1/8 and 1/16, decoder_* of 1/2, 1/4, 1/8 and 1/16;
     or `pyramid`, as published, both of 1/1 to 1/16.  encoder_stem: channels of the pyramid's first convolution.
     steps: of a unit of the latent, for each number of scales that follow, as in `MultiScalePlanes`, of the network
-    `progic`; schedules are then halved. None: tokens are signs.
-    active: channels that take part, as steps.  groups: ends of the groups of channels that are coded together.
+    `progic`; schedules are then halved, with the size of the latent `repeats` times. None: tokens are signs.
+    active, resting: channels that take part end and begin with, as steps.  groups: ends of the groups of channels that
+    are coded together.
     noise: channels of noise that the decoder of `progic` takes beside the latent.
     trade: what a bit is worth when integers are chosen, in squared errors of one step.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
@@ -45,7 +46,9 @@ class TokenizerConfig:
     trade: float = 0.0
     steps: tuple[float, ...] = ()
     active: tuple[int, ...] = ()
+    resting: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
+    repeats: int = 5
 
     def __post_init__(self) -> None:
         if self.steps and not (
@@ -54,9 +57,14 @@ class TokenizerConfig:
             and sorted({0, *self.groups}) == [0, *self.groups]
             and self.groups[-1:] == (self.channels,)
             and set(self.active) <= set(self.groups)
+            and len(self.resting) in (0, len(self.steps))
+            and set(self.resting) <= {0, *self.groups}
+            and all(first < last for first, last in zip(self.resting, self.active, strict=False))
+            and 1 <= self.repeats <= len(self.steps)
         ):
             raise ModelError(
-                f"tokenizer config: steps {self.steps}, of {self.active} channels, and groups that end at {self.groups}"
+                f"tokenizer config: steps {self.steps}, {self.repeats} of the latent's size, of channels from"
+                f" {self.resting} to {self.active}, and groups that end at {self.groups}"
             )
         if self.trade < 0 or (self.trade and not self.steps):
             raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.steps)} steps")

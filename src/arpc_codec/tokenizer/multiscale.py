@@ -38,7 +38,7 @@ class MultiScaleQuantizer(nn.Module):
 
     @abstractmethod
     def active(self, total_scales: int) -> tuple[int, ...]:
-        """Leading bits of a token that are coded, for each scale of a schedule with `total_scales` scales."""
+        """Bits of a token behind which none is coded, for each scale of a schedule with `total_scales` scales."""
 
     @abstractmethod
     def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
@@ -60,9 +60,14 @@ class MultiScaleQuantizer(nn.Module):
     def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """What a context head is shown of known tokens: [B, m, h, w] of about 1, multiples of 2^-12."""
 
+    def coded(self, schedule: Schedule) -> tuple[slice, ...]:
+        """Places of the bits of a token that are coded, for each scale."""
+        return tuple(slice(0, count) for count in self.active(len(schedule)))
+
     def groups(self, scale: int, schedule: Schedule) -> list[slice]:
         """Places of the coded bits whose chances are told together, in the order of coding."""
-        return [slice(bit, bit + 1) for bit in range(self.active(len(schedule))[scale])]
+        coded = self.coded(schedule)[scale]
+        return [slice(bit, bit + 1) for bit in range(coded.start, coded.stop)]
 
     def parts(self, group: slice) -> list[slice]:
         """Places of a group that are decided together."""

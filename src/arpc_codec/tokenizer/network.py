@@ -21,7 +21,7 @@ from .quantizer import MultiScaleBSQ
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.
 MISSING_STATES = 16
 # Training crops have few scales; a picture that lacks more than this is shown as one that lacks this many.
-MOST_MISSING = 7
+MOST_MISSING = 9
 
 
 class Tokenizer(nn.Module):
@@ -48,7 +48,7 @@ class Tokenizer(nn.Module):
 
     def schedule(self, rows: int, cols: int) -> Schedule:
         """Schedule of a latent of `rows` x `cols` cells. Raises ValueError for an empty latent."""
-        return halved_schedule(rows, cols) if self.config.steps else scale_schedule(rows, cols)
+        return halved_schedule(rows, cols, self.config.repeats) if self.config.steps else scale_schedule(rows, cols)
 
     def decoder_input(self, z_bchw: Tensor, seed: int = 0) -> Tensor:
         """What the decoder takes of a latent; another seed: with other noise, of which each picture has its own."""
@@ -76,7 +76,8 @@ def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
 
 def _quantizer(config: TokenizerConfig) -> MultiScaleQuantizer:
     if config.steps:
-        return MultiScalePlanes(config.steps, config.active, config.groups, grid_bits=config.grid_bits)
+        ranges = config.active, config.groups, config.resting
+        return MultiScalePlanes(config.steps, *ranges, grid_bits=config.grid_bits)
     return MultiScaleBSQ(
         config.channels,
         fill=config.fill,

@@ -50,9 +50,10 @@ class Planes:
         self.places = torch.cat(places, 1)
         self.back = self.places.flatten().argsort()
 
-    def groups(self, active: int) -> list[slice]:
-        """Bits of each group, of the first `active` bits."""
-        return [slice(SLOTS * a, SLOTS * b) for a, b in zip(self.starts, self.ends, strict=True) if SLOTS * b <= active]
+    def groups(self, within: slice) -> list[slice]:
+        """Bits of each group, within places that begin and end with one."""
+        places = [slice(SLOTS * a, SLOTS * b) for a, b in zip(self.starts, self.ends, strict=True)]
+        return [group for group in places if within.start <= group.start and group.stop <= within.stop]
 
     @staticmethod
     def parts(group: slice) -> list[slice]:
@@ -101,7 +102,11 @@ class Planes:
 
 
 class MultiScalePlanes(MultiScaleQuantizer):
-    """A step and a number of active channels for each number of scales that follow; the last is that of all beyond."""
+    """A step and a range of channels for each number of scales that follow; the last is that of all beyond.
+
+    `active`: ends of the ranges; `resting`: how many channels before each range have had the step already. So one step
+    can be two scales, first of the channels that gain most by it.
+    """
 
     chances: Tensor
 
@@ -110,19 +115,20 @@ class MultiScalePlanes(MultiScaleQuantizer):
         steps: Sequence[float],
         active: Sequence[int],
         ends: Sequence[int],
+        resting: Sequence[int] = (),
         *,
         grid_bits: int = WEIGHT_BITS,
     ) -> None:
         planes = Planes(ends)
         super().__init__(planes.channels, planes.bits, grid_bits)
-        self.planes, self.taking_part = planes, tuple(active)
+        self.planes, self.ranges = planes, tuple(zip(resting or [0] * len(active), active, strict=True))
         self.register_buffer("chances", torch.full((len(steps), self.bits), 0.5))
         unit = 2.0**grid_bits
         self.steps = tuple(round(step * unit) / unit for step in steps)
 
     def groups(self, scale: int, schedule: Schedule) -> list[slice]:
         """Bits of each group of channels that take part."""
-        return self.planes.groups(self.active(len(schedule))[scale])
+        return self.planes.groups(self.coded(schedule)[scale])
 
     def parts(self, group: slice) -> list[slice]:
         """Whether each channel is zero, then the signs, then whether it is more than 1, 2, 3."""
@@ -141,7 +147,7 @@ class MultiScalePlanes(MultiScaleQuantizer):
         """Set what is usual of a level from bits [n, d] of its tokens."""
         ones, asked = torch.zeros(self.bits), torch.zeros(self.bits)
         for bits_nd in bits:
-            for group in self.planes.groups(self.bits):
+            for group in self.planes.groups(slice(0, self.bits)):
                 asked[group] += self.asked(bits_nd[:, group]).sum(0)
             ones += bits_nd.sum(0)
         self.chances[level] = ((ones + 0.4) / (asked + 0.8) * CHANCES).round().clamp(1, CHANCES - 1) / CHANCES
@@ -152,20 +158,43 @@ class MultiScalePlanes(MultiScaleQuantizer):
 
     def active(self, total_scales: int) -> tuple[int, ...]:
         """Leading bits of a token that are coded, of each scale."""
-        last = len(self.taking_part) - 1
-        return tuple(SLOTS * self.taking_part[min(after, last)] for after in range(total_scales - 1, -1, -1))
+        return tuple(SLOTS * self._range(after)[1] for after in range(total_scales - 1, -1, -1))
+
+    def coded(self, schedule: Schedule) -> tuple[slice, ...]:
+        """Bits of the channels that take part."""
+        ranges = [self._range(after) for after in range(len(schedule) - 1, -1, -1)]
+        return tuple(slice(SLOTS * first, SLOTS * last) for first, last in ranges)
+
+    def settled(self, level: int) -> Tensor:
+        """[C]: the step that each channel has had when so many scales follow, the first one it will have otherwise."""
+        steps = torch.zeros(self.channels)
+        for after in [*range(level, len(self.steps)), *range(level - 1, -1, -1)]:
+            first, last = self._range(after)
+            still = steps[first:last] == 0
+            steps[first:last][still] = self.steps[after]
+        return steps
+
+    def _range(self, after: int) -> tuple[int, int]:
+        return self.ranges[min(after, len(self.ranges) - 1)]
+
+    def _rests(self, scale: int, schedule: Schedule) -> Tensor:
+        """[C] bool: channels that take no part."""
+        first, last = self._range(len(schedule) - 1 - scale)
+        rests = torch.ones(self.channels, dtype=torch.bool)
+        rests[first:last] = False
+        return rests
 
     def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """Bits of the nearest integers, with a dead zone."""
         chosen = integers(residual_bchw / self.step(scale, schedule)).clamp(-TOP, TOP)
-        chosen[:, self.active(len(schedule))[scale] // SLOTS :] = 0
+        chosen[:, self._rests(scale, schedule)] = 0
         return self.planes.of(chosen.permute(0, 2, 3, 1))
 
     def flipped(self, bits_bhwd: Tensor, rate: float, scale: int, schedule: Schedule) -> Tensor:
         """A share of the integers is one more or less."""
         known = self.planes.integers(bits_bhwd)
         hit = torch.rand(known.shape, device=known.device) < rate
-        hit[..., self.active(len(schedule))[scale] // SLOTS :] = False
+        hit[..., self._rests(scale, schedule)] = False
         moved = known + torch.where(torch.rand(known.shape, device=known.device) < 0.5, -1, 1).char()
         return self.planes.of(torch.where(hit, moved, known).clamp(-TOP, TOP))
 
@@ -181,7 +210,7 @@ class MultiScalePlanes(MultiScaleQuantizer):
             beyond = beyond * chance
             size = size + beyond
         mean = other * (1 - 2 * minus) * size
-        mean[..., self.active(len(schedule))[scale] // SLOTS :] = 0
+        mean[..., self._rests(scale, schedule)] = 0
         unit = 2.0**self.grid_bits
         return ((mean * self.step(scale, schedule)) * unit).round().permute(2, 0, 1)[None] / unit
 

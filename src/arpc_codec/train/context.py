@@ -89,7 +89,7 @@ def train_context(
         for layout, paths in held.items():
             for path in paths:
                 losses = head_losses(module, load([path], device), layout.schedule, quantizer)
-                sums += bit_sums(layout.schedule, quantizer.active(len(layout.schedule)), *losses)
+                sums += bit_sums(layout.schedule, quantizer.coded(layout.schedule), *losses)
         return {"val_ratio": float(sums[1] / sums[0]), "val_trunk": float(sums[2] / sums[0])}
 
     config = LoopConfig(minutes=minutes, lr=setup.lr, save_minutes=setup.save_minutes)

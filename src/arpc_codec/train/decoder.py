@@ -26,20 +26,21 @@ from .validation import judge, save_sheet
 # rows.
 RATES = {"decoder.linear": 0.02, "decoder.modulation": 4.0}
 KERNELS = tuple(f"decoder.{part}" for part in ("stem", "attention", "stages", "up"))
-# Missing scales of a validation.
-SHOWN = (0, 1, 2, 3, 4, 5)
+# Missing scales of a validation, and of its sheet.
+SHOWN, SHEET = (0, 2, 3, 4, 5, 6), (2, 4, 5, 6)
 
 
 @dataclass(frozen=True)
 class DecoderTraining(PictureTraining):
-    """filled_share: of the pictures that lack scales, how many have them filled in. error: weight of the squared error.
+    """small: how often all scales of the latent's own size are missing; other numbers are equally likely.
 
-    Every number of missing scales is drawn as often as any other.
+    filled_share: of these pictures, how many have them filled in. error: weight of the squared error.
     """
 
     lr: float = 1e-3
     muon: tuple[str, ...] = KERNELS
     adversary_from: float = 0.3
+    small: float = 0.15
     filled_share: float = 0.6
     error: float = 2.0
     losses: LossWeights = field(default_factory=LossWeights)
@@ -94,8 +95,10 @@ def train_decoder(
         rng = np.random.default_rng((index, 3))
         x = trainer.draw(rng)
         schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
-        missing = int(rng.integers(min(len(schedule) - 1, MOST_MISSING) + 1))
-        filled = missing > 0 and rng.random() < setup.filled_share
+        most, repeats = min(len(schedule) - 1, MOST_MISSING), tokenizer.config.repeats
+        small = most >= repeats and rng.random() < setup.small
+        missing = int(rng.integers(repeats, most + 1) if small else rng.integers(min(most + 1, repeats)))
+        filled = small and rng.random() < setup.filled_share
         z = seen(tokenizer, prior if filled else None, x, missing)
         state = tokenizer.state(missing, filled, len(x)).to(x.device)
         z = tokenizer.decoder_input(z, seed=1 + index * len(x))
@@ -106,7 +109,7 @@ def train_decoder(
         loss, more = trainer.contested(x_hat, x, loss, tokenizer.decoder.out.weight, progress)
         return loss, {("filled_" if filled else "") + k: v for k, v in (terms | more | {"error": error.item()}).items()}
 
-    return trainer.run(step, lambda *given: validate(*given, prior=prior), folder, minutes, RATES)
+    return trainer.run(step, validate, folder, minutes, RATES)
 
 
 @torch.no_grad()
@@ -130,18 +133,18 @@ def seen(tokenizer: Tokenizer, prior: Prior | None, x: Tensor, missing: int) -> 
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path, *, prior: Prior | None = None
+    model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path
 ) -> Metrics:
-    """Quality of held-out pictures with all scales and some fewer, filled by the prior; a sample sheet in `folder`."""
+    """Quality of held-out pictures with all scales and some fewer; a sample sheet in `folder`."""
     assert isinstance(model, Tokenizer)
     device = next(model.parameters()).device
 
     def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
         found = {}
         for n in missing:
-            z = model.decoder_input(seen(model, prior, x, n)).contiguous(memory_format=torch.channels_last)
-            found[f"missing{n}"] = model.decoder(z, model.state(n, prior is not None and n > 0, len(x)).to(device))
+            z = model.decoder_input(seen(model, None, x, n)).contiguous(memory_format=torch.channels_last)
+            found[f"missing{n}"] = model.decoder(z, model.state(n, filled=False, batch=len(x)).to(device))
         return found
 
-    save_sheet(lambda x: pictures(x, (0, 2, 4, 5)), held, folder / "sheet.png", device)
+    save_sheet(lambda x: pictures(x, SHEET), held, folder / "sheet.png", device)
     return judge(lambda x: pictures(x, SHOWN), criterion, held, device)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..prior.attention import Text
 from ..prior.model import Prior
 from ..prior.rope import Size
-from ..scales import REPEATS, Schedule
+from ..scales import Schedule, raw_bits
 from ..tokenizer import STRIDE, Tokenizer, channels_last
 from ..tokenizer.multiscale import Choice, MultiScaleQuantizer
 from ..tokenizer.planes import SLOTS
@@ -119,20 +119,14 @@ def even_inputs(prior: Prior, tokenizer: Tokenizer, batch: Batch) -> None:
     prior.trunk.word_embed.weight /= size
 
 
-def bit_losses(logits: Tensor, bits_bhwd: Tensor, asked_bhwd: Tensor) -> Tensor:
-    """Binary cross-entropy of the bits of a scale that are coded, as a mean (nats) over all active ones.
-
-    logits: of bit = 1; asked: whether a bit is coded, of the active ones only.
-    """
-    active = asked_bhwd.shape[-1]
-    target = bits_bhwd[..., :active].to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits[..., :active], target, weight=asked_bhwd.to(logits.dtype))
-
-
-def asked_bits(quantizer: MultiScaleQuantizer, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
-    """[B, h, w, active bits] bool: which bits of a scale are coded."""
-    groups = quantizer.groups(scale, schedule)
-    return torch.cat([quantizer.asked(bits_bhwd[..., group]) for group in groups], -1)
+def bit_losses(
+    logits: Tensor, bits_bhwd: Tensor, quantizer: MultiScaleQuantizer, scale: int, schedule: Schedule
+) -> Tensor:
+    """Binary cross-entropy (nats) of the bits of a scale, those that are not asked being free, as a mean over all."""
+    groups, places = quantizer.groups(scale, schedule), quantizer.coded(schedule)[scale]
+    asked = torch.cat([quantizer.asked(bits_bhwd[..., group]) for group in groups], -1)
+    target = bits_bhwd[..., places].to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits[..., places], target, weight=asked.to(logits.dtype))
 
 
 def scale_losses(
@@ -158,7 +152,7 @@ def scale_losses(
     def losses(logits: list[Tensor]) -> list[Tensor]:
         scales = range(len(schedule)) if only is None else only
         return [
-            bit_losses(own, bits[scale], asked_bits(quantizer, bits[scale], scale, schedule))
+            bit_losses(own, bits[scale], quantizer, scale, schedule)
             for own, scale in zip(logits, scales, strict=bool(logits))
         ]
 
@@ -176,12 +170,13 @@ def scale_weights(quantizer: MultiScaleQuantizer, schedule: Schedule, device: to
     steps = [quantizer.step(scale, schedule) for scale in range(len(schedule))]
     if None in steps:
         return weights / weights.sum()
-    return weights / weights[-1] * torch.tensor(steps, device=device) ** EVEN * quantizer.bits / SLOTS
+    channels = [(places.stop - places.start) / SLOTS for places in quantizer.coded(schedule)]
+    return weights / weights[-1] * torch.tensor(steps, device=device) ** EVEN * torch.tensor(channels, device=device)
 
 
-def bit_sums(schedule: Schedule, active: Sequence[int], *losses: list[Tensor]) -> np.ndarray:
-    """Raw active bits of a picture, then its coded bits by each list of nats per bit of its scales."""
-    raw = np.array([h * w * a for (h, w), a in zip(schedule, active, strict=True)])
+def bit_sums(schedule: Schedule, coded: Sequence[slice], *losses: list[Tensor]) -> np.ndarray:
+    """Raw bits of a picture, then its coded bits by each list of nats per bit of its scales."""
+    raw = np.array(raw_bits(schedule, coded))
     return np.array([raw.sum(), *((raw * [v.item() for v in nats]).sum() / np.log(2) for nats in losses)])
 
 
@@ -217,10 +212,11 @@ def train_prior(
         only = None
         if setup.shown and prior.config.groups:
             # The last scales are most of the work and much alike: some of them, of more crops, teach more.
-            repeated = len(batch.schedule) - REPEATS
-            drawn = repeated + rng.permutation(REPEATS)[: setup.shown]
-            only = [*range(repeated), *sorted(drawn.tolist())]
-            weights[repeated:] *= REPEATS / setup.shown
+            repeats = tokenizer.config.repeats
+            smaller = len(batch.schedule) - repeats
+            drawn = smaller + rng.permutation(repeats)[: setup.shown]
+            only = [*range(smaller), *sorted(drawn.tolist())]
+            weights[smaller:] *= repeats / setup.shown
             weights = weights[only]
         full, trunk = scale_losses(prior, tokenizer, batch, flip, only=only)
         coded = loss = (weights * torch.stack(full)).sum()
@@ -251,8 +247,8 @@ def validate(prior: nn.Module, tokenizer: Tokenizer, held: Iterator[tuple[str, B
     sums: dict[str, np.ndarray] = {}
     for name, batch in held:
         losses = scale_losses(prior, tokenizer, batch)
-        active = tokenizer.quantizer.active(len(batch.schedule))
-        found = bit_sums(batch.schedule, active, *(nats for nats in losses if nats))
+        coded = tokenizer.quantizer.coded(batch.schedule)
+        found = bit_sums(batch.schedule, coded, *(nats for nats in losses if nats))
         sums[name] = sums.get(name, 0) + len(batch.x) * found
     result = {f"{name}_ratio": full / raw for name, (raw, full, *_) in sums.items()}
     return result | {f"{name}_trunk": trunk / raw for name, (raw, _, *alone) in sums.items() for trunk in alone}

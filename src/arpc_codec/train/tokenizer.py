@@ -1,7 +1,7 @@
 """Train analysis and synthesis of a tokenizer of planes on rate and squared error.
 
-Every level is a step size: the latent is divided by it, rounded with a dead zone, and decoded, as it will be when the
-last scales of that many steps are missing. What the tokens of the scales will cost is estimated by `LightContext`.
+At every level the latent is divided by the steps that its channels have when so many of the last scales are missing,
+rounded with a dead zone, and decoded. What the tokens of the scales will cost is estimated by `LightContext`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..scales import REPEATS
 from ..tokenizer import MultiScalePlanes, Tokenizer, channels_last
 from ..tokenizer.planes import integers
 from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
@@ -70,15 +69,17 @@ class Rated(nn.Module):
             raise ModelError("only a tokenizer whose tokens are integers is trained here: its config has no steps")
         assert isinstance(tokenizer.encoder, ProgicEncoder)
         assert isinstance(tokenizer.decoder, ProgicDecoder)
+        assert isinstance(tokenizer.quantizer, MultiScalePlanes)
         # In a list, so that its weights have one name.
         self.encoder, self.decoder, self.tokenizer = tokenizer.encoder, tokenizer.decoder, [tokenizer]
-        self.steps = tokenizer.config.steps[:REPEATS]
+        # [levels, C]
+        self.steps = torch.stack([tokenizer.quantizer.settled(level) for level in range(tokenizer.config.repeats)])
         self.light = LightContext(tokenizer.config.channels, len(self.steps))
 
     def forward(self, x: Tensor, level_b: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
         """(pictures decoded at a level each, bits a pixel [B])."""
         y = self.encoder(x).float()
-        step = torch.tensor(self.steps, device=x.device)[level_b].view(-1, 1, 1, 1)
+        step = self.steps.to(x.device)[level_b][..., None, None]
         q = integers(y.detach() / step)
         z = y + (q * step - y).detach()
         bits = self.light(q, q + (y / step - (y / step).detach()), level_b) / x[0, 0].numel()
@@ -112,7 +113,7 @@ def start(model: Rated, photos: Photos, pictures: int = 240, side: int = SIDE) -
 
     def quantised() -> Iterator[Tensor]:
         for step in model.steps:
-            yield integers(y / step) * step
+            yield integers(y / step[:, None, None]) * step[:, None, None]
 
     fit_draft(decoder, quantised(), x)
     for level, step in enumerate(model.steps):
@@ -126,7 +127,7 @@ def train_tokenizer(
     train, held = photos
     channels_last(model)
     device = next(model.parameters()).device
-    sampler, colour, steps = CropSampler(train, setup.crops, device), colours().to(device), torch.tensor(model.steps)
+    sampler, colour, steps = CropSampler(train, setup.crops, device), colours().to(device), model.steps.log().mean(1).exp()
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 1))
