@@ -87,9 +87,16 @@ def micro_planes(micro_home: Path) -> ArpcCodec:
 
     widths = {"encoder_widths": (16, 16), "decoder_widths": (8, 8, 16, 16)}
     depths = {"encoder_depths": (1, 1), "decoder_depths": (0, 1, 1, 1)}
-    groups, steps = (2, 5, 8), (0.3, 0.5, 0.8, 1.2, 2.0, 0.7, 1.0)
+    groups, steps = (2, 5, 8), (0.3, 0.5, 0.5, 1.2, 2.0, 0.7, 1.0)
     pixels = TokenizerConfig(
-        channels=8, steps=steps, active=(8, 8, 8, 5, 5, 5, 2), groups=groups, trade=0.1, **widths, **depths
+        channels=8,
+        steps=steps,
+        active=(8, 8, 5, 5, 5, 5, 2),
+        resting=(0, 5, 0, 0, 0, 0, 0),
+        groups=groups,
+        trade=0.1,
+        **widths,
+        **depths,
     )
     sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2, "scale_embed": "index+end", "key_tokens": 100}
     tokens = PriorConfig(d=40, groups=groups, levels=6, units=3, repeats=4, **sizes)

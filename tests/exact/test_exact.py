@@ -106,7 +106,7 @@ def ladder(prior: Prior) -> tuple[MultiScaleQuantizer, Schedule]:
     if not prior.config.groups:
         return MultiScaleBSQ(16), scale_schedule(12, 16)
     steps, active = (0.1, 0.16, 0.25, 0.4, 0.6, 0.25, 0.3), (16, 16, 16, 8, 8, 8, 3)
-    return MultiScalePlanes(steps, active, GROUPS), halved_schedule(12, 16)
+    return MultiScalePlanes(steps, active, GROUPS, (8, 0, 0, 0, 3, 0, 0)), halved_schedule(12, 16, 5)
 
 
 def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
@@ -175,7 +175,7 @@ def test_what_is_expected_of_missing_scales_is_the_float_priors() -> None:
 
 def test_a_copy_of_the_caches_goes_its_own_way() -> None:
     exact = exact_prior(export_prior(made_up(PLANES)), PLANES)
-    schedule = halved_schedule(8, 8)
+    schedule = halved_schedule(8, 8, 5)
     inputs = [snap(torch.randn(h * w, 16).double()) for h, w in schedule]
 
     def said(scale: int, caches: object, change: float = 0.0) -> torch.Tensor:

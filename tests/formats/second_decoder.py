@@ -73,10 +73,19 @@ def four_sums(x: Array) -> list[Array]:
     return [sides, corners, left + right, above + below]
 
 
-def schedule(height: int, width: int) -> list[Size]:
-    sizes = [(-(-height // 16), -(-width // 16))] * 5
+def two_away(x: Array) -> Array:
+    """Sizes at the sixteen cells two rows or two columns away, or both."""
+    padded = np.pad(abs(x), ((2, 2), (2, 2), (0, 0)))
+    ring = [(row, column) for row in range(5) for column in range(5) if max(abs(row - 2), abs(column - 2)) == 2]
+    return np.sum([padded[row:, column:][: x.shape[0], : x.shape[1]] for row, column in ring], 0)
+
+
+def schedule(height: int, width: int, repeats: int) -> list[Size]:
+    rows, columns, n = -(-height // 16), -(-width // 16), 4
+    sizes = [(rows, columns)] * repeats
     while sizes[0] != (1, 1):
-        sizes.insert(0, (-(-sizes[0][0] // 2), -(-sizes[0][1] // 2)))
+        sizes.insert(0, (-(-rows // n), -(-columns // n)))
+        n *= 2
     return sizes
 
 
@@ -122,7 +131,7 @@ class ExactPrior:
 
     def own(self, shown: list[Array], columns: slice) -> Array:
         """What each channel's units make of its own numbers."""
-        weight = self.weight("context.own").reshape(self.channels, self.units, 10)[..., columns]
+        weight = self.weight("context.own").reshape(self.channels, self.units, 11)[..., columns]
         return rounded(np.einsum("ijcx,cux->ijcu", np.stack(shown, -1), weight))
 
     def scale(self, f: int, seen: Array, step: float, size: Size) -> None:
@@ -133,7 +142,8 @@ class ExactPrior:
         v = to_grid(seen / step, 12, 8)
         self.F = rounded(self.layer("context.feature", self.told) + level)
         self.F = rounded(self.F + self.convolution("context.seen", with_sizes(v)))
-        self.A = self.own([v, abs(v), *four_sums(v)], slice(0, 6))
+        cell = self.layer("context.cell", with_sizes(v)).reshape(*size, self.channels, self.units)
+        self.A = rounded(self.own([v, abs(v), *four_sums(v), two_away(v)], slice(0, 7)) + cell)
 
     def phase(self, phase: int, t: Array) -> None:
         k = np.zeros((*t.shape[:2], 1))
@@ -143,7 +153,7 @@ class ExactPrior:
         N = np.maximum(0, self.convolution("context.conv1", N))
         N = np.maximum(0, self.convolution("context.conv2", N))
         place = rounded(self.tensor("context.place")[self.l, phase]).reshape(self.channels, self.units)
-        own = self.own(four_sums(t), slice(6, 10))
+        own = self.own(four_sums(t), slice(7, 11))
         B = rounded(self.layer("context.up", N).reshape(own.shape) + own + place)
         self.A_and_B = (self.A + B)[PHASES[phase]]
 
@@ -225,7 +235,11 @@ class Decoder:
     """Of one picture: the sum z of the scales so far, and the check byte of the last of them, if it has one."""
 
     def __init__(self, model: Model, height: int, width: int, portable: bool) -> None:
-        self.config, self.sizes, self.i = model.config["tokenizer"], schedule(height, width), 0
+        self.config, self.sizes, self.i = (
+            model.config["tokenizer"],
+            schedule(height, width, model.config["tokenizer"]["repeats"]),
+            0,
+        )
         self.fingerprint = bytes.fromhex(model.config["fingerprint"])
         self.chances = model.tensors["quantizer.chances"].astype(float)
         self.prior = None if portable else ExactPrior(model, self.sizes)
@@ -235,7 +249,10 @@ class Decoder:
     def scale(self, segment: bytes, phases: int = 4) -> Array:
         """All bits [row, column, place] of the next scale, of which so many phases were sent. Raises Damaged."""
         size, f = self.sizes[self.i], len(self.sizes) - 1 - self.i
-        step, active = (self.config[name][min(f, len(self.config[name]) - 1)] for name in ("steps", "active"))
+        step, first, active = (
+            values[min(f, len(values) - 1)]
+            for values in (self.config["steps"], self.config["resting"] or [0], self.config["active"])
+        )
         step = round(step * 2**12) / 2**12
         if self.prior:
             self.prior.scale(f, rounded(resampled(rounded(self.z), size)), step, size)
@@ -246,7 +263,7 @@ class Decoder:
                 self.prior.phase(phase, integers)
             here = integers[positions]
             for a, b in zip((0, *self.config["groups"]), self.config["groups"], strict=False):
-                if b <= active:
+                if first <= a and b <= active:
                     n = self.prior.counts(here)[..., a:b] if self.prior else self.portable(f, a, b, here.shape[:2])
                     group = stream.group(n, phase < phases)
                     bits[positions][..., 5 * a : 5 * b] = group.reshape(*here.shape[:2], 5 * (b - a))

@@ -89,7 +89,8 @@ def test_bits_that_are_worth_nothing_leave_the_nearest_integers(
     for scale, before in zip(scales, sums(micro_planes, pixels, scales), strict=False):
         size, step = schedule[scale.scale], quantizer.step(scale.scale, schedule)
         wanted = (area(h - before.to(h), size).double() / step).clamp(-TOP, TOP)
-        wanted[:, quantizer.active(len(schedule))[scale.scale] // SLOTS :] = 0
+        places = quantizer.coded(schedule)[scale.scale]
+        wanted[:, : places.start // SLOTS] = wanted[:, places.stop // SLOTS :] = 0
         found = quantizer.symbols(torch.from_numpy(scale.tokens_hwd)[None], scale.scale, schedule)
         assert (found - wanted).abs().max() < 0.5 + 1e-6
     # Without any trade there is the dead zone of the quantizer.
@@ -104,7 +105,7 @@ def test_the_choice_is_the_best_of_all_integers(micro_planes: ArpcCodec) -> None
     quantizer, schedule, trade = planes(micro_planes), micro_planes.layout(64, 80).schedule, 0.2
     prior = micro_planes.bundle.prior
     walk = Walk(prior, quantizer, schedule)  # type: ignore[arg-type]
-    walk.scale = scale = len(schedule) - 2
+    walk.scale = scale = len(schedule) - 1
     residual = quantizer.step(scale, schedule) * 2 * torch.randn(1, quantizer.channels, *schedule[scale])
     bits = torch.zeros(*schedule[scale], quantizer.bits, dtype=torch.bool)
     revise = cheaper(walk, residual, bits, trade)

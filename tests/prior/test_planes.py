@@ -89,10 +89,17 @@ def test_what_came_before_tells_of_every_token(context: PlaneContext) -> None:
         assert changed(before, other).all()
     # Rows are of up to so many scales that follow.
     assert torch.equal(context(features, v, tokens, LEVELS - 1), context(features, v, tokens, 9))
-    # Another channel's sum reaches a token through the convolution, with what is around.
+    # Another channel's sum reaches a token through the convolution, with what is around, and in its own cell directly.
     one = v.clone()
     one[0, 2, 3, 3] += 1
     assert changed(before, context(features, one, tokens, 1))[2:5, 2:5].all()
+    with torch.no_grad():
+        context.seen.weight.zero_()
+    differs = changed(context(features, v, tokens, 1), context(features, one, tokens, 1))
+    assert differs[3, 3].all()
+    others = [channel for channel in range(CHANNELS) if channel != 2]
+    differs[3, 3] = False
+    assert not differs[..., others].any()
 
 
 def test_pictures_of_a_batch_do_not_see_each_other(context: PlaneContext) -> None:
@@ -122,11 +129,11 @@ def test_own_units_see_their_channel_and_its_neighbours() -> None:
     assert sums.shape == (1, SEEN, 2, 3, 4)
     assert tokens.shape == (1, KNOWN, 2, 3, 4)
     assert not sums[:, :, 1].any()
-    # Itself, its size, sizes at its sides and corners, what is left and right of it, above and below.
-    assert sums[0, :, 0, 1, 1].tolist() == [3, 3, 2, 5, 0, -2]
-    assert sums[0, :, 0, 1, 2].tolist() == [0, 0, 8, 2, 2, -4]
-    assert sums[0, :, 0, 0, 0].tolist() == [1, 1, 2, 3, -2, 0]
-    assert torch.equal(tokens, sums[:, 2:])
+    # Itself, its size, sizes at its sides and corners, what is left and right of it, above and below; sizes beyond.
+    assert sums[0, :, 0, 1, 1].tolist() == [3, 3, 2, 5, 0, -2, 1]
+    assert sums[0, :, 0, 1, 2].tolist() == [0, 0, 8, 2, 2, -4, 1]
+    assert sums[0, :, 0, 0, 0].tolist() == [1, 1, 2, 3, -2, 0, 4]
+    assert torch.equal(tokens, sums[:, 2:-1])
 
 
 def test_sums_are_shown_in_steps_within_limits() -> None:
@@ -144,7 +151,7 @@ def test_the_prior_walks_to_the_first_scale_of_full_size() -> None:
     torch.manual_seed(0)
     prior = Prior(SIZES, 8)
     filled(prior)
-    schedule = halved_schedule(4, 4)
+    schedule = halved_schedule(8, 8, 5)
     symbols = [torch.randint(-1, 2, (1, CHANNELS, *size)).float() for size in schedule]
     inputs = [torch.randn(1, h * w, CHANNELS) for h, w in schedule[1:]]
     steps = [0.5 + scale for scale in range(len(schedule))]
@@ -188,5 +195,5 @@ def test_config_is_checked() -> None:
             replace(SIZES, **wrong)
     with pytest.raises(ModelError, match="only scales of integers"):
         PriorConfig(repeats=3)
-    with pytest.raises(ModelError, match="at most 4"):
-        replace(SIZES, repeats=5)
+    with pytest.raises(ModelError, match="at most 14"):
+        replace(SIZES, repeats=15)

@@ -46,7 +46,7 @@ def test_groups_are_the_published_ones() -> None:
 
 
 def test_raw_bits_of_the_published_schedule() -> None:
-    bits = raw_bits(scale_schedule(64, 64), active_channels(13, 16))
+    bits = raw_bits(scale_schedule(64, 64), [slice(0, count) for count in active_channels(13, 16)])
     assert sum(bits) == 162120
     assert sum(bits[:10]) == 34120
 

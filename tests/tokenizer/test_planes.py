@@ -20,7 +20,7 @@ from arpc_codec.tokenizer.planes import CHANCES, DEAD, SLOTS, TOP, Planes, integ
 ENDS = (2, 5, 6)
 STEPS = (0.2, 0.4, 0.8, 1.2, 2.0, 0.7, 1.0)
 ACTIVE = (6, 6, 6, 5, 5, 5, 2)
-SCHEDULE = halved_schedule(10, 14)
+SCHEDULE = halved_schedule(10, 14, 5)
 GRID = 4096
 
 
@@ -46,12 +46,12 @@ def every_integer() -> torch.Tensor:
 
 
 def test_schedule_halves_down_to_one_cell_and_repeats_the_last() -> None:
-    assert halved_schedule(32, 48)[:6] == ((1, 1), (1, 2), (2, 3), (4, 6), (8, 12), (16, 24))
-    assert halved_schedule(32, 48)[6:] == ((32, 48),) * 5
-    assert halved_schedule(1, 1) == ((1, 1),) * 5
-    assert halved_schedule(1, 5) == ((1, 1), (1, 2), (1, 3), *[(1, 5)] * 5)
+    assert halved_schedule(32, 48, 5) == ((1, 1), (1, 2), (2, 3), (4, 6), (8, 12), *[(32, 48)] * 5)
+    assert halved_schedule(1, 1, 7) == ((1, 1),) * 7
+    assert halved_schedule(1, 4, 1) == ((1, 1), (1, 4))
+    assert halved_schedule(1, 5, 2) == ((1, 1), (1, 2), (1, 5), (1, 5))
     with pytest.raises(ValueError, match="at least one cell"):
-        halved_schedule(0, 4)
+        halved_schedule(0, 4, 5)
 
 
 @settings(max_examples=50, deadline=None)
@@ -63,15 +63,16 @@ def test_bits_and_integers_are_each_other(widths: list[int], seed: int) -> None:
     assert bits.shape == (3, 4, planes.bits)
     assert torch.equal(planes.integers(bits), values.char())
     # Bits that say nothing are zeros.
-    for group in planes.groups(planes.bits):
+    for group in planes.groups(slice(0, planes.bits)):
         assert not (bits[..., group] & ~planes.asked(bits[..., group])).any()
 
 
 def test_bits_of_a_group_stand_together_slot_by_slot() -> None:
     planes = Planes(ENDS)
-    assert planes.groups(planes.bits) == [slice(0, 10), slice(10, 25), slice(25, 30)]
-    assert planes.groups(SLOTS * 5) == [slice(0, 10), slice(10, 25)]
-    assert planes.groups(0) == []
+    assert planes.groups(slice(0, planes.bits)) == [slice(0, 10), slice(10, 25), slice(25, 30)]
+    assert planes.groups(slice(0, SLOTS * 5)) == [slice(0, 10), slice(10, 25)]
+    assert planes.groups(slice(10, 30)) == [slice(10, 25), slice(25, 30)]
+    assert planes.groups(slice(0, 0)) == []
     assert planes.parts(slice(10, 25)) == [slice(first, first + 3) for first in (10, 13, 16, 19, 22)]
     bits = planes.of(torch.tensor([0, 0, 3, 0, -1, 0]))
     # Others than 0, negative ones, more than 1, 2, 3.
@@ -143,15 +144,37 @@ def test_sums_approach_the_latent(quantizer: MultiScalePlanes) -> None:
 
 
 def test_channels_take_part_from_their_scale_on(quantizer: MultiScalePlanes) -> None:
-    assert quantizer.active(9) == (10, 10, 10, 25, 25, 25, 30, 30, 30)
-    assert quantizer.active(2) == (30, 30)
-    for scale, tokens in enumerate(quantizer(10 * latent(), SCHEDULE).bits):
-        active = quantizer.active(len(SCHEDULE))[scale]
-        assert not tokens[..., active:].any()
-        assert tokens[..., :active].any()
-        groups = quantizer.groups(scale, SCHEDULE)
-        assert (groups[0].start, groups[-1].stop) == (0, active)
-        assert all(a.stop == b.start for a, b in pairwise(groups))
+    assert ((1, 1), (2, 2), (3, 4), *[(10, 14)] * 5) == SCHEDULE
+    ends = (10, 10, 25, 25, 25, 30, 30, 30)
+    assert quantizer.coded(SCHEDULE) == tuple(slice(0, end) for end in ends)
+    assert quantizer.coded(SCHEDULE[-2:]) == (slice(0, 30),) * 2
+    resting = MultiScalePlanes(STEPS, ACTIVE, ENDS, (5, 0, 2, 0, 0, 0, 0))
+    starts = (0, 0, 0, 0, 0, 10, 0, 25)
+    assert resting.coded(SCHEDULE) == tuple(map(slice, starts, ends))
+    for one in (quantizer, resting):
+        for scale, tokens in enumerate(one(10 * latent(), SCHEDULE).bits):
+            places = one.coded(SCHEDULE)[scale]
+            assert not tokens[..., places.stop :].any()
+            assert not tokens[..., : places.start].any()
+            assert tokens[..., places].any()
+            groups = one.groups(scale, SCHEDULE)
+            assert (groups[0].start, groups[-1].stop) == (places.start, places.stop)
+            assert all(a.stop == b.start for a, b in pairwise(groups))
+
+
+def test_steps_that_channels_have_had() -> None:
+    """Some levels refine a range of channels only; those without any step yet have the first that comes."""
+    quantizer = MultiScalePlanes((1.0, 1.0, 2.0, 4.0), (6, 2, 6, 5), ENDS, (2, 0, 0, 0))
+    wanted = {0: [1] * 6, 1: [1, 1, 2, 2, 2, 2], 2: [2] * 6, 3: [4, 4, 4, 4, 4, 2]}
+    assert all(quantizer.settled(level).tolist() == steps for level, steps in wanted.items())
+
+
+def test_two_scales_of_one_step_make_the_sum_of_one() -> None:
+    schedule, h = ((10, 14),) * 2, latent()
+    split = MultiScalePlanes((0.4, 0.4), (6, 5), ENDS, (5, 0))(h, schedule)
+    whole = MultiScalePlanes((0.4,), (6,), ENDS)(h, schedule[:1])
+    assert torch.equal(split.prefixes[-1], whole.prefixes[-1])
+    assert torch.equal(split.bits[0] | split.bits[1], whole.bits[0])
 
 
 def test_errors_move_the_sums_and_leave_the_targets(quantizer: MultiScalePlanes) -> None:
@@ -168,7 +191,7 @@ def test_errors_move_the_sums_and_leave_the_targets(quantizer: MultiScalePlanes)
     assert moved.max() == 1
     assert 0.2 < moved.float().mean() < 0.4
     first = quantizer.flipped(clean.bits[0], 1.0, 0, SCHEDULE)
-    assert not first[..., quantizer.active(len(SCHEDULE))[0] :].any()
+    assert not first[..., quantizer.coded(SCHEDULE)[0].stop :].any()
 
 
 def test_expected_code_is_the_mean_over_all_integers(quantizer: MultiScalePlanes) -> None:
@@ -181,7 +204,7 @@ def test_expected_code_is_the_mean_over_all_integers(quantizer: MultiScalePlanes
         token = torch.zeros(6, dtype=torch.int8)
         token[channel] = value
         bits = quantizer.planes.of(token)
-        asked = torch.cat([quantizer.asked(bits[group]) for group in quantizer.planes.groups(quantizer.bits)])
+        asked = torch.cat([quantizer.asked(bits[group]) for group in quantizer.planes.groups(slice(0, quantizer.bits))])
         places = quantizer.planes.places[:, channel]
         own = torch.where(bits, chances, 1 - chances)[..., places] ** asked[places]
         wanted[channel] += value * own.prod(-1)
@@ -244,6 +267,11 @@ FITTING: dict[str, Any] = {"channels": 6, "steps": STEPS, "active": ACTIVE, "gro
         {"steps": STEPS[:-1]},
         {"steps": (*STEPS[:-1], 0.0)},
         {"active": (*ACTIVE[:-1], 3)},
+        {"resting": (2,)},
+        {"resting": (1, *[0] * 6)},
+        {"resting": (6, *[0] * 6)},
+        {"repeats": 0},
+        {"repeats": 8},
         {"groups": (2, 5)},
         {"groups": (2, 2, 5, 6)},
         {"groups": (5, 2, 6)},

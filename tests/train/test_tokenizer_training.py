@@ -41,8 +41,9 @@ CONFIG = TokenizerConfig(
     decoder_widths=(8, 8, 8, 8),
     decoder_depths=(1, 1, 1, 1),
     noise=2,
-    steps=(1.0, 1.6, 2.5, 4.0, 6.3, 2.4, 2.5),
-    active=(12, 12, 12, 8, 8, 5, 2),
+    steps=(1.0, 1.6, 2.5, 5.0, 5.0, 2.4, 2.5),
+    active=(12, 12, 12, 8, 5, 5, 2),
+    resting=(0, 0, 0, 5, 0, 0, 0),
     groups=(2, 5, 8, 12),
     trade=0.13,
 )
@@ -71,7 +72,7 @@ def crops(photos: tuple[Photos, Photos]) -> Tensor:
 def worths(model: Rated, x: Tensor) -> Tensor:
     """What is minimised, of every level, without the weights of colours."""
     found = []
-    for level, step in enumerate(model.steps):
+    for level, step in enumerate(model.steps.log().mean(1).exp()):
         x_hat, bits = model(x, torch.full((len(x),), level))
         error = ((x_hat - x) * 127.5).square().sum(1).mean()
         found.append(error / (step * UNIT) ** 2 + WORTH * bits.mean())
@@ -235,7 +236,7 @@ def test_counts_are_of_the_tokens_of_crops(photos: tuple[Photos, Photos], monkey
     monkeypatch.setattr(trainer, "random_crop", lambda rng, pool, size: next(remaining))
     count_tokens(tokenizer, photos[0], pictures=6, side=96)
     assert (quantizer.chances * CHANCES).frac().abs().max() == 0
-    schedule = halved_schedule(6, 6)
+    schedule = halved_schedule(6, 6, 5)
     bits = quantizer(tokenizer.encoder(to_tensor(given)).contiguous().detach(), schedule).bits
     for after in range(5):
         # The first bits of each group are asked of every token.

@@ -32,7 +32,7 @@ from arpc_codec.train import loop
 from arpc_codec.train.data import load_photos, random_crop, to_tensor
 from arpc_codec.train.decoder import DecoderTraining, seen
 from arpc_codec.train.loop import LoopConfig, run
-from arpc_codec.train.prior import EVEN, PriorTraining, asked_bits, bit_losses, scale_weights
+from arpc_codec.train.prior import EVEN, PriorTraining, bit_losses, scale_weights
 from arpc_codec.train.runs import arpc as runs
 from arpc_codec.train.tokenizer import TokenizerTraining, count_tokens, start
 from arpc_codec.train.weights import load_config, load_prior
@@ -61,6 +61,7 @@ PLANES = {
         "noise": 2,
         "steps": [1.0, 1.6, 2.5, 4.0, 6.3, 2.4, 2.5],
         "active": [8, 8, 8, 5, 5, 5, 2],
+        "resting": [5, 0, 0, 2, 0, 0, 0],
         "groups": [2, 5, 8],
         "trade": 0.13,
         **SIZES,
@@ -304,15 +305,15 @@ def test_scales_of_integers_weigh_by_their_steps() -> None:
 
 
 def test_only_bits_that_are_asked_are_part_of_the_loss() -> None:
-    quantizer = MultiScalePlanes((1.0,) * 5, (4, 4, 4, 4, 2), (2, 4))
-    schedule = halved_schedule(1, 1)
+    quantizer = MultiScalePlanes((1.0,) * 5, (4, 4, 4, 4, 2), (2, 4), (0, 2, 0, 0, 0))
+    schedule = halved_schedule(1, 1, 5)
     bits = quantizer.planes.of(torch.tensor([[[[0, 1, -2, 0]]]]))
-    asked = asked_bits(quantizer, bits, 4, schedule)
-    assert asked.shape == (1, 1, 1, 20)
-    assert asked_bits(quantizer, bits, 0, schedule).shape == (1, 1, 1, 10)
-    # Whether each is 0; a sign and `more than 1` of those that are not; `more than 2` of -2.
-    assert asked.sum() == 4 + 2 * 2 + 1
-    logits = torch.zeros(1, 1, 1, 20)
-    loss = bit_losses(logits, bits, asked)
-    assert loss.item() == pytest.approx(asked.sum().item() / 20 * np.log(2))
-    assert bit_losses(torch.where(asked, 0.0, 9.0), bits, asked) == loss
+    # Of each group whether its channels are 0; a sign and `more than 1` of those that are not; `more than 2` of -2.
+    asked = torch.tensor([1, 1, 0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1, 0, 0, 0]).bool()
+    coded = {0: slice(0, 10), 3: slice(10, 20), 4: slice(0, 20)}
+    for scale, places in coded.items():
+        loss = bit_losses(torch.zeros(1, 1, 1, 20), bits, quantizer, scale, schedule)
+        assert loss.item() == pytest.approx(asked[places].float().mean().item() * np.log(2))
+        wild = torch.full((20,), 9.0)
+        wild[places] = torch.where(asked[places], 0.0, 9.0)
+        assert bit_losses(wild.view(1, 1, 1, 20), bits, quantizer, scale, schedule) == loss

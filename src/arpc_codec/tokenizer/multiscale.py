@@ -37,8 +37,8 @@ class MultiScaleQuantizer(nn.Module):
         self.channels, self.bits, self.grid_bits = channels, bits, grid_bits
 
     @abstractmethod
-    def active(self, total_scales: int) -> tuple[int, ...]:
-        """Bits of a token behind which none is coded, for each scale of a schedule with `total_scales` scales."""
+    def coded(self, schedule: Schedule) -> tuple[slice, ...]:
+        """Places of the bits of a token that are coded, for each scale."""
 
     @abstractmethod
     def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
@@ -59,10 +59,6 @@ class MultiScaleQuantizer(nn.Module):
     @abstractmethod
     def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """What a context head is shown of known tokens: [B, m, h, w] of about 1, multiples of 2^-12."""
-
-    def coded(self, schedule: Schedule) -> tuple[slice, ...]:
-        """Places of the bits of a token that are coded, for each scale."""
-        return tuple(slice(0, count) for count in self.active(len(schedule)))
 
     def groups(self, scale: int, schedule: Schedule) -> list[slice]:
         """Places of the coded bits whose chances are told together, in the order of coding."""

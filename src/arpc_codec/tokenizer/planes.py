@@ -156,10 +156,6 @@ class MultiScalePlanes(MultiScaleQuantizer):
         """Step of a scale, on the grid."""
         return self.steps[min(len(schedule) - 1 - scale, len(self.steps) - 1)]
 
-    def active(self, total_scales: int) -> tuple[int, ...]:
-        """Leading bits of a token that are coded, of each scale."""
-        return tuple(SLOTS * self._range(after)[1] for after in range(total_scales - 1, -1, -1))
-
     def coded(self, schedule: Schedule) -> tuple[slice, ...]:
         """Bits of the channels that take part."""
         ranges = [self._range(after) for after in range(len(schedule) - 1, -1, -1)]

@@ -57,6 +57,10 @@ class MultiScaleBSQ(MultiScaleQuantizer):
         rounded = torch.round(value.detach() * 2**self.grid_bits) / 2**self.grid_bits
         return rounded + (value - value.detach())
 
+    def coded(self, schedule: Schedule) -> tuple[slice, ...]:
+        """The leading bits."""
+        return tuple(slice(0, count) for count in self.active(len(schedule)))
+
     def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """Signs of all channels, those of masked ones too."""
         return (residual_bchw > 0).permute(0, 2, 3, 1)

@@ -23,7 +23,7 @@ from .captions import Encode, Record, load_records
 from .features import Features, Frozen, load, store
 from .finetune import float_parts
 from .loop import LoopConfig, Metrics, run
-from .prior import asked_bits, bit_losses, bit_sums, scale_weights
+from .prior import bit_losses, bit_sums, scale_weights
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,9 @@ def head_losses(
     parts = zip(*(t.split(tokens, 1) for t in features), schedule, strict=True)
     for scale, (hidden, logits, bits, size) in enumerate(parts):
         trunk, bits_bhwd = logits.unflatten(1, size), bits.unflatten(1, size)
-        asked = asked_bits(quantizer, bits_bhwd, scale, schedule)
         added = head(hidden.float().unflatten(1, size), quantizer.symbols(bits_bhwd, scale, schedule), bits_bhwd)
-        full.append(bit_losses(trunk + added, bits_bhwd, asked))
-        alone.append(bit_losses(trunk, bits_bhwd, asked))
+        full.append(bit_losses(trunk + added, bits_bhwd, quantizer, scale, schedule))
+        alone.append(bit_losses(trunk, bits_bhwd, quantizer, scale, schedule))
     return full, alone
 
 

@@ -132,9 +132,7 @@ def seen(tokenizer: Tokenizer, prior: Prior | None, x: Tensor, missing: int) -> 
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path
-) -> Metrics:
+def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, folder: Path) -> Metrics:
     """Quality of held-out pictures with all scales and some fewer; a sample sheet in `folder`."""
     assert isinstance(model, Tokenizer)
     device = next(model.parameters()).device

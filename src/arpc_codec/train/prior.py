@@ -28,6 +28,8 @@ from .loop import LoopConfig, Metrics, run
 
 # Scales of integers weigh as their step to this power.
 EVEN = 0.65
+# Units that see hundreds of large numbers would move too fast.
+RATES = {"context.cell": 0.1}
 # Held-out pictures of each size that a validation looks at.
 VALIDATED = 6
 
@@ -237,7 +239,7 @@ def train_prior(
         muon=setup.muon,
         save_minutes=setup.save_minutes,
     )
-    return run(prior, step, folder, config, validate=lambda m: validate(m, tokenizer, held())).state
+    return run(prior, step, folder, config, validate=lambda m: validate(m, tokenizer, held()), rates=RATES).state
 
 
 @torch.no_grad()

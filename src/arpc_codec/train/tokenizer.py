@@ -127,7 +127,11 @@ def train_tokenizer(
     train, held = photos
     channels_last(model)
     device = next(model.parameters()).device
-    sampler, colour, steps = CropSampler(train, setup.crops, device), colours().to(device), model.steps.log().mean(1).exp()
+    sampler, colour, steps = (
+        CropSampler(train, setup.crops, device),
+        colours().to(device),
+        model.steps.log().mean(1).exp(),
+    )
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng((index, 1))
