@@ -72,7 +72,7 @@ def crops(photos: tuple[Photos, Photos]) -> Tensor:
 def worths(model: Rated, x: Tensor) -> Tensor:
     """What is minimised, of every level, without the weights of colours."""
     found = []
-    for level, step in enumerate(model.steps.log().mean(1).exp()):
+    for level, step in enumerate(model.means):
         x_hat, bits = model(x, torch.full((len(x),), level))
         error = ((x_hat - x) * 127.5).square().sum(1).mean()
         found.append(error / (step * UNIT) ** 2 + WORTH * bits.mean())

@@ -349,7 +349,7 @@ class ArpcCodec:
     ) -> Decoded:
         header = container.header
         plan = self.layout(header.height, header.width)
-        state = self.tokenizer.state(total - used, filling.fill != "none").to(self.device)
+        state = self.tokenizer.state(total - used, used < self.priors.filled(plan, filling)).to(self.device)
         pixels = synthesise(
             lambda part: self.tokenizer.decoder(part, state),
             self.tokenizer.decoder_input(z),

@@ -15,7 +15,8 @@ SEEDS = 1 << 63
 
 @dataclass(frozen=True)
 class Filling:
-    """fill: expected codes (mean), the likeliest, drawn ones (sample; seed: of these), or none.
+    """fill: expected codes (mean; of integers not beyond the first scale of the latent's size, as what is expected of
+    finer steps is next to nothing), the likeliest, drawn ones (sample; seed: of these), or none.
 
     guidance: how strongly a caption that conditions the prior draws what is generated, up to 100 (None: 3 for argmax
     and sample, 1 for mean). Raises UsageError for what is none of these.

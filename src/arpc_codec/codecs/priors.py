@@ -52,7 +52,8 @@ class Priors:
 
     def fill(self, walk: Walk, header: Header, plan: Layout, filling: Filling) -> None:
         """Generate what was not sent; the caption of a portable file conditions it where that can be."""
-        if filling.fill == "none" or walk.scale == len(plan.schedule):
+        end = self.filled(plan, filling)
+        if walk.scale >= end:
             return
         conditioned = self.conditions_fill(header)
         if header.portable:
@@ -67,7 +68,13 @@ class Priors:
         if conditioned and filling.strength != 1:
             assert isinstance(walk.prior, FloatPrior)
             walk.guide(walk.prior.unconditional(), filling.strength)
-        fill_scales(walk, filling.fill, filling.seed)
+        fill_scales(walk, end, filling.fill, filling.seed)
+
+    def filled(self, plan: Layout, filling: Filling) -> int:
+        """Leading scales that are generated where they were not sent."""
+        if filling.fill == "none":
+            return 0
+        return self.bundle.tokenizer.quantizer.guessed(plan.schedule) if filling.fill == "mean" else len(plan.schedule)
 
     def conditions_fill(self, header: Header) -> bool:
         """Whether a caption has a say in what is generated."""

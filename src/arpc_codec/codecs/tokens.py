@@ -242,10 +242,10 @@ def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = l
     return bits
 
 
-def fill_scales(walk: Walk, fill: str, seed: int) -> None:
-    """Generate every remaining scale: `argmax`, `sample` or `mean` (expected value of each bit)."""
+def fill_scales(walk: Walk, end: int, fill: str, seed: int) -> None:
+    """Generate the scales from the next to number `end`: `argmax`, `sample` or `mean` (expected value of each bit)."""
     source = sampled(walk.prior, seed) if fill == "sample" else likeliest(walk.prior)
-    while walk.scale < len(walk.schedule):
+    while walk.scale < end:
         said, features = walk.predict()
         if fill == "mean":
             walk.advance(expected_code(walk, said, features))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ModelError
+from ..prior.context import PHASES
 
 ACTIVATION_BITS = 12
 ACTIVATION_LIMIT = 128.0
@@ -82,6 +83,27 @@ class ExactConv3x3(ExactLinear):
         """[1, in, h, w] -> [1, out, h, w] on the activation grid."""
         columns = F.unfold(x, 3, padding=1)[0]
         return to_activation(self.weight.T @ columns + self.bias[:, None]).unflatten(1, x.shape[-2:])[None]
+
+    def of_phases(self, x: Tensor, phases: int) -> Tensor:
+        """The same for maps that are 0 but at the positions of the first `phases` phases: products with 0 are left out."""
+        height, width = x.shape[-2:]
+        padded_hwc, taps = F.pad(x[0].permute(1, 2, 0), (0, 0, 1, 1, 1, 1)), self.weight.unflatten(0, (-1, 9))
+        out = self.bias.expand(height, width, -1).clone()
+        for row, col in PHASES:
+            seen = [
+                (down, across)
+                for down in range(3)
+                for across in range(3)
+                if ((row + down + 1) % 2, (col + across + 1) % 2) in PHASES[:phases]
+            ]
+            here = out[row::2, col::2]
+            if not seen or not here.numel():
+                continue
+            rows, cols = 2 * here.shape[0] - 1, 2 * here.shape[1] - 1
+            around = [padded_hwc[row + d : row + d + rows : 2, col + a : col + a + cols : 2] for d, a in seen]
+            weight = torch.cat([taps[:, 3 * d + a] for d, a in seen])
+            here += torch.cat(around, -1) @ weight
+        return to_activation(out).permute(2, 0, 1)[None]
 
     def at(self, x: Tensor, positions: Tensor) -> Tensor:
         """[1, in, h, w], flat positions [n] -> [n, out] at these positions only."""

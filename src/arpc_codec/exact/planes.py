@@ -75,7 +75,7 @@ class ExactPlanePrior(ExactPrior):
         rows = slice(first * self.units, last * self.units)
         units = said[:, rows] if around is None else said[:, rows] + around[:, rows]
         if first:
-            before = self.planes.integers(bits_nd)[:, :first].double()
+            before = self.planes.integers(bits_nd, first).double()
             shown = torch.cat([before, before.abs()], 1)
             weight = torch.cat([self.earlier.weight[:first, rows], self.earlier.weight[self.channels :][:first, rows]])
             units = units + to_activation(shown @ weight)

@@ -135,7 +135,7 @@ class ExactPrior:
     def context(self, features: Tensor, shown_bmhw: Tensor, phase: Phase) -> Tensor:
         """[n, width] context of the tokens of a phase, given what is shown of earlier ones, 0 elsewhere."""
         known = torch.cat([shown_bmhw, known_marks(shown_bmhw, phase.number)], 1)
-        x = snap(features + self.known(snap(known.double()))).relu_()
+        x = snap(features + self.known.of_phases(snap(known.double()), phase.number)).relu_()
         return self.conv2.at(self.conv1(x).relu_(), phase.positions).relu_()
 
     def counts(self, logits: Tensor) -> Tensor:

@@ -81,6 +81,10 @@ class MultiScaleQuantizer(nn.Module):
         """What the integers of a scale count, if its tokens are integers."""
         return None
 
+    def guessed(self, schedule: Schedule) -> int:
+        """Leading scales whose expected codes say something."""
+        return len(schedule)
+
     def resample(self, x_bchw: Tensor, size: tuple[int, int]) -> Tensor:
         """Codes to the size of the latent, or the sum so far to the next scale: [B, C, *size]."""
         return bilinear(x_bchw, size, self.grid_bits)

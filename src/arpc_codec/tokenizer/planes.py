@@ -68,9 +68,9 @@ class Planes:
         zero, more = planes[..., :1, :], planes[..., 2:-1, :]
         return torch.cat([torch.ones_like(zero), zero, zero, more], -2).flatten(-2)
 
-    def integers(self, bits_xd: Tensor) -> Tensor:
-        """[..., C] int8 of bits [..., d]."""
-        other, minus, *more = bits_xd[..., self.places.to(bits_xd.device)].unbind(-2)
+    def integers(self, bits_xd: Tensor, channels: int | None = None) -> Tensor:
+        """[..., C] int8 of bits [..., d]; `channels`: of so many, for speed."""
+        other, minus, *more = bits_xd[..., self.places[:, :channels].to(bits_xd.device)].unbind(-2)
         size = other.char()
         for bit in more:
             size = size + bit.char()
@@ -162,12 +162,11 @@ class MultiScalePlanes(MultiScaleQuantizer):
         return tuple(slice(SLOTS * first, SLOTS * last) for first, last in ranges)
 
     def settled(self, level: int) -> Tensor:
-        """[C]: the step that each channel has had when so many scales follow, the first one it will have otherwise."""
-        steps = torch.zeros(self.channels)
-        for after in [*range(level, len(self.steps)), *range(level - 1, -1, -1)]:
+        """[C]: the step that each channel has had when so many scales follow, infinite if it has had none."""
+        steps = torch.full((self.channels,), torch.inf)
+        for after in range(len(self.steps) - 1, level - 1, -1):
             first, last = self._range(after)
-            still = steps[first:last] == 0
-            steps[first:last][still] = self.steps[after]
+            steps[first:last] = self.steps[after]
         return steps
 
     def _range(self, after: int) -> tuple[int, int]:
@@ -209,6 +208,10 @@ class MultiScalePlanes(MultiScaleQuantizer):
         mean[..., self._rests(scale, schedule)] = 0
         unit = 2.0**self.grid_bits
         return ((mean * self.step(scale, schedule)) * unit).round().permute(2, 0, 1)[None] / unit
+
+    def guessed(self, schedule: Schedule) -> int:
+        """Up to the first scale of the latent's size: of finer steps next to nothing is expected."""
+        return schedule.index(schedule[-1]) + 1
 
     def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """The integers [B, C, h, w]."""

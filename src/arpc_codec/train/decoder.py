@@ -48,7 +48,7 @@ class DecoderTraining(PictureTraining):
 
 @torch.no_grad()
 def fill_latent(prior: Prior, tokenizer: Tokenizer, sums: Sequence[Tensor], schedule: Schedule) -> Tensor:
-    """z [B, C, H, W] of the scales whose `sums` are given, the others filled with the codes that the prior expects."""
+    """z [B, C, H, W] of the scales whose `sums` are given, the others filled as a file is, with the codes to expect."""
     quantizer, context, sent = tokenizer.quantizer, prior.context, len(sums)
     assert isinstance(quantizer, MultiScalePlanes)
     assert isinstance(context, PlaneContext)
@@ -56,7 +56,7 @@ def fill_latent(prior: Prior, tokenizer: Tokenizer, sums: Sequence[Tensor], sche
     z, batch = sums[-1], len(sums[-1])
     state = prior.trunk.start(schedule[:walked], batch=batch)
     hidden = z.new_empty(0)
-    for scale, size in enumerate(schedule):
+    for scale, size in enumerate(schedule[: quantizer.guessed(schedule)]):
         before = sums[scale - 1] if 0 < scale <= sent else z
         x = None if scale == 0 else quantizer.resample(before, size).flatten(2).mT
         # Scales behind those that the trunk walks are told by its features of the last of them.

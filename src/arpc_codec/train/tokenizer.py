@@ -6,7 +6,6 @@ rounded with a dead zone, and decoded. What the tokens of the scales will cost i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +71,10 @@ class Rated(nn.Module):
         assert isinstance(tokenizer.quantizer, MultiScalePlanes)
         # In a list, so that its weights have one name.
         self.encoder, self.decoder, self.tokenizer = tokenizer.encoder, tokenizer.decoder, [tokenizer]
-        # [levels, C]
+        # [levels, C], and of each level the mean.
         self.steps = torch.stack([tokenizer.quantizer.settled(level) for level in range(tokenizer.config.repeats)])
+        had = self.steps.isfinite()
+        self.means = (self.steps.where(had, 1.0).log().sum(1) / had.sum(1)).exp()
         self.light = LightContext(tokenizer.config.channels, len(self.steps))
 
     def forward(self, x: Tensor, level_b: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -81,10 +82,15 @@ class Rated(nn.Module):
         y = self.encoder(x).float()
         step = self.steps.to(x.device)[level_b][..., None, None]
         q = integers(y.detach() / step)
-        z = y + (q * step - y).detach()
+        z = y + (quantised(y, step) - y).detach()
         bits = self.light(q, q + (y / step - (y / step).detach()), level_b) / x[0, 0].numel()
         z = self.tokenizer[0].decoder_input(z, seed).contiguous(memory_format=torch.channels_last)
         return self.decoder(z, level_b).float(), bits
+
+
+def quantised(y: Tensor, step: Tensor) -> Tensor:
+    """Nearest multiples of steps; 0 of infinite ones."""
+    return integers(y / step) * step.where(step.isfinite(), 0.0)
 
 
 def colours() -> Tensor:
@@ -111,11 +117,7 @@ def start(model: Rated, photos: Photos, pictures: int = 240, side: int = SIDE) -
         assert network.spread is not None
         network.spread.copy_(spread.clamp_min(LEAST_SPREAD)[:, None, None])
 
-    def quantised() -> Iterator[Tensor]:
-        for step in model.steps:
-            yield integers(y / step[:, None, None]) * step[:, None, None]
-
-    fit_draft(decoder, quantised(), x)
+    fit_draft(decoder, (quantised(y, step[:, None, None]) for step in model.steps), x)
     for level, step in enumerate(model.steps):
         model.light.bias[level, :, 1] = torch.log(0.5 * (spread / step).clamp_min(0.08))
 
@@ -130,7 +132,7 @@ def train_tokenizer(
     sampler, colour, steps = (
         CropSampler(train, setup.crops, device),
         colours().to(device),
-        model.steps.log().mean(1).exp(),
+        model.means,
     )
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
