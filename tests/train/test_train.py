@@ -286,18 +286,20 @@ def test_training_fills_what_is_missing_as_a_decoder_does(
     pixels = picture(96, 128)
     data, x = codec.encode(pixels).data, to_tensor([pixels])
     total = len(tokenizer.schedule(6, 8))
-    whole, guessed = seen(tokenizer, prior, x, 0), tokenizer.quantizer.guessed(tokenizer.schedule(6, 8))
+    whole, guessed = seen(tokenizer, prior, x, [0]), tokenizer.quantizer.guessed(tokenizer.schedule(6, 8))
     assert guessed == total - tokenizer.config.repeats + 1
     for missing in range(1, total):
         filled = codec.latent(read(truncate(data, scales=total - missing)), total - missing, Filling("mean"))
-        found, plain = (seen(tokenizer, network, x, missing) for network in (prior, None))
+        found, plain = (seen(tokenizer, network, x, [missing]) for network in (prior, None))
         torch.testing.assert_close(found, filled, atol=0.02, rtol=0)
         # Of refinements nothing is expected.
         assert torch.equal(found, plain) == (missing <= total - guessed)
-    assert torch.equal(whole, seen(tokenizer, None, x, 0))
+    assert torch.equal(whole, seen(tokenizer, None, x, [0]))
     # Pictures of a batch are filled each by itself.
     pair = torch.cat([to_tensor([picture(96, 128, 1)]), x])
-    torch.testing.assert_close(seen(tokenizer, prior, pair, 6)[1:], seen(tokenizer, prior, x, 6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        seen(tokenizer, prior, pair, [6, 6])[1:], seen(tokenizer, prior, x, [6]), atol=1e-4, rtol=0
+    )
 
 
 def test_scales_of_integers_weigh_by_their_steps() -> None:

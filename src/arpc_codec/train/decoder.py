@@ -32,9 +32,10 @@ SHOWN, SHEET = (0, 2, 3, 4, 5, 6), (2, 4, 5, 6)
 
 @dataclass(frozen=True)
 class DecoderTraining(PictureTraining):
-    """small: how often all scales of the latent's own size are missing; other numbers are equally likely.
+    """small: how often all scales of the latent's own size are missing: of all pictures of a step the same number, and in
+    `filled_share` of the steps filled in. Otherwise each picture lacks any number with equal chance.
 
-    filled_share: of these pictures, how many have them filled in. error: weight of the squared error.
+    error: weight of the squared error.
     """
 
     lr: float = 1e-3
@@ -43,7 +44,7 @@ class DecoderTraining(PictureTraining):
     small: float = 0.15
     filled_share: float = 0.6
     error: float = 2.0
-    losses: LossWeights = field(default_factory=LossWeights)
+    losses: LossWeights = field(default_factory=lambda: LossWeights(alex=0.6, squeeze=0.5))
 
 
 @torch.no_grad()
@@ -97,10 +98,13 @@ def train_decoder(
         schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         most, repeats = min(len(schedule) - 1, MOST_MISSING), tokenizer.config.repeats
         small = most >= repeats and rng.random() < setup.small
-        missing = int(rng.integers(repeats, most + 1) if small else rng.integers(min(most + 1, repeats)))
+        if small:
+            missing = [int(rng.integers(repeats, most + 1))] * len(x)
+        else:
+            missing = rng.integers(min(most + 1, repeats), size=len(x)).tolist()
         filled = small and rng.random() < setup.filled_share
         z = seen(tokenizer, prior if filled else None, x, missing)
-        state = tokenizer.state(missing, filled, len(x)).to(x.device)
+        state = torch.cat([tokenizer.state(n, filled) for n in missing]).to(x.device)
         z = tokenizer.decoder_input(z, seed=1 + index * len(x))
         x_hat = tokenizer.decoder(z.contiguous(memory_format=torch.channels_last), state).float()
         loss, terms = trainer.criterion(x_hat, x)
@@ -123,12 +127,15 @@ def start_filled(tokenizer: Tokenizer) -> None:
 
 
 @torch.no_grad()
-def seen(tokenizer: Tokenizer, prior: Prior | None, x: Tensor, missing: int) -> Tensor:
-    """The latent [B, C, H, W] of pictures that lack some scales, filled in by a prior if there is one."""
+def seen(tokenizer: Tokenizer, prior: Prior | None, x: Tensor, missing: Sequence[int]) -> Tensor:
+    """The latent [B, C, H, W] of pictures that lack some scales each; of all the same, if a prior fills them in."""
     schedule = tokenizer.schedule(x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
     with torch.autocast(x.device.type, enabled=False):
-        sums = tokenizer.quantizer(tokenizer.encoder(x).contiguous(), schedule).prefixes[: len(schedule) - missing]
-    return sums[-1] if prior is None or not missing else fill_latent(prior, tokenizer, sums, schedule)
+        sums = tokenizer.quantizer(tokenizer.encoder(x).contiguous(), schedule).prefixes
+    if prior is None or not missing[0]:
+        return torch.stack([sums[-1 - n][picture] for picture, n in enumerate(missing)])
+    (same,) = set(missing)
+    return fill_latent(prior, tokenizer, sums[: len(schedule) - same], schedule)
 
 
 @torch.no_grad()
@@ -140,7 +147,7 @@ def validate(model: nn.Module, criterion: ReconstructionLoss, held: Photos, fold
     def pictures(x: Tensor, missing: Sequence[int]) -> dict[str, Tensor]:
         found = {}
         for n in missing:
-            z = model.decoder_input(seen(model, None, x, n)).contiguous(memory_format=torch.channels_last)
+            z = model.decoder_input(seen(model, None, x, [n] * len(x))).contiguous(memory_format=torch.channels_last)
             found[f"missing{n}"] = model.decoder(z, model.state(n, filled=False, batch=len(x)).to(device))
         return found
 
