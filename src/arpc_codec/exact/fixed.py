@@ -85,7 +85,7 @@ class ExactConv3x3(ExactLinear):
         return to_activation(self.weight.T @ columns + self.bias[:, None]).unflatten(1, x.shape[-2:])[None]
 
     def of_phases(self, x: Tensor, phases: int) -> Tensor:
-        """The same, for maps that are 0 but at the positions of the first `phases` phases: most products are left out."""
+        """The same of a map that is 0 but at positions of the first `phases` phases: most products are left out."""
         height, width = x.shape[-2:]
         padded_hwc, taps = F.pad(x[0].permute(1, 2, 0), (0, 0, 1, 1, 1, 1)), self.weight.unflatten(0, (-1, 9))
         out = self.bias.expand(height, width, -1).clone()

@@ -32,8 +32,8 @@ SHOWN, SHEET = (0, 2, 3, 4, 5, 6), (2, 4, 5, 6)
 
 @dataclass(frozen=True)
 class DecoderTraining(PictureTraining):
-    """small: how often all scales of the latent's own size are missing: of all pictures of a step the same number, and in
-    `filled_share` of the steps filled in. Otherwise each picture lacks any number with equal chance.
+    """small: how often all scales of the latent's own size are missing: of all pictures of a step the same number, and
+    in `filled_share` of the steps filled in. Otherwise each picture lacks any number with equal chance.
 
     error: weight of the squared error.
     """
