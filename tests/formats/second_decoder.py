@@ -245,6 +245,8 @@ class Decoder:
         self.prior = None if portable else ExactPrior(model, self.sizes)
         self.z = np.zeros((*self.sizes[-1], self.config["channels"]))
         self.check: int | None = None
+        # How many there are, and all that goes into the next check byte.
+        self.tokens, self.unchecked = 0, b""
 
     def scale(self, segment: bytes, phases: int = 4) -> Array:
         """All bits [row, column, place] of the next scale, of which so many phases were sent. Raises Damaged."""
@@ -271,11 +273,13 @@ class Decoder:
                     here[..., a:b] = np.where(group[..., 1, :], -value, value)
             sent[positions] = phase < phases
         self.check = None
-        if sent.sum() >= 16:
+        self.tokens += int(sent.sum())
+        self.unchecked += bytes([self.i]) + np.packbits(bits & sent).tobytes()
+        if self.tokens >= 16 or self.i + 1 == len(self.sizes):
             self.check = int(np.packbits(stream.bits(np.full(8, 32768)))[0])
-            told = self.fingerprint + bytes([self.i]) + np.packbits(bits & sent).tobytes()
-            if self.check != zlib.crc32(told) & 255:
+            if self.check != zlib.crc32(self.fingerprint + self.unchecked) & 255:
                 raise Damaged(f"check byte of scale {self.i}")
+            self.tokens, self.unchecked = 0, b""
         self.z += resampled(integers * step, self.sizes[-1])
         self.i += 1
         return bits

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from arpc_codec.codecs.arpc import ArpcCodec
-from arpc_codec.codecs.coded import scale_check
+from arpc_codec.codecs.coded import Checks
 from arpc_codec.codecs.tokens import Walk, decode_scale
 from arpc_codec.container import Container, read
 from arpc_codec.exact.planes import exact_prior
@@ -57,18 +57,19 @@ def scales_alike(two: Two, container: Container) -> int:
 
     (codec, model), header = two, container.header
     plan, fingerprint = codec.layout(header.height, header.width), codec.bundle.fingerprint
-    walk = Walk(codec.priors.of(header, plan), codec.tokenizer.quantizer, plan.schedule)
+    walk = Walk(codec.priors.of(header, plan), codec.tokenizer.quantizer, plan.schedule, fingerprint)
+    checks = Checks(fingerprint, plan.schedule)
     second = Decoder(model, header.height, header.width, header.portable)
     for scale, segment in enumerate(container.segments):
         phases = header.phases if header.phases and scale + 1 == header.scales else 4
         with torch.inference_mode():
-            bits = decode_scale(walk, segment, fingerprint, phases)
+            bits = decode_scale(walk, segment, phases)
         try:
             found = second.scale(segment, phases)
         except Damaged:
             return scale
         alike = np.array_equal(found, bits) and np.array_equal(second.z, walk.z[0].permute(1, 2, 0))
-        if not alike or second.check != scale_check(fingerprint, scale, bits, phases):
+        if not alike or second.check != checks.take(scale, bits, phases):
             return scale
     return len(container.segments)
 

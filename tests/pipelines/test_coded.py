@@ -1,11 +1,16 @@
-"""What is kept of a picture until its streams are written."""
+"""What is kept of a picture until its streams are written, and the bytes that check them."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from arpc_codec.codecs import coded
-from arpc_codec.codecs.coded import CodedScale, Shelf
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.coded import Checks, CodedScale, Shelf, unchecked
+from arpc_codec.container import read, truncate
+from arpc_codec.errors import ArpcError
 
 
 def test_a_shelf_keeps_copies_of_every_type_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,5 +42,46 @@ def test_phases_of_a_coded_scale() -> None:
     assert scale.ends == (6, 6, 9)
     assert [scale.grows(phases) for phases in (1, 2, 3)] == [True, False, True]
     on_shelf = scale.on(Shelf())
-    assert on_shelf.segment(bytes(32), 3) == scale.segment(bytes(32), 3)
-    assert scale.segment(bytes(32), 1) == scale.segment(bytes(32), 2)
+    assert on_shelf.stream(7, 3) == scale.stream(7, 3) != scale.stream(None, 3)
+    assert scale.stream(7, 1) == scale.stream(7, 2)
+
+
+def test_a_check_byte_covers_all_since_the_last_one() -> None:
+    schedule = ((1, 1), (2, 2), (4, 4), (4, 4), (3, 1), (3, 1))
+    tokens = [torch.rand(*size, 5) < 0.5 for size in schedule]
+
+    def given(tokens: list[torch.Tensor]) -> list[int | None]:
+        checks = Checks(bytes(32), schedule)
+        return [checks.take(scale, bits) for scale, bits in enumerate(tokens)]
+
+    found = given(tokens)
+    assert [check is None for check in found] == [True, True, False, False, True, False]
+    assert [unchecked(schedule[:count]) for count in range(7)] == [0, 0, 0, 3, 4, 4, 4]
+    for scale, covered in enumerate((2, 2, 2, 3, 5, 5)):
+        changed = [bits.clone() for bits in tokens]
+        changed[scale][0, 0, 0] ^= True
+        assert [a == b for a, b in zip(found, given(changed), strict=True)] == [n != covered for n in range(6)]
+    # Of a scale of which phases are missing only what is coded counts.
+    assert Checks(bytes(32), schedule[:4]).take(2, tokens[2], 3) is None
+    assert unchecked(schedule[2:3], 3) == 0
+
+
+def test_every_byte_of_a_small_file_is_covered(micro_planes: ArpcCodec, picture: Callable[..., np.ndarray]) -> None:
+    data = micro_planes.encode(picture(48, 64)).data
+    clean, missed = micro_planes.decode(read(data)), 0
+    assert not clean.unchecked
+    for place in range(len(data)):
+        broken = bytearray(data)
+        broken[place] ^= 0x55
+        try:
+            container = read(bytes(broken))
+            decoded = micro_planes.decode(container)
+        except ArpcError:
+            continue
+        noticed = decoded.damaged or container.truncated
+        missed += not noticed and not np.array_equal(decoded.pixels, clean.pixels)
+    # One of 256 passes a check byte.
+    assert missed <= 3
+    # Without the last scale there are some tokens that no byte checks, and who asks is told.
+    shorter = micro_planes.decode(read(truncate(data, scales=clean.scales - 2)))
+    assert shorter.unchecked == 1

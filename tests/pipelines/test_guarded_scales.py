@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from arpc_codec.codecs.coded import segment
 from arpc_codec.codecs.tokens import Walk, decode_scale, encode_scales
 from arpc_codec.entropy.guard import grid_counts
 from arpc_codec.errors import FormatError
@@ -39,9 +40,9 @@ def arrives(seed: int, guard: float, noise: float, phases: int) -> bool | None:
     quantizer, schedule = MultiScaleBSQ(16, masked=False), ((6, 6),)
     scale = encode_scales(Walk(Given(quantizer, logits), quantizer, schedule), [bits])[0]
     moved = logits + noise * (2 * torch.rand(logits.shape, generator=generator, dtype=torch.float64) - 1)
-    walk = Walk(Given(quantizer, moved), quantizer, schedule)
+    walk = Walk(Given(quantizer, moved), quantizer, schedule, bytes(32))
     try:
-        found = decode_scale(walk, scale.segment(bytes(32), phases, guard), bytes(32), phases)
+        found = decode_scale(walk, segment([scale], bytes(32), schedule, phases, guard), phases)
     except FormatError:
         return None
     sent = torch.zeros(6, 6, dtype=torch.bool)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..codecs.arpc import ArpcCodec
-from ..codecs.coded import CodedScale
+from ..codecs.coded import CodedScale, segment
 from ..codecs.tiles import TILE
 from ..codecs.tokens import Walk, encode_scales
 from ..entropy import bits_cost
@@ -41,11 +41,12 @@ def coded_scales(codec: ArpcCodec, pixels_hw3: np.ndarray) -> list[CodedScale]:
 def rate_per_scale(codec: ArpcCodec, pixels_hw3: np.ndarray, coded: list[CodedScale]) -> np.ndarray:
     """[K, 3] bits of one untiled picture: sealed streams, ideal, ideal by what is usual of a channel and scale."""
     quantizer = codec.tokenizer.quantizer
-    static = Walk(NoPrior(quantizer, codec.device), quantizer, codec.layout(*pixels_hw3.shape[:2]).schedule)
+    schedule = codec.layout(*pixels_hw3.shape[:2]).schedule
+    static = Walk(NoPrior(quantizer, codec.device), quantizer, schedule)
     usual = encode_scales(static, [torch.from_numpy(scale.tokens_hwd).to(codec.device) for scale in coded])
     rows = [
         (
-            8 * len(scale.segment(codec.bundle.fingerprint)),
+            8 * len(segment(coded[: scale.scale + 1], codec.bundle.fingerprint, schedule)),
             *(bits_cost(o.bits.astype(np.int32), o.values) for o in pair),
         )
         for scale, pair in ((pair[0], pair) for pair in zip(coded, usual, strict=True))

@@ -72,6 +72,8 @@ def verify(
         decoded = codec.decode(container, filling=filling)
         noun = header.codec.noun
         parts = [f"{decoded.scales} of {header.scales} {noun}s good"]
+        if decoded.unchecked:
+            parts.append(f"nothing checks the last {decoded.unchecked}")
         if against is not None:
             keep_icc = extras.icc is not None
             parts.append(_compare(decoded.pixels, bool(header.colour), against, keep_icc, max_pixels))

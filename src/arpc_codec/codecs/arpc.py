@@ -25,7 +25,7 @@ from ..text import text_encoder
 from ..tile import Region, Tile, region_tile
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
-from .coded import CodedScale, Shelf, coded_positions
+from .coded import CodedScale, Shelf, coded_positions, segment, unchecked
 from .filling import MEAN, SEEDS, Filling
 from .layout import Layout, layout, published_layout, resample
 from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, touching
@@ -128,7 +128,7 @@ class ArpcCodec:
         coded = [[scale.on(shelf) for scale in self.encode_tile(h, tile, plan, prior, sent)] for tile in plan.tiles]
         margin = DEFAULT_GUARD if guard is None else guard
         while True:
-            segments = tuple(self._segment(coded, index, guard=margin) for index in range(sent))
+            segments = tuple(self._segment(coded, index, plan, guard=margin) for index in range(sent))
             container = Container(header, segments, chunks)
             if target_bytes is not None:
                 container = self._fit(container, coded, target_bytes, margin)
@@ -153,20 +153,24 @@ class ArpcCodec:
         bits = self.tokenizer.quantizer(part, plan.schedule).bits
         return encode_scales(walk, [b[0] for b in bits[:sent]])
 
-    def _segment(self, coded: list[list[CodedScale]], index: int, phases: int = len(PHASES), *, guard: float) -> bytes:
-        return join_streams([tile[index].segment(self.bundle.fingerprint, phases, guard) for tile in coded])
+    def _segment(
+        self, coded: list[list[CodedScale]], index: int, plan: Layout, phases: int = len(PHASES), *, guard: float
+    ) -> bytes:
+        told = self.bundle.fingerprint, plan.schedule, phases, guard
+        return join_streams([segment(tile[: index + 1], *told) for tile in coded])
 
     def _fit(self, whole: Container, coded: list[list[CodedScale]], target_bytes: int, guard: float) -> Container:
         """The longest prefix of scales, the last one in whole phases, that makes a file of at most `target_bytes`."""
 
+        plan = self.layout(whole.header.height, whole.header.width)
         kept = fit(whole, target_bytes)
         sent = kept.header.scales
         if sent < whole.header.scales:
             for phases in range(len(PHASES) - 1, 0, -1):
                 adds_tokens = any(tile[sent].grows(phases) for tile in coded)
                 header = replace(whole.header, scales=sent + 1, phases=phases)
-                segment = self._segment(coded, sent, phases, guard=guard)
-                longer = Container(header, (*kept.segments, segment), whole.chunks)
+                last = self._segment(coded, sent, plan, phases, guard=guard)
+                longer = Container(header, (*kept.segments, last), whole.chunks)
                 if adds_tokens and len(write(longer)) <= target_bytes:
                     return longer
         return kept
@@ -315,9 +319,9 @@ class ArpcCodec:
         """Streams of the tiles, per scale. Raises DamagedScale."""
         count = len(self.layout(container.header.height, container.header.width).tiles)
         streams = []
-        for scale, segment in enumerate(container.segments[:used], 1):
+        for scale, joined in enumerate(container.segments[:used], 1):
             try:
-                streams.append(split_streams(segment, count))
+                streams.append(split_streams(joined, count))
             except FormatError as error:
                 raise DamagedScale(scale) from error
         return streams
@@ -332,7 +336,7 @@ class ArpcCodec:
             scale = walk.scale
             phases = header.phases if header.phases and scale + 1 == header.scales else len(PHASES)
             try:
-                tokens.append(decode_scale(walk, streams[scale], self.bundle.fingerprint, phases))
+                tokens.append(decode_scale(walk, streams[scale], phases))
             except FormatError as error:
                 raise DamagedScale(scale + 1) from error
         return tokens
@@ -359,7 +363,9 @@ class ArpcCodec:
         )[0]
         if plan.grid is not None:
             pixels = resample(pixels, (header.height, header.width), area)
-        return Decoded(pixels, used, total, header.scales, damaged)
+        phases = header.phases if header.phases and used == header.scales else len(PHASES)
+        loose = used - unchecked(plan.schedule[:used], phases) if used < total else 0
+        return Decoded(pixels, used, total, header.scales, damaged, unchecked=loose)
 
     def _walk(self, prior: CodingPrior, plan: Layout) -> Walk:
-        return Walk(prior, self.tokenizer.quantizer, plan.schedule)
+        return Walk(prior, self.tokenizer.quantizer, plan.schedule, self.bundle.fingerprint)

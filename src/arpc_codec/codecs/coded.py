@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -12,8 +13,9 @@ from torch import Tensor
 from ..entropy import BitEncoder, checkpoint
 from ..entropy.guard import encode_list
 from ..prior.context import PHASES, phase_mask
+from ..scales import Schedule
 
-# Scales with at least this many coded tokens end with one check byte.
+# A check byte comes behind as many coded tokens at least, and behind the last scale.
 CHECKED_TOKENS = 16
 # Bytes that a shelf takes at once: so many that the allocator keeps them apart from everything else.
 _SLAB = 1 << 26
@@ -77,12 +79,11 @@ class CodedScale:
         bits, values, packed = (shelf.put(array) for array in (self.bits, self.values, self.packed))
         return replace(self, bits=bits, values=values, packed=packed)
 
-    def segment(self, fingerprint: bytes, phases: int = len(PHASES), guard: float = 0.0) -> bytes:
-        """The sealed stream of the first `phases` phases; guard: as in `encode_list`."""
+    def stream(self, check: int | None, phases: int = len(PHASES), guard: float = 0.0) -> bytes:
+        """The sealed stream of the first `phases` phases, and a check byte if given; guard: as in `encode_list`."""
         encoder, end = BitEncoder(), self.ends[phases - 1]
         counts = encode_list(encoder, self.values[:end], guard) if self.guarded else self.values[:end]
         encoder.encode(self.bits[:end].astype(np.int32), counts)
-        check = scale_check(fingerprint, self.scale, torch.from_numpy(self.tokens_hwd), phases)
         if check is not None:
             encoder.encode_byte(check)
         return encoder.seal()
@@ -101,9 +102,48 @@ def coded_positions(bits_hwd: Tensor, phases: int) -> Tensor:
     return coded
 
 
-def scale_check(fingerprint: bytes, scale: int, bits_hwd: Tensor, phases: int) -> int | None:
-    """Check byte of the tokens of the first `phases` phases; None for a scale too small to have one."""
-    coded = coded_positions(bits_hwd, phases)
-    if int(coded.sum()) < CHECKED_TOKENS:
-        return None
-    return checkpoint(fingerprint, scale, np.packbits((bits_hwd & coded[..., None]).cpu().numpy()).tobytes())
+class Checks:
+    """Check bytes of one tile, scale by scale: each covers all tokens since the one before it."""
+
+    def __init__(self, fingerprint: bytes, schedule: Schedule) -> None:
+        self.fingerprint, self.schedule = fingerprint, schedule
+        self._first, self._tokens, self._count = 0, b"", 0
+
+    def take(self, scale: int, bits_hwd: Tensor, phases: int = len(PHASES)) -> int | None:
+        """The check byte behind a scale of which so many phases are coded, if there is one."""
+        coded = coded_positions(bits_hwd, phases)
+        packed = np.packbits((bits_hwd & coded[..., None]).cpu().numpy()).tobytes()
+        if self._count:
+            packed = self._tokens + bytes([scale]) + packed
+        else:
+            self._first = scale
+        self._tokens, self._count = packed, self._count + int(coded.sum())
+        if self._count < CHECKED_TOKENS and scale + 1 < len(self.schedule):
+            return None
+        self._count = 0
+        return checkpoint(self.fingerprint, self._first, packed)
+
+
+def segment(
+    tile: Sequence[CodedScale], fingerprint: bytes, schedule: Schedule, phases: int = len(PHASES), guard: float = 0.0
+) -> bytes:
+    """The stream of the last of some scales of a tile, of which so many phases are sent."""
+    checks = Checks(fingerprint, schedule)
+    *before, last = tile[unchecked(schedule[: len(tile) - 1]) :]
+    for scale in before:
+        checks.take(scale.scale, torch.from_numpy(scale.tokens_hwd))
+    return last.stream(checks.take(last.scale, torch.from_numpy(last.tokens_hwd), phases), phases, guard)
+
+
+def unchecked(sizes: Schedule, phases: int = len(PHASES)) -> int:
+    """Number from 0 of the first of some leading scales that no check byte covers; their count if there is none.
+
+    phases: of the last one. The last scale of a picture has a check byte in any case.
+    """
+    first = tokens = 0
+    for scale, (height, width) in enumerate(sizes, 1):
+        last = scale == len(sizes)
+        tokens += int(coded_positions(torch.empty(height, width, 0), phases).sum()) if last else height * width
+        if tokens >= CHECKED_TOKENS:
+            first, tokens = scale, 0
+    return first

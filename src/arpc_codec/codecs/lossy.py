@@ -32,6 +32,7 @@ class Decoded:
 
     damaged: numbers (from 1) of scales whose check failed; decoding stopped before the first of them.
     lost: of a file with holes, per stage used how many positions of the latent lack it.
+    unchecked: how many of the last scales used are too small for a check byte behind them.
     """
 
     pixels: np.ndarray
@@ -40,6 +41,7 @@ class Decoded:
     sent: int
     damaged: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
+    unchecked: int = 0
 
 
 def check_pixels(pixels_hw3: np.ndarray) -> None:

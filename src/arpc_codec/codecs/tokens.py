@@ -23,7 +23,7 @@ from ..scales import Schedule
 from ..scales.resample import area
 from ..tokenizer import MultiScalePlanes, MultiScaleQuantizer
 from ..tokenizer.planes import SLOTS, TOP
-from .coded import CodedScale, Log, coded_positions, scale_check
+from .coded import Checks, CodedScale, Log, coded_positions
 
 # (logits of all that are asked for, flat token positions [n], places of k bits, asked [n, k] bool) -> bits bool
 BitSource = Callable[[Tensor, Tensor, slice, Tensor], Tensor]
@@ -33,12 +33,16 @@ Revision = Callable[[Tensor, Tensor, slice], None]
 
 @dataclass
 class Walk:
-    """Sum of the codes so far, and the prior's caches; `scale` is the next scale's index from 0."""
+    """Sum of the codes so far, and the prior's caches; `scale` is the next scale's index from 0.
+
+    fingerprint: of the model, for the check bytes of a walk that decodes.
+    """
 
     prior: CodingPrior
     quantizer: MultiScaleQuantizer
     schedule: Schedule
-    scale: int = 0
+    fingerprint: bytes = b""
+    scale: int = field(default=0, init=False)
     z: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +50,7 @@ class Walk:
             1, self.quantizer.channels, *self.schedule[-1], dtype=torch.float64, device=self.prior.device
         )
         self._caches = self.prior.begin(self.schedule)
+        self.checks = Checks(self.fingerprint, self.schedule)
         # What the prior saw of each scale, None of the first; another one can join later.
         self.inputs: list[Tensor | None] = []
         self._guide: tuple[CodingPrior, Any, float] | None = None
@@ -220,10 +225,10 @@ def cheaper(walk: Walk, residual_bchw: Tensor, bits_hwd: Tensor, trade: float) -
     return revise
 
 
-def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = len(PHASES)) -> Tensor:
+def decode_scale(walk: Walk, segment: bytes, phases: int = len(PHASES)) -> Tensor:
     """Take one scale from its segment: bits [h, w, d]; a partly sent scale is completed with the likeliest bits.
 
-    Raises FormatError when the check byte disagrees; the walk is then spent.
+    Raises FormatError when a check byte disagrees; the walk is then spent.
     """
     decoder, prior = BitDecoder(segment), walk.prior
     said, features = walk.predict()
@@ -235,7 +240,7 @@ def decode_scale(walk: Walk, segment: bytes, fingerprint: bytes, phases: int = l
         source = decoded(decoder, lambda logits: prior.counts(logits).cpu().numpy())
     missing = len(PHASES) - phases
     bits = walk.draw(said, features, [source] * phases + [likeliest(prior)] * missing)
-    expected = scale_check(fingerprint, walk.scale, bits, phases)
+    expected = walk.checks.take(walk.scale, bits, phases)
     if expected is not None and decoder.decode_byte() != expected:
         raise FormatError(f"scale {walk.scale + 1} is damaged")
     walk.advance(walk.code(bits))
