@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Source = Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes
 
-__all__ = ["Codec", "Decoder", "__version__", "decode", "decode_array", "encode", "info"]
+__all__ = ["Codec", "Decoder", "__version__", "certainty", "decode", "decode_array", "encode", "info"]
 
 
 def encode(
@@ -184,6 +184,36 @@ def decode(
     if decoded.damaged:
         raise FormatError(f"{noun} {decoded.damaged[0]} is damaged; scales={decoded.scales} decodes those before it")
     return to_image(decoded.pixels, extras.alpha, bool(header.colour), icc=extras.icc, exif=extras.exif, xmp=extras.xmp)
+
+
+def certainty(
+    data: bytes,
+    *,
+    scales: int | None = None,
+    device: str = "cpu",
+    allow_truncated: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
+    """Of each cell of a file of codec arpc, how much was sent and not guessed: PIL picture L, 255 where all was sent.
+
+    What is compared is said in `codecs.certainty`. Raises as `decode`, and UsageError for a file of another codec.
+    """
+    from PIL import Image
+
+    from arpc_codec.codecs.certainty import certainty as shares
+    from arpc_codec.container import Codec as Names
+    from arpc_codec.container import read
+    from arpc_codec.errors import TruncatedError, UsageError
+    from arpc_codec.loading import load
+
+    container = read(data, max_pixels=max_pixels)
+    header = container.header
+    if header.codec is not Names.ARPC:
+        raise UsageError("only in files of codec arpc is anything guessed")
+    if container.truncated and not allow_truncated:
+        raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} scales arrived")
+    share_hw = shares(load(header.model_id, device), container, scales)  # type: ignore[arg-type]
+    return Image.fromarray((share_hw * 255).round().astype("uint8"))
 
 
 def decode_array(

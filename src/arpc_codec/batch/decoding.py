@@ -125,12 +125,11 @@ class Decoding(Task):
     ) -> Made:
         """The file of a picture, and what to say about it."""
         header, noun = container.header, container.header.codec.noun
-        filled = header.codec is Codec.ARPC and self.fill != "none" and decoded.scales < decoded.total_scales
         summary = f"{decoded.scales} of {decoded.total_scales} {noun}s"
         return self._made(
             container,
             file,
-            summary + (f", the others filled ({self.fill})" if filled else ""),
+            summary + (f", the others filled ({self.fill})" if decoded.filled else ""),
             _problem(decoded, noun, extras.notes),
             _missing(container, decoded),
             (*self._ignored(header.codec), *notes),

@@ -46,6 +46,11 @@ class Rectangle(click.ParamType):
 )
 @common.fill_options
 @click.option(
+    "--certainty",
+    metavar="MAP",
+    help="Also write a grey PNG of how much was sent (white) or guessed (black) where; one IN only.",
+)
+@click.option(
     "--region",
     type=Rectangle(),
     metavar="X,Y,W,H",
@@ -70,6 +75,7 @@ def decode(
     fill: str,
     seed: int,
     guidance: float | None,
+    certainty: str | None,
     region: Region | None,
     format: str | None,
     allow_truncated: bool,
@@ -92,6 +98,8 @@ def decode(
     outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
+    if certainty is not None and len(inputs) > 1:
+        raise UsageError("--certainty is of one file")
     given = click.get_current_context().get_parameter_source
     filling = tuple(f"--{name}" for name in ("fill", "guidance") if given(name) is ParameterSource.COMMANDLINE)
 
@@ -115,8 +123,8 @@ def decode(
         max_pixels=max_pixels,
     )
     if folders.meant(inputs, outputs, how):
-        if steps is not None:
-            raise UsageError("--steps does not belong to folders, --resume and --engine ray")
+        if steps is not None or certainty is not None:
+            raise UsageError("--steps and --certainty do not belong to folders, --resume and --engine ray")
         return folders.run(inputs, (".arpc",), decoding, outputs, how, log)
     only_steps = steps is not None and out is None and out_dir is None
     if steps is not None:
@@ -130,9 +138,12 @@ def decode(
             return 0
         start = time.perf_counter()
         step = None if steps is None else lambda number, file: outputs.write(file, step_path(name, number))
-        made = decoding(common.read_bytes(name), crew, log.part, step)
+        data = common.read_bytes(name)
+        made = decoding(data, crew, log.part, step)
         if not only_steps:
             outputs.write(made.data, target)
+        if certainty is not None:
+            _write_certainty(data, certainty, force, scales=scales, device=device, max_pixels=max_pixels)
         where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         log.note(name, "; ".join(made.notes))
         log.note(name, f"{made.width}x{made.height} -> {where}: {made.summary}")
@@ -153,3 +164,15 @@ def decode(
 
     with crew:
         return common.run_all(inputs, work, log)
+
+
+def _write_certainty(data: bytes, out: str, force: bool, **options: Any) -> None:
+    """A PNG of how much was sent of each cell; what there is of a file that is cut short."""
+    from io import BytesIO
+
+    import arpc_codec
+
+    outputs, file = common.Outputs(out, None, force), BytesIO()
+    outputs.skip(out)
+    arpc_codec.certainty(data, allow_truncated=True, **options).save(file, "PNG")
+    outputs.write(file.getvalue(), out)

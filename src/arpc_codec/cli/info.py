@@ -47,6 +47,8 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
         text = "lossless, {bits} bits, {channels} channels, tiles of {tile}, {bpsp:.4f} bits a sample"
         sent = text.format(**info.lossless)
     yield f"{sent}; {info.file_bytes} bytes, {info.bpp:.4f} bits a pixel"
+    if info.codec == "arpc":
+        yield "what was not sent is guessed: arpc decode --certainty shows where"
     if not info.sound:
         yield "DAMAGED: the file check is wrong"
     if info.holes:

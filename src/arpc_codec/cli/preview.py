@@ -37,11 +37,15 @@ def preview(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Make one PNG with the picture after every scale or stage, its bytes and bits a pixel under each."""
+    """Make one PNG with the picture after every scale or stage, its bytes and bits a pixel under each.
+
+    Of codec arpc, where scales are missing, a map is added: white is what was sent, black what was guessed.
+    """
     outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
 
     def work(name: str) -> int:
-        from arpc_codec.container import read, truncate
+        import arpc_codec
+        from arpc_codec.container import Codec, read, truncate
         from arpc_codec.imageio import to_image
         from arpc_codec.imageio.sheet import contact_sheet
         from arpc_codec.loading import load_for
@@ -62,8 +66,15 @@ def preview(
             cells.append((picture, f"k = {step.scales}", f"{size} B   {bpp:.4f} bpp"))
         if not cells:
             raise FormatError(f"the first {noun} is damaged")
+        panels = list(cells)
+        if header.codec is Codec.ARPC and step.scales < step.total_scales:
+            share = arpc_codec.certainty(
+                data, scales=step.scales, device=device, allow_truncated=True, max_pixels=max_pixels
+            ).convert("RGB")
+            share.thumbnail((cell, cell))
+            panels.append((share, f"sent with k = {step.scales}", "white: sent   black: guessed"))
         file = BytesIO()
-        contact_sheet(cells, min(columns, len(cells))).save(file, "PNG")
+        contact_sheet(panels, min(columns, len(panels))).save(file, "PNG")
         outputs.write(file.getvalue(), target)
         there = len(container.segments)
         if len(cells) < there:

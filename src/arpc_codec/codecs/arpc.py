@@ -211,7 +211,7 @@ class ArpcCodec:
         Raises FormatError when no scale is usable, ModelError for a file of another model or a caption that cannot be
         used as the file needs it, UsageError for bad options.
         """
-        used, total = self._check(container, scales, filling)
+        used, total = self.check(container, scales, filling)
         area = region_tile(region, container.header.height, container.header.width)
         damaged: set[int] = set()
         while used:
@@ -259,7 +259,7 @@ class ArpcCodec:
 
         @torch.inference_mode()
         def picture(container: Container) -> Decoded:
-            used, total = self._check(container, None, filling)
+            used, total = self.check(container, None, filling)
             if not walks:
                 walks.append(self._walk(self.priors.of(header, plan), plan))
             try:
@@ -274,8 +274,8 @@ class ArpcCodec:
 
         return picture
 
-    def _check(self, container: Container, scales: int | None, filling: Filling) -> tuple[int, int]:
-        """(scales to use, scales of the picture) after all that can be checked without decoding."""
+    def check(self, container: Container, scales: int | None, filling: Filling) -> tuple[int, int]:
+        """(scales to use, scales of the picture) after all that can be checked without decoding; raises as `decode`."""
         check_file(container, Codec.ARPC, self.bundle.entry.id, scales)
         header = container.header
         plan = self.layout(header.height, header.width)
@@ -298,22 +298,36 @@ class ArpcCodec:
         """
         header = container.header
         plan = self.layout(header.height, header.width)
-        streams = self._streams(container, used)
-        prior = self.priors.of(header, plan)
-        wanted = [seen for seen, _ in touching(plan.coded(area), plan.cells, self._windows)]
+        numbers = {tile: number for number, tile in enumerate(plan.tiles)}
 
         def parts() -> Iterator[tuple[Tile, Tensor]]:
-            for index, tile in enumerate(plan.tiles):
-                if any(tile.meet(seen) for seen in wanted):
-                    walk = self._walk(prior, plan)
-                    self._decode_scales(walk, header, [scale[index] for scale in streams])
-                    own = replace(filling, seed=(filling.seed + index) % SEEDS)
-                    self.priors.fill(walk, header, plan, own)
-                    yield tile, walk.z.float().cpu()
+            for tile, walk in self.walks(container, used, area):
+                own = replace(filling, seed=(filling.seed + numbers[tile]) % SEEDS)
+                self.priors.fill(walk, header, plan, own)
+                yield tile, walk.z.float().cpu()
 
         if len(plan.tiles) == 1:
             return next(parts())[1]
         return blend(parts(), plan.cells)
+
+    def walks(
+        self, container: Container, used: int, area: Tile | None = None, *, count: bool = False
+    ) -> Iterator[tuple[Tile, Walk]]:
+        """Tiles, of which the first `used` scales are decoded, and their walks. Raises DamagedScale.
+
+        area: as in `latent`. count: a walk knows the bits that it received, too.
+        """
+        header = container.header
+        plan = self.layout(header.height, header.width)
+        streams, prior = self._streams(container, used), self.priors.of(header, plan)
+        wanted = [seen for seen, _ in touching(plan.coded(area), plan.cells, self._windows)]
+        for index, tile in enumerate(plan.tiles):
+            if any(tile.meet(seen) for seen in wanted):
+                walk = self._walk(prior, plan)
+                if count:
+                    walk.received = torch.zeros(plan.schedule[-1], dtype=torch.float64, device=self.device)
+                self._decode_scales(walk, header, [scale[index] for scale in streams])
+                yield tile, walk
 
     def _streams(self, container: Container, used: int) -> list[list[bytes]]:
         """Streams of the tiles, per scale. Raises DamagedScale."""
@@ -353,7 +367,8 @@ class ArpcCodec:
     ) -> Decoded:
         header = container.header
         plan = self.layout(header.height, header.width)
-        state = self.tokenizer.state(total - used, used < self.priors.filled(plan, filling)).to(self.device)
+        filled = used < self.priors.filled(plan, filling)
+        state = self.tokenizer.state(total - used, filled).to(self.device)
         pixels = synthesise(
             lambda part: self.tokenizer.decoder(part, state),
             self.tokenizer.decoder_input(z),
@@ -365,7 +380,7 @@ class ArpcCodec:
             pixels = resample(pixels, (header.height, header.width), area)
         phases = header.phases if header.phases and used == header.scales else len(PHASES)
         loose = used - unchecked(plan.schedule[:used], phases) if used < total else 0
-        return Decoded(pixels, used, total, header.scales, damaged, unchecked=loose)
+        return Decoded(pixels, used, total, header.scales, damaged, unchecked=loose, filled=filled)
 
     def _walk(self, prior: CodingPrior, plan: Layout) -> Walk:
         return Walk(prior, self.tokenizer.quantizer, plan.schedule, self.bundle.fingerprint)

@@ -32,7 +32,8 @@ class Decoded:
 
     damaged: numbers (from 1) of scales whose check failed; decoding stopped before the first of them.
     lost: of a file with holes, per stage used how many positions of the latent lack it.
-    unchecked: how many of the last scales used are too small for a check byte behind them.
+    unchecked: how many of the last scales used are too small for a check byte behind them. filled: whether a prior has
+    made up some of those that were not.
     """
 
     pixels: np.ndarray
@@ -42,6 +43,7 @@ class Decoded:
     damaged: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
     unchecked: int = 0
+    filled: bool = False
 
 
 def check_pixels(pixels_hw3: np.ndarray) -> None:

@@ -51,10 +51,14 @@ class Priors:
         return self.own(plan, header.caption if header.conditioned else "")
 
     def fill(self, walk: Walk, header: Header, plan: Layout, filling: Filling) -> None:
-        """Generate what was not sent; the caption of a portable file conditions it where that can be."""
+        """Generate what was not sent, as far as `filling` says."""
         end = self.filled(plan, filling)
-        if walk.scale >= end:
-            return
+        if walk.scale < end:
+            self.join(walk, header, plan, filling)
+            fill_scales(walk, end, filling.fill, filling.seed)
+
+    def join(self, walk: Walk, header: Header, plan: Layout, filling: Filling) -> None:
+        """Let the prior that fills predict from here on; the caption of a portable file conditions it where it can."""
         conditioned = self.conditions_fill(header)
         if header.portable:
             try:
@@ -68,7 +72,6 @@ class Priors:
         if conditioned and filling.strength != 1:
             assert isinstance(walk.prior, FloatPrior)
             walk.guide(walk.prior.unconditional(), filling.strength)
-        fill_scales(walk, end, filling.fill, filling.seed)
 
     def filled(self, plan: Layout, filling: Filling) -> int:
         """Leading scales that are generated where they were not sent."""

@@ -35,13 +35,15 @@ Revision = Callable[[Tensor, Tensor, slice], None]
 class Walk:
     """Sum of the codes so far, and the prior's caches; `scale` is the next scale's index from 0.
 
-    fingerprint: of the model, for the check bytes of a walk that decodes.
+    fingerprint: of the model, for the check bytes of a walk that decodes. received: if it is there, bits that decoding
+    took for each cell of the latent are added to it, [H, W].
     """
 
     prior: CodingPrior
     quantizer: MultiScaleQuantizer
     schedule: Schedule
     fingerprint: bytes = b""
+    received: Tensor | None = None
     scale: int = field(default=0, init=False)
     z: Tensor = field(init=False)
 
@@ -238,13 +240,41 @@ def decode_scale(walk: Walk, segment: bytes, phases: int = len(PHASES)) -> Tenso
         source = decoded(decoder, lambda logits: guards.counts(logits.cpu().numpy()))
     else:
         source = decoded(decoder, lambda logits: prior.counts(logits).cpu().numpy())
+    taken = torch.zeros(said.shape[:2], dtype=torch.float64, device=said.device)
+    if walk.received is not None:
+        source = priced(source, prior, taken)
     missing = len(PHASES) - phases
     bits = walk.draw(said, features, [source] * phases + [likeliest(prior)] * missing)
     expected = walk.checks.take(walk.scale, bits, phases)
     if expected is not None and decoder.decode_byte() != expected:
         raise FormatError(f"scale {walk.scale + 1} is damaged")
+    if walk.received is not None:
+        walk.received += spread(taken, walk.schedule[-1])
     walk.advance(walk.code(bits))
     return bits
+
+
+def priced(source: BitSource, prior: CodingPrior, bits_hw: Tensor) -> BitSource:
+    """The source, which adds to bits [h, w] what its bits cost by their chances."""
+
+    def read(logits: Tensor, positions: Tensor, part: slice, asked: Tensor) -> Tensor:
+        drawn, chance = source(logits, positions, part, asked), prior.probability(logits)
+        places = positions[asked.nonzero()[:, 0]]
+        bits_hw.view(-1).index_add_(0, places, -torch.where(drawn, chance, 1 - chance).log2())
+        return drawn
+
+    return read
+
+
+def spread(bits_hw: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bits of tokens [h, w], shared equally by the cells [H, W] that each stands for."""
+    of = [
+        torch.arange(cells, device=bits_hw.device) * tokens // cells
+        for cells, tokens in zip(size, bits_hw.shape, strict=True)
+    ]
+    rows, cols = of
+    share = rows.bincount()[rows, None] * cols.bincount()[cols]
+    return bits_hw[rows][:, cols] / share
 
 
 def fill_scales(walk: Walk, end: int, fill: str, seed: int) -> None:

@@ -18,6 +18,12 @@ from ..scales import Schedule
 from ..scales.resample import area, bilinear
 
 
+def binary_entropy(chances: Tensor) -> Tensor:
+    """Bits that a decision of these chances takes; same shape, float64."""
+    likely = chances.double().clamp(1e-9, 1 - 1e-9)
+    return -(likely * likely.log2() + (1 - likely) * (1 - likely).log2())
+
+
 class Quantized(NamedTuple):
     """bits: per scale [B, h, w, d] bool. prefixes: per scale the sum so far, [B, C, H, W]."""
 
@@ -55,6 +61,10 @@ class MultiScaleQuantizer(nn.Module):
     @abstractmethod
     def expected(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """Expected code [1, C, h, w], float64, from the chances of a 1 in all n places of the prior."""
+
+    @abstractmethod
+    def entropy(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Bits [h, w] that each token is expected to cost, from chances as in `expected`."""
 
     @abstractmethod
     def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:

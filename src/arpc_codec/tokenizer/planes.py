@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..scales import Schedule
 from ..scales.resample import WEIGHT_BITS
-from .multiscale import MultiScaleQuantizer
+from .multiscale import MultiScaleQuantizer, binary_entropy
 
 # Largest integer of a token: what is beyond is left to the scales that follow.
 TOP = 4
@@ -208,6 +208,16 @@ class MultiScalePlanes(MultiScaleQuantizer):
         mean[..., self._rests(scale, schedule)] = 0
         unit = 2.0**self.grid_bits
         return ((mean * self.step(scale, schedule)) * unit).round().permute(2, 0, 1)[None] / unit
+
+    def entropy(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Of bits that are only asked where those before them are 1."""
+        other, minus, *more = chances_hwn[..., self.planes.places.to(chances_hwn.device)].double().unbind(-2)
+        beyond = torch.zeros_like(other)
+        for chance in reversed(more):
+            beyond = binary_entropy(chance) + chance * beyond
+        bits = binary_entropy(other) + other * (binary_entropy(minus) + beyond)
+        bits[..., self._rests(scale, schedule)] = 0
+        return bits.sum(-1)
 
     def guessed(self, schedule: Schedule) -> int:
         """Up to the first scale of the latent's size: of finer steps next to nothing is expected."""

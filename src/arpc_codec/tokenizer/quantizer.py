@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..scales import Schedule, active_channels
 from ..scales.resample import WEIGHT_BITS
-from .multiscale import MultiScaleQuantizer
+from .multiscale import MultiScaleQuantizer, binary_entropy
 
 # Gains are a piecewise linear function of the relative side, with knots at side/final side = 1, 1/2, 1/4 ... 1/64.
 GAIN_KNOTS = 7
@@ -77,6 +77,10 @@ class MultiScaleBSQ(MultiScaleQuantizer):
         """From the chance of a 1 for each bit."""
         unit = 2.0**self.grid_bits
         return (self._codes(chances_hwn[None] * 2 - 1, scale, schedule).detach() * unit).round() / unit
+
+    def entropy(self, chances_hwn: Tensor, scale: int, schedule: Schedule) -> Tensor:
+        """Of the coded bits."""
+        return binary_entropy(chances_hwn[..., self.coded(schedule)[scale]]).sum(-1)
 
     def symbols(self, bits_bhwd: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """+-1 for active bits, 0 for the others."""
