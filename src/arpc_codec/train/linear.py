@@ -49,6 +49,22 @@ def fit_components(
 
 
 @torch.no_grad()
+def refine_means(linear: nn.Conv2d, light: float, colour: float) -> None:
+    """Multiply components that are means of a cell, of light or of a colour difference: the same step is a finer one.
+
+    Steps between cells are seen where the picture is smooth, and most of all steps of colour.
+    """
+    rows = linear.weight.flatten(1).unflatten(1, (3, -1))
+    means = rows.mean(2)
+    is_mean = means.square().sum(1) * rows.shape[2] > 0.9 * rows.square().sum((1, 2))
+    is_light = means.sum(1).square() > 0.5 * 3 * means.square().sum(1)
+    factor = torch.where(is_mean, torch.where(is_light, light, colour), 1.0)
+    linear.weight.mul_(factor[:, None, None, None])
+    assert linear.bias is not None
+    linear.bias.mul_(factor)
+
+
+@torch.no_grad()
 def fit_draft(decoder: ProgicDecoder, latents: Iterable[Tensor], x_bchw: Tensor) -> None:
     """Ridge regression from 3x3 neighbourhoods of quantised latents of the pictures to pixels of the linear path.
 

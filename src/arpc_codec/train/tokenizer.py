@@ -19,7 +19,7 @@ from ..tokenizer.planes import integers
 from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
 from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
 from .light import LightContext
-from .linear import SIDE, fit_components, fit_draft
+from .linear import SIDE, fit_components, fit_draft, refine_means
 from .loop import LoopConfig, Metrics, run
 from .validation import whole_photos
 
@@ -31,6 +31,8 @@ WORTH = 0.13
 EVEN = 1.3
 # Errors of colour differences weigh more than in red, green and blue: colour steps in skies and skin are seen first.
 CHROMA = 1.25
+# How much finer the steps of a cell's mean are, of its light and of its colours.
+MEANS = (1.25, 2.0)
 # Spreads are not told apart below this part of the finest step.
 LEAST_SPREAD = 0.5
 
@@ -111,6 +113,7 @@ def start(model: Rated, photos: Photos, pictures: int = 240, side: int = SIDE) -
     assert encoder.spread is not None
     assert decoder.spread is not None
     fit_components(encoder.linear, x, 127.5 / UNIT, colours())
+    refine_means(encoder.linear, *MEANS)
     y = torch.cat([encoder(part) for part in x.split(24)]).contiguous()
     spread = y.std((0, 2, 3))
     for network in (encoder, decoder):
