@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from arpc_codec.train.losses import turn
+from arpc_codec.train.losses import colour_error, turn
 
 
 def test_turns_show_all_eight_orientations_and_keep_the_pair_together() -> None:
@@ -17,3 +18,17 @@ def test_turns_show_all_eight_orientations_and_keep_the_pair_together() -> None:
         seen.add(tuple(b.flatten().tolist()))
     assert len(seen) == 8
     assert all(sorted(view) == x.flatten().tolist() for view in seen)
+
+
+def test_colour_error_is_that_of_large_patches_whatever_their_light() -> None:
+    error = torch.zeros(1, 3, 32, 32)
+    error[:] = 0.4
+    assert colour_error(error) < 1e-6
+    error[:, 0, :16] += 0.3
+    # Red is .2 above and the others .1 below the mean, in half of the picture.
+    assert colour_error(error).item() == pytest.approx((0.2 + 0.1 + 0.1) / 3 / 2, rel=1e-4)
+    # What alternates within 8 pixels is no patch.
+    fine = torch.zeros(1, 3, 32, 32)
+    fine[:, 1, ::2] = 0.5
+    fine[:, 1, 1::2] = -0.5
+    assert colour_error(fine) < 1e-6

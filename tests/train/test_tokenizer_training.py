@@ -20,7 +20,7 @@ from arpc_codec.train import loop
 from arpc_codec.train import tokenizer as trainer
 from arpc_codec.train.data import Photos, to_tensor
 from arpc_codec.train.light import LightContext
-from arpc_codec.train.linear import fit_components, fit_draft
+from arpc_codec.train.linear import fit_components, fit_draft, refine_means
 from arpc_codec.train.tokenizer import (
     KERNELS,
     UNIT,
@@ -98,6 +98,22 @@ def test_components_are_orthonormal_in_the_weighed_colours(photos: tuple[Photos,
     rows = torch.einsum("ocp,cj->ojp", linear.weight.flatten(1).unflatten(1, (3, 256)), torch.linalg.inv(colours()))
     rows = rows.flatten(1)
     assert torch.allclose(rows @ rows.T, 4 * torch.eye(CHANNELS), atol=1e-3)
+
+
+def test_means_of_a_cell_have_finer_steps() -> None:
+    linear, (red, grey) = nn.Conv2d(768, 4, 1), torch.tensor([[1.0, 0.0, -1.0], [1.0, 1.0, 1.0]])
+    with torch.no_grad():
+        linear.weight[0] = grey.repeat_interleave(256)[:, None, None]
+        linear.weight[1] = red.repeat_interleave(256)[:, None, None]
+        # Neither a gradient of light nor one of colour is a mean.
+        ramp = torch.linspace(-1, 1, 256).repeat(3)
+        linear.weight[2] = ramp[:, None, None]
+        linear.weight[3] = (ramp * red.repeat_interleave(256))[:, None, None]
+    before, bias = linear.weight.clone(), linear.bias.clone()
+    refine_means(linear, 1.25, 2.0)
+    factors = torch.tensor([1.25, 2.0, 1.0, 1.0])
+    assert torch.equal(linear.weight, before * factors[:, None, None, None])
+    assert torch.equal(linear.bias, bias * factors)
 
 
 def test_a_draft_is_the_best_linear_picture(photos: tuple[Photos, Photos]) -> None:
