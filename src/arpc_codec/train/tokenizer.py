@@ -192,3 +192,6 @@ def count_tokens(tokenizer: Tokenizer, photos: Photos, pictures: int = 160, side
     for level, bits in enumerate(found):
         if bits:
             quantizer.count(bits, level)
+        elif level:
+            # Only pictures larger than these crops have it.
+            quantizer.chances[level] = quantizer.chances[level - 1]
