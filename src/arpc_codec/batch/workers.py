@@ -5,14 +5,12 @@ Not concurrent.futures: its pool is lost with one process that dies, and its pro
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from threading import Thread
 from typing import Any
 
 from arpc_codec.batch.engine import Answer, attempt, next_jobs
@@ -20,13 +18,13 @@ from arpc_codec.batch.task import Failure, Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.errors import ArpcError
 from arpc_codec.places import Place
+from arpc_codec.processes import Process, context
 
 
 def work(task: Task, jobs: Sequence[Job], hands: int) -> Generator[Answer, None, None]:
     """The engine of one machine: `hands` processes of this command.
 
-    Processes are spawned, so the main module must be importable without side effects. They end with the iterator, or
-    with this process.
+    They end with the iterator, or with this process. See `processes`.
     """
     waiting, again = deque(jobs), set[Job]()
     workers: dict[Any, _Worker] = {}
@@ -62,9 +60,8 @@ class _Worker:
     jobs: list[Job]
 
     def __init__(self, task: Task) -> None:
-        context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(task, theirs), daemon=True)
+        self._process = Process(target=_serve, args=(task, theirs), daemon=True)
         self._process.start()
         # Only the process holds this end now, so the pipe ends with it.
         theirs.close()
@@ -99,18 +96,9 @@ def _serve(task: Task, pipe: Connection) -> None:
     """What a process does: files after files, until nobody asks any more."""
     # Ctrl-C reaches all processes of a terminal: the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
     # Before torch is imported, which a task does: the other cores have files of their own.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with suppress(EOFError, OSError):
         while True:
             paths: list[Place] = pipe.recv()
             pipe.send(attempt(task, paths))
-
-
-def _end_with_parent() -> None:
-    """Nobody takes the result of a process whose parent was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -5,10 +5,9 @@ Metrics take longer than most codecs, so that only files that a comparison needs
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from arpc_codec.bench.ours import Codec
 from arpc_codec.bench.peers import Peer
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
 from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
+from arpc_codec.processes import pool
 
 Image_u8 = NDArray[np.uint8]
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff")
@@ -212,7 +212,6 @@ def measure_folder(plan: Plan, paths: Sequence[Path], jobs: int = 1) -> Iterator
             yield measure_picture(plan, path)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(threads,)) as pool:
-        for done in as_completed([pool.submit(measure_picture, plan, path) for path in paths]):
+    with pool(jobs, _start_worker, (threads,)) as workers:
+        for done in as_completed([workers.submit(measure_picture, plan, path) for path in paths]):
             yield done.result()

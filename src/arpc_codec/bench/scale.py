@@ -63,9 +63,9 @@ def _measure(codec: str, size: tuple[int, int], k: int) -> Row:
         def probe(part: str) -> Cost:
             words = [sys.executable, "-m", "arpc_codec.bench.probe", part, str(picture), str(file)]
             options = ["--codec", codec, "--k", str(k)]
-            one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+            alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
             done = subprocess.run(
-                [*words, *options], capture_output=True, text=True, check=False, env=os.environ | one_thread
+                [*words, *options], capture_output=True, text=True, check=False, env=os.environ | alone
             )
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

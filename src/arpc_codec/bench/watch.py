@@ -39,8 +39,8 @@ def peak_mib(children: bool = False) -> float:
 def watch(command: Command) -> Watched:
     """Run a command with one thread. Raises RuntimeError with what it said when it fails."""
     words = [sys.executable, "-I", __file__, *command.words]
-    # The threads of torch and numpy.
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    # The threads of torch and numpy; and -m is not to find modules in the current folder.
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
     done = subprocess.run(words, input=command.data, capture_output=True, env=alone, check=False)
     if done.returncode:
         raise RuntimeError(f"{command.words[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')}")

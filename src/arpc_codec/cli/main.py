@@ -12,6 +12,7 @@ import click
 
 from arpc_codec.cli.common import INTERRUPTED, complain
 from arpc_codec.errors import describe
+from arpc_codec.openmp import wait_passively
 
 # name: (module, its command, one line of help), in the order of --help
 _COMMANDS = {
@@ -50,6 +51,7 @@ class LazyGroup(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:  # type: ignore[override]
         """Run and exit: a command's return value is the exit code."""
+        wait_passively()
         for stream in (sys.stdout, sys.stderr):
             # A name that the terminal cannot show is no reason to fail.
             with suppress(AttributeError, ValueError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from threading import Lock
 from types import TracebackType
 from typing import Any, TypeVar
+
+from ..processes import pool
 
 Result = TypeVar("Result")
 # Pixels for which another process pays.
@@ -17,8 +18,7 @@ SHARE = 1 << 17
 class Crew:
     """`hands` processes, this one among them; the others start with the first picture that is large enough for them.
 
-    They are spawned, so with more than one hand the caller's main module must be importable without side effects. Start
-    them (`gather`) before torch is imported: they import it meanwhile.
+    Start them (`gather`) before torch is imported: they import it meanwhile. See `processes`.
     """
 
     def __init__(self, hands: int = 1) -> None:
@@ -37,10 +37,9 @@ class Crew:
         """How many hands a picture of so many pixels keeps busy; they are there from now on."""
         hands = min(self.most, 1 + pixels // SHARE)
         if hands > 1 and self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.most - 1, context, _alone)
+            self._pool = pool(self.most - 1, _get_ready)
             for _ in range(hands - 1):
-                self._pool.submit(_alone)
+                self._pool.submit(_get_ready)
         return hands
 
     def run(
@@ -56,7 +55,6 @@ class Crew:
         """
         results: dict[int, Result] = {}
         queue = _Queue(work, jobs, self._pool)
-        threads = _alone() if hands > 1 else None
         try:
             for _ in range(hands - 1):
                 queue.hand_over()
@@ -68,8 +66,6 @@ class Crew:
                 queue.collect(results, done, block=True)
         finally:
             queue.close()
-            if threads is not None:
-                _threads(threads)
         return [results[index] for index in range(len(results))]
 
 
@@ -111,16 +107,5 @@ class _Queue:
             self.jobs = iter(())
 
 
-def _alone() -> int:
-    """Only one thread in this process from now on; how many there were."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    return threads
-
-
-def _threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
+def _get_ready() -> None:
+    import torch  # noqa: F401

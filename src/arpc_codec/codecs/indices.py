@@ -11,6 +11,7 @@ from torch import Tensor
 from ..entropy.symbols import SymbolDecoder, SymbolEncoder
 from ..errors import FormatError
 from ..exact.indices import ExactIndexPrior
+from ..exact.threads import one_thread
 from ..zoo.progic import ProgicModel
 from .stages import check_byte, index_bits, pack_stage, packed_size, read_stage, write_stage
 
@@ -45,6 +46,7 @@ def read_next(
     return indices_hw
 
 
+@one_thread()
 def _encode(prior: ExactIndexPrior, before: Sequence[np.ndarray], indices_hw: np.ndarray) -> bytes:
     encoder = SymbolEncoder()
 
@@ -57,6 +59,7 @@ def _encode(prior: ExactIndexPrior, before: Sequence[np.ndarray], indices_hw: np
     return encoder.shortest()
 
 
+@one_thread()
 def _decode(prior: ExactIndexPrior, before: Sequence[np.ndarray], stream: bytes, shape: tuple[int, int]) -> np.ndarray:
     decoder, again = SymbolDecoder(stream), SymbolEncoder()
 

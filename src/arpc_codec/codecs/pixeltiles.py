@@ -12,6 +12,7 @@ from ..entropy.mixture import MixtureModel, Rows, code
 from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, Symbols
 from ..errors import FormatError
 from ..exact.pixel import Wavefront, adapted
+from ..exact.threads import one_thread
 from ..prior.adapter import Adapter
 from ..prior.pixel import PixelConfig
 from ..prior.wavefront import skew, steps, unskew
@@ -57,6 +58,7 @@ class PixelCoder:
         samples = self._walk(None, bits, (len(streams), *shape), one)
         return samples.cpu().numpy().astype(np.int32), broken
 
+    @one_thread()
     @torch.inference_mode()
     def _walk(self, x_bhwc: Tensor | None, bits: int, shape: tuple[int, ...], one: ChooseTile) -> Tensor:
         """Every step of all tiles; `one(tile, probabilities, symbols or None)` codes the choices of one tile."""

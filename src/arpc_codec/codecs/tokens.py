@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from ..entropy import PROBABILITY_BITS, BitDecoder
 from ..entropy.guard import GuardList
 from ..errors import FormatError
 from ..exact.fixed import snap
+from ..exact.prior import ExactPrior
 from ..exact.threads import one_thread
 from ..prior.coding import CodingPrior, Phase
 from ..prior.context import PHASES, phase_mask
@@ -25,6 +27,8 @@ from ..tokenizer import MultiScalePlanes, MultiScaleQuantizer
 from ..tokenizer.planes import SLOTS, TOP
 from .coded import Checks, CodedScale, Log, coded_positions
 
+# Products of a square layer of the exact trunk, for less of which it is a loop of small operations.
+SMALL = 1 << 25
 # (logits of all that are asked for, flat token positions [n], places of k bits, asked [n, k] bool) -> bits bool
 BitSource = Callable[[Tensor, Tensor, slice, Tensor], Tensor]
 # (logits [n, k], flat token positions [n], places of k bits) before they are drawn: an encoder's last word
@@ -94,7 +98,10 @@ class Walk:
         return said, features
 
     def _step(self, prior: CodingPrior, x: Tensor | None, scale: int, caches: Any) -> tuple[Tensor, Tensor]:
-        return prior.step(x, self.schedule, scale, caches, self.quantizer.step(scale, self.schedule))
+        rows, columns = self.schedule[scale]
+        small = isinstance(prior, ExactPrior) and rows * columns * prior.config.embed_dim**2 < SMALL
+        with one_thread() if small else nullcontext():
+            return prior.step(x, self.schedule, scale, caches, self.quantizer.step(scale, self.schedule))
 
     def advance(self, code_bchw: Tensor) -> None:
         """Add the code of the scale that was predicted and go to the next."""
@@ -175,6 +182,7 @@ def sampled(prior: CodingPrior, seed: int) -> BitSource:
     return source
 
 
+@one_thread()
 def expected_code(walk: Walk, said: Tensor, features: Tensor) -> Tensor:
     """Expected code [1, C, h, w] of the current scale, of which nothing is known."""
     chances = walk.prior.chances(said, features, walk.after)

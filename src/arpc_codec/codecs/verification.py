@@ -9,8 +9,17 @@ from threading import RLock
 
 import torch
 
+from ..exact.threads import may_have_more
+from ..forks import after_fork
+
 # Switches of the whole process: one thread at a time, or what the last one restores is what another one had set.
 _switches = RLock()
+
+
+@after_fork
+def _unlock() -> None:
+    global _switches
+    _switches = RLock()
 
 
 @contextmanager
@@ -35,5 +44,5 @@ def another_machine() -> Iterator[None]:
 
     Only on the CPU: a GPU computes the same again.
     """
-    with computing(1 if torch.get_num_threads() > 1 else 2, onednn=False):
+    with computing(2 if torch.get_num_threads() == 1 and may_have_more() else 1, onednn=False):
         yield

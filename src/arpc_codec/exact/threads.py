@@ -1,4 +1,4 @@
-"""One thread for loops of small operations: a second one waits for each longer than it takes."""
+"""One thread for loops of small operations, where a second one waits for each longer than it takes, and in forks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from threading import Lock
 
 import torch
 
+from ..forks import after_fork
+
 
 class _Alone:
     """How many are inside, and how many threads there were before the first of them."""
 
     def __init__(self) -> None:
-        self.lock, self.users, self.before = Lock(), 0, 1
+        self.lock, self.users, self.before, self.forked = Lock(), 0, 1, False
 
 
 _alone = _Alone()
@@ -33,3 +35,15 @@ def one_thread() -> Iterator[None]:
         with _alone.lock:
             _alone.users -= 1
             torch.set_num_threads(_alone.before)
+
+
+def may_have_more() -> bool:
+    """Whether this process may have more than one thread of torch. A second one hangs in a forked child."""
+    return not _alone.forked
+
+
+@after_fork
+def _stay_alone() -> None:
+    # Who was inside is not here any more, and those who asked for several threads are not, either.
+    _alone.lock, _alone.before, _alone.forked = Lock(), 1, True
+    torch.set_num_threads(1)

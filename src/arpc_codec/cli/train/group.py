@@ -31,8 +31,6 @@ def train() -> None:
     With several GPUs or machines: torchrun --nproc-per-node N -m arpc_codec.cli train ..., each process on crops of its
     own. A step is then N times as many crops.
     """
-    # Before torch is imported: beside any other load, threads that spin make steps three to ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "WORLD_SIZE" in os.environ:
         from arpc_codec.train import ranks
 
