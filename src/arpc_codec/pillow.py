@@ -107,15 +107,17 @@ def _mode(container: Container) -> str:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     from arpc_codec import encode
+    from arpc_codec.imageio import check_opened
     from arpc_codec.loading import choose
 
     given: dict[str, Any] = image.encoderinfo
     options = {name: given[name] for name in encode.__kwdefaults__ or () if name in given}
     options.setdefault("caption", image.info.get("caption", ""))
-    # Of several frames the one that is shown; the copy has no others, and an `info` of its own.
-    frame = image.copy()
     new = {type_: given[key] for type_, key in _METADATA.items() if key in given}
     try:
+        check_opened(image)
+        # Of several frames the one that is shown; the copy has no others, and an `info` of its own.
+        frame = image.copy()
         _replace(frame.info, new)
         if choose(options.get("codec"), options.get("lossless", False)) != "hpac":
             names = {ChunkType(type_).name.lower() for type_, value in new.items() if value}

@@ -12,6 +12,7 @@ from arpc_codec.imageio.chunks import (
     to_chunks,
 )
 from arpc_codec.imageio.exact import EXACT_FORMATS, exact_format, read_exact, write_exact
+from arpc_codec.imageio.first_page import check_opened
 from arpc_codec.imageio.opening import suffixes
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
@@ -29,6 +30,7 @@ __all__ = [
     "apply_alpha",
     "check_alpha",
     "check_keep",
+    "check_opened",
     "exact_format",
     "format_of",
     "from_chunks",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from arpc_codec.errors import ArpcError
+from arpc_codec.imageio.picture import Samples
 
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -67,8 +68,15 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
     values = values.astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high <= 0xFFFF:
-        return _grey((values * 255 + 0x7FFF) // 0xFFFF), "16-bit samples reduced to 8 bits"
+        return Image.fromarray(reduced(values.astype(np.uint16))), "16-bit samples reduced to 8 bits"
     return _stretch(values.astype(np.float64), "32-bit")
+
+
+def reduced(samples: Samples) -> NDArray[np.uint8]:
+    """uint8 or uint16 samples of any shape, rounded to 8 bits."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8)
 
 
 def _float(values: NDArray[np.float64]) -> tuple[Image.Image, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from PIL import Image
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.imageio import netpbm, png, tiff
 from arpc_codec.imageio.depth import sample_bits
+from arpc_codec.imageio.first_page import check_opened
 from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
-from arpc_codec.imageio.opening import check_size, contents, decoding, formats
+from arpc_codec.imageio.opening import check_size, contents, decoding, open_image
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture
 from arpc_codec.imageio.samples import check_mode, refused, samples_of
 from arpc_codec.imageio.writing import FORMATS, format_of, written
@@ -53,7 +53,7 @@ def read_exact(
             return tiff.read(data, max_pixels)
         if netpbm.SIGNATURE.match(data):
             return netpbm.read(data, max_pixels)
-        with Image.open(BytesIO(data), formats=formats()) as image:
+        with open_image(data) as image:
             check_mode(image)
             if image.format not in _BY_PILLOW:
                 raise ArpcError(f"{image.format} files cannot be read exactly: convert the picture to PNG or TIFF")
@@ -89,6 +89,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> ExactPicture:
 
 def _from_pillow(image: Image.Image, max_pixels: int, data: bytes = b"") -> ExactPicture:
     """A picture that Pillow has opened, perhaps from `data`."""
+    check_opened(image)
     check_mode(image)
     check_size(*image.size, max_pixels)
     # The second picture of an MPO file is a preview or a map for its first; pages and frames are pictures of their own.

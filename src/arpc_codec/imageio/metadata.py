@@ -1,72 +1,17 @@
-"""EXIF orientation and the metadata that a picture file carries."""
+"""The metadata that a picture file carries."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 PREFIX = b"Exif\0\0"
-_ORIENTATION = 0x0112
 _KNOWN_TEXTS = ("XML:com.adobe", "Raw profile type")
-_STORED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.swapaxes(0, 1),
-    6: lambda upright: np.rot90(upright),
-    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
-    8: lambda upright: np.rot90(upright, -1),
-}
-
-
-def orientation(image: Image.Image) -> tuple[int, str | None]:
-    """(EXIF orientation 1 to 8, a note when the EXIF cannot be read)."""
-    try:
-        found = image.getexif().get(_ORIENTATION, 1)
-    # Pillow raises almost anything on malformed EXIF, and a picture is not worse for it.
-    except Exception as error:
-        return 1, f"unreadable EXIF ignored ({type(error).__name__})"
-    return (found if found in _STORED else 1), None
-
-
-def as_stored(upright_hw: NDArray[Any], turn: int) -> NDArray[Any]:
-    """A view of an upright picture [H, W, ...] as a file of that orientation has it."""
-    return _STORED[turn](upright_hw) if turn in _STORED else upright_hw
 
 
 def raw_exif_of(image: Image.Image) -> bytes | None:
     """TIFF bytes of the EXIF block as stored; None when there is none."""
     raw = image.info.get("exif")
     return (raw.removeprefix(PREFIX) or None) if isinstance(raw, bytes) else None
-
-
-def exif_of(image: Image.Image) -> bytes | None:
-    """TIFF bytes of the EXIF block with the orientation set to 1; None when there is none."""
-    raw = raw_exif_of(image)
-    return raw and set_upright(raw)
-
-
-def set_upright(tiff: bytes) -> bytes:
-    """TIFF bytes with orientation 1, patched in place: nothing else moves, so offsets inside maker notes stay right."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return tiff
-    out = bytearray(tiff)
-    try:
-        (start,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
-            if (tag, kind) == (_ORIENTATION, 3):
-                struct.pack_into(order + "H", out, entry + 8, 1)
-    except struct.error:
-        return tiff
-    return bytes(out)
 
 
 def xmp_of(image: Image.Image) -> bytes | None:

@@ -1,0 +1,128 @@
+"""Orientation: decided here for every format, and set to 1 in whatever is kept of a picture that was turned."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from arpc_codec.imageio.metadata import PREFIX, xmp_of
+
+_TAG = 0x0112
+_SHORT = 3
+_NAMESPACE = r"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']"
+_STORED: dict[Any, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+def orientation(image: Image.Image) -> tuple[int, str | None]:
+    """(orientation 1 to 8 of a picture's EXIF, or else of its XMP; a note when the EXIF cannot be read)."""
+    if isinstance(image, TiffImageFile):
+        # Pillow turns a TIFF picture when it loads it.
+        image.load()
+        return 1, None
+    found, note = None, None
+    try:
+        found = image.getexif().get(_TAG)
+    # Pillow raises almost anything on malformed EXIF, and a picture is not worse for it.
+    except Exception as error:
+        note = f"unreadable EXIF ignored ({type(error).__name__})"
+    return stated(found, xmp_of(image)), note
+
+
+def stated(value: Any, xmp: bytes | None) -> int:
+    """Orientation 1 to 8: the value of the tag in any of its types, or without one (None) what the XMP says."""
+    if value is None and xmp:
+        spelled = _spelled(_text(xmp) or "")
+        value = int(spelled[0][2]) if spelled else 1
+    if isinstance(value, (tuple, bytes)) and value:
+        value = value[0]
+    return int(value) if value in _STORED else 1
+
+
+def as_stored(upright_hw: NDArray[Any], turn: int) -> NDArray[Any]:
+    """A view of an upright picture [H, W, ...] as a file of that orientation has it."""
+    return _STORED[turn](upright_hw) if turn in _STORED else upright_hw
+
+
+def set_upright(tiff: bytes) -> bytes:
+    """TIFF or BigTIFF bytes with orientation 1, patched in place: offsets inside maker notes stay right."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return tiff
+    out = bytearray(tiff)
+    try:
+        big = struct.unpack_from(order + "H", tiff, 2) == (43,)
+        (start,) = struct.unpack_from(order + ("Q" if big else "I"), tiff, 8 if big else 4)
+        (count,) = struct.unpack_from(order + ("Q" if big else "H"), tiff, start)
+        first, size = start + (8 if big else 2), 20 if big else 12
+        for entry in range(first, first + size * count, size):
+            if struct.unpack_from(order + "H", tiff, entry) == (_TAG,):
+                # Whatever its type was: the value 1 as one SHORT.
+                struct.pack_into(order + ("HHQH6x" if big else "HHIH2x"), out, entry, _TAG, _SHORT, 1, 1)
+    except (struct.error, OverflowError):
+        pass
+    return bytes(out)
+
+
+def upright_exif(tiff: bytes) -> bytes | None:
+    """EXIF, as TIFF bytes, that says 1 to every reader; None when it cannot be made to."""
+    # Some writers put the prefix that JPEG needs into PNG's eXIf, too.
+    while tiff.startswith(PREFIX):
+        tiff = tiff.removeprefix(PREFIX)
+    tiff = set_upright(tiff)
+    exif = Image.Exif()
+    try:
+        exif.load(tiff)
+        return tiff if exif.get(_TAG, 1) == 1 else None
+    # As above.
+    except Exception:
+        return None
+
+
+def upright_xmp(xmp: bytes) -> bytes | None:
+    """An XMP packet that says 1, as attribute or element under any prefix; None when it cannot be made to."""
+    text = _text(xmp)
+    if text is None:
+        return xmp if b"Orientation" not in xmp.replace(b"\0", b"") else None
+    spelled = _spelled(text)
+    if len(spelled) != len(re.findall(rf"(?<![\w/.:-]){_name(text)}\b", text)):
+        return None
+    for match in reversed(spelled):
+        text = text[: match.start(2)] + "1" + text[match.end(2) :]
+    return text.encode(json.detect_encoding(xmp), "surrogateescape") if spelled else xmp
+
+
+def _text(xmp: bytes) -> str | None:
+    """XMP is UTF-8, UTF-16 or UTF-32, told by its first bytes as JSON is."""
+    try:
+        return xmp.decode(json.detect_encoding(xmp), "surrogateescape")
+    except UnicodeError:
+        return None
+
+
+def _name(text: str) -> str:
+    """A pattern for the property's name under the prefixes that a packet has for its namespace."""
+    prefixes = sorted({"tiff", *re.findall(_NAMESPACE, text)})
+    return rf"(?:{'|'.join(map(re.escape, prefixes))}):Orientation"
+
+
+def _spelled(text: str) -> list[re.Match[str]]:
+    """Where a packet says an orientation; group 2 is the number."""
+    name = _name(text)
+    spelling = rf"""(?<![\w/.:-])({name}\s*=\s*["']\s*|{name}(?:\s[^<>]*)?>\s*)([0-9]+)(?=\s*["'<])"""
+    return list(re.finditer(spelling, text))
