@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 import arpc_codec
 from arpc_codec.cli.main import main
 from arpc_codec.imageio import read, read_exact
+from arpc_codec.imageio.orientation import stated, upright_xmp
 
 RNG = np.random.default_rng(9)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -163,3 +165,21 @@ def test_xmp_whose_orientation_cannot_be_set_is_dropped_with_a_note() -> None:
     picture = read(file("WEBP", xmp=packet))
     assert picture.xmp is None
     assert any("XMP with an orientation" in note for note in picture.notes)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"tiff:Orientation " * 50_000,
+        b"<tiff:Orientation" * 50_000 + b" " * 100_000,
+        b"".join(b"xmlns:p%d='http://ns.adobe.com/tiff/1.0/' p%d:Orientation='6' " % (n, n) for n in range(20_000)),
+        b"tiff:Orientation='" + b"6" * 100_000 + b"'",
+    ],
+    ids=["names", "elements", "prefixes", "digits"],
+)
+def test_hostile_packets_take_no_time(packet: bytes) -> None:
+    start = time.process_time()
+    kept = upright_xmp(packet)
+    assert kept is None or b"='6" not in kept
+    stated(None, packet)
+    assert time.process_time() - start < 5

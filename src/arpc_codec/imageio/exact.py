@@ -19,6 +19,7 @@ from PIL import Image
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.imageio import netpbm, png, tiff
 from arpc_codec.imageio.depth import sample_bits
+from arpc_codec.imageio.described import bmp_profile
 from arpc_codec.imageio.first_page import check_opened
 from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
 from arpc_codec.imageio.opening import check_size, contents, decoding, open_image
@@ -108,21 +109,9 @@ def _from_pillow(image: Image.Image, max_pixels: int, data: bytes = b"") -> Exac
         notes.append(f"JPEG segments not kept: {', '.join(sorted(segments))}")
     if image.format == "GIF" and (b"ICCRGBG1" in data or b"XMP DataXMP" in data):
         notes.append("ICC profile or XMP inside GIF not kept")
-    icc = image.info.get("icc_profile") or _bmp_profile(data)
+    icc = image.info.get("icc_profile") or bmp_profile(data)
     samples, more = samples_of(image)
     return ExactPicture(samples, icc, raw_exif_of(image), xmp_of(image), (*notes, *more))
-
-
-def _bmp_profile(data: bytes) -> bytes | None:
-    """The ICC profile behind the pixels of a BMP file with header version 5, which Pillow does not look for."""
-    header = data[14:138]
-    if not data.startswith(b"BM") or header[:4] != (124).to_bytes(4, "little") or header[56:60] != b"DEBM":
-        return None
-    start, size = (int.from_bytes(header[at : at + 4], "little") for at in (112, 116))
-    profile = data[14 + start : 14 + start + size]
-    if len(profile) != size:
-        raise ArpcError("the file ends early")
-    return profile or None
 
 
 def _write_webp(picture: ExactPicture) -> bytes:

@@ -8,6 +8,7 @@ from PIL import TiffImagePlugin as Tiff
 
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio.depth import reduced, sample_bits
+from arpc_codec.imageio.described import by_tags
 from arpc_codec.imageio.metadata import dropped
 from arpc_codec.imageio.opening import Opened, check_size
 from arpc_codec.imageio.orientation import stated
@@ -34,14 +35,15 @@ def open_first(data: bytes, max_pixels: int) -> Opened:
     xmp = xmp if isinstance(xmp, bytes) and xmp else None
     turn = stated(tags.get(ExifTags.Base.Orientation), xmp)
     notes = _not_kept(tags)
+    icc, more = by_tags(tags)
+    notes += more
     if _only_exactly(tags):
         samples = samples_in(data, tags)
         grey = samples.shape[2] == 1
         image = Image.fromarray(reduced(samples[..., 0] if grey else samples))
-        image.info["icc_profile"] = tags.get(Tiff.ICCPROFILE)
         if tags.next:
             notes.append("only the first picture in the file is used")
-        return Opened(image, turn, 8 * samples.itemsize, None, xmp, tuple(notes))
+        return Opened(image, turn, 8 * samples.itemsize, None, xmp, icc, tuple(notes))
     try:
         image = opened(data)
     except UnidentifiedImageError:
@@ -52,7 +54,7 @@ def open_first(data: bytes, max_pixels: int) -> Opened:
     # Pillow has no unsigned integers of 32 bits.
     if image.mode == "I" and _format(tags) == _UNSIGNED and np.asarray(image).min() < 0:
         raise ArpcError("32-bit TIFF with samples beyond 2147483647 is not supported")
-    return Opened(image, turn, bits, None, xmp, tuple(notes))
+    return Opened(image, turn, bits, None, xmp, icc, tuple(notes))
 
 
 def check_opened(image: Image.Image) -> None:

@@ -33,9 +33,9 @@ def dropped(image: Image.Image) -> list[str]:
     comment = image.info.get("comment") if image.format != "JPEG2000" else None
     if comment or any(not key.startswith(_KNOWN_TEXTS) for key in texts):
         notes.append("text comments dropped")
-    gamma = image.info.get("gamma")
-    if isinstance(gamma, float) and abs(gamma - 0.45455) > 0.01 and not image.info.get("icc_profile"):
-        notes.append(f"gamma {gamma:g} in the file ignored: colours taken as sRGB")
+    resources = image.info.get("photoshop")
+    if (isinstance(resources, dict) and 0x0404 in resources) or "Raw profile type iptc" in image.info:
+        notes.append("IPTC dropped")
     if image.format == "TIFF" and any(tag in image.getexif() for tag in (0x8769, 0x8825)):
         notes.append("EXIF inside TIFF tags dropped")
     return notes

@@ -30,7 +30,8 @@ _pillow_limit = threading.Lock()
 class Opened:
     """A picture file that Pillow has opened, not turned: its orientation is in `turn`, its depth in `bits`.
 
-    exif: TIFF bytes as stored. notes: one line for everything that has no place beside it.
+    exif: TIFF bytes as stored. icc: the profile of its colours, None for sRGB. notes: one line for everything that has
+    no place beside it.
     """
 
     image: Image.Image
@@ -38,6 +39,7 @@ class Opened:
     bits: int
     exif: bytes | None
     xmp: bytes | None
+    icc: bytes | None
     notes: tuple[str, ...]
 
 

@@ -17,7 +17,10 @@ from arpc_codec.imageio.metadata import PREFIX, xmp_of
 
 _TAG = 0x0112
 _SHORT = 3
-_NAMESPACE = r"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']"
+_NAMESPACE = re.compile(r"""xmlns:([\w.-]+)\s*=\s*["']http://ns\.adobe\.com/tiff/1\.0/["']""")
+# A property with a prefix (1), and where its value (3) follows. Each takes time in proportion to the text.
+_NAMED = re.compile(r"(?<![\w/.:-])([\w.-]+):Orientation\b")
+_SPELLED = re.compile(_NAMED.pattern + r"""(\s*=\s*["']\s*|(?:\s[^<>]{0,80})?>\s*)([0-9]{1,9})(?=\s*["'<])""")
 _STORED: dict[Any, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: lambda upright: upright[:, ::-1],
     3: lambda upright: upright[::-1, ::-1],
@@ -47,8 +50,7 @@ def orientation(image: Image.Image) -> tuple[int, str | None]:
 def stated(value: Any, xmp: bytes | None) -> int:
     """Orientation 1 to 8: the value of the tag in any of its types, or without one (None) what the XMP says."""
     if value is None and xmp:
-        spelled = _spelled(_text(xmp) or "")
-        value = int(spelled[0][2]) if spelled else 1
+        value = _by_xmp(xmp)
     if isinstance(value, (tuple, bytes)) and value:
         value = value[0]
     return int(value) if value in _STORED else 1
@@ -99,12 +101,19 @@ def upright_xmp(xmp: bytes) -> bytes | None:
     text = _text(xmp)
     if text is None:
         return xmp if b"Orientation" not in xmp.replace(b"\0", b"") else None
-    spelled = _spelled(text)
-    if len(spelled) != len(re.findall(rf"(?<![\w/.:-]){_name(text)}\b", text)):
-        return None
-    for match in reversed(spelled):
-        text = text[: match.start(2)] + "1" + text[match.end(2) :]
-    return text.encode(json.detect_encoding(xmp), "surrogateescape") if spelled else xmp
+    prefixes = _prefixes(text)
+    if not any(match[1] in prefixes for match in _NAMED.finditer(text)):
+        return xmp
+    text = _SPELLED.sub(lambda match: match[0][: -len(match[3])] + "1" if match[1] in prefixes else match[0], text)
+    left = sum(match[1] in prefixes for match in _NAMED.finditer(_SPELLED.sub("", text)))
+    return None if left else text.encode(json.detect_encoding(xmp), "surrogateescape")
+
+
+def _by_xmp(xmp: bytes) -> int:
+    """What a packet says first, 1 when it says nothing."""
+    text = _text(xmp) or ""
+    prefixes = _prefixes(text)
+    return next((int(match[3]) for match in _SPELLED.finditer(text) if match[1] in prefixes), 1)
 
 
 def _text(xmp: bytes) -> str | None:
@@ -115,14 +124,6 @@ def _text(xmp: bytes) -> str | None:
         return None
 
 
-def _name(text: str) -> str:
-    """A pattern for the property's name under the prefixes that a packet has for its namespace."""
-    prefixes = sorted({"tiff", *re.findall(_NAMESPACE, text)})
-    return rf"(?:{'|'.join(map(re.escape, prefixes))}):Orientation"
-
-
-def _spelled(text: str) -> list[re.Match[str]]:
-    """Where a packet says an orientation; group 2 is the number."""
-    name = _name(text)
-    spelling = rf"""(?<![\w/.:-])({name}\s*=\s*["']\s*|{name}(?:\s[^<>]*)?>\s*)([0-9]+)(?=\s*["'<])"""
-    return list(re.finditer(spelling, text))
+def _prefixes(text: str) -> set[str]:
+    """Under which a packet has the namespace of TIFF."""
+    return {"tiff", *_NAMESPACE.findall(text)}

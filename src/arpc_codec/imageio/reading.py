@@ -1,12 +1,14 @@
 """Picture files -> Picture. The policy, and every departure from "as stored" is one of the picture's notes:
 
-- EXIF orientation is applied to the pixels.
-- Colours are converted to sRGB through the ICC profile; with `keep_icc` they stay as they are and the profile is kept.
+- The orientation of EXIF, TIFF or XMP is applied to the pixels, and what is kept says 1.
+- Colours are converted to sRGB through the ICC profile, or the one that cICP, gAMA and cHRM, AVIF, EXIF or TIFF tags
+  amount to (`described.py`); with `keep_icc` they stay as they are and the profile is kept. HDR (PQ, HLG) is refused.
   A broken profile, or one of another colour space, is ignored. CMYK becomes sRGB in any case.
 - L, LA, 1-bit, 16-bit, 32-bit and float grey become 8-bit grey; a palette becomes RGB.
   16-bit and other deep samples are reduced to 8 bits; integers beyond 16 bits and floats beyond 0..1 are stretched.
 - Alpha and transparent colours become a plane of 8 bits; a plane that is opaque everywhere is none.
-- Of several frames or pages the first is used. Text comments and the print resolution are dropped.
+- Of several frames or pages the first is used. Text comments, IPTC, extra channels and the resolution are dropped.
+- A TIFF picture that Pillow reads wrong is read as for archives; what cannot be read right is refused by its kind.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from PIL import Image, ImageCms
 from arpc_codec.imageio import tiff
 from arpc_codec.imageio.colour import profile_problem, without_profile
 from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
+from arpc_codec.imageio.described import described
 from arpc_codec.imageio.first_page import check_opened, open_first
 from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
 from arpc_codec.imageio.opening import Opened, check_size, contents, decoding, open_image
@@ -53,20 +56,20 @@ def read(
 def _opened(image: Image.Image) -> Opened:
     """A picture that Pillow has opened."""
     check_opened(image)
-    # Before anything loads the pixels: Pillow forgets the depth then.
-    bits, notes, exif = sample_bits(image), dropped(image), raw_exif_of(image)
+    # Before anything loads the pixels: Pillow forgets the depth then, and closes the file.
+    bits, (icc, more) = sample_bits(image), described(image)
+    notes, exif = dropped(image), raw_exif_of(image)
     turn, problem = orientation(image)
     if problem:
         notes.append(problem)
         exif = None
-    return Opened(image, turn, bits, exif, xmp_of(image), tuple(notes))
+    return Opened(image, turn, bits, exif, xmp_of(image), icc, (*notes, *more))
 
 
 def _convert(opened: Opened, keep_icc: bool) -> Picture:
     image, turn, notes = opened.image, opened.turn, [*opened.notes]
     if opened.bits > 8 and image.mode not in DEEP:
         notes.append(f"{opened.bits}-bit samples reduced to 8 bits")
-    icc = image.info.get("icc_profile") or None
     exif, xmp = opened.exif and upright_exif(opened.exif), opened.xmp and upright_xmp(opened.xmp)
     for name, before, after in (("EXIF", opened.exif, exif), ("XMP", opened.xmp, xmp)):
         if before and not after:
@@ -75,7 +78,7 @@ def _convert(opened: Opened, keep_icc: bool) -> Picture:
     pixels, alpha_hw = np.empty((height, width, 3), np.uint8), None
     for rows, band in _bands(image):
         base, alpha, more = _split(band)
-        base, kept, also = _colours(base, icc, keep_icc)
+        base, kept, also = _colours(base, opened.icc, keep_icc)
         # One channel of grey goes into all three.
         as_stored(pixels, turn)[rows] = np.asarray(base).reshape(*band.size[::-1], -1)
         if alpha is not None:
