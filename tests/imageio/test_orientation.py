@@ -8,13 +8,13 @@ import zlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, features
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 import arpc_codec
 from arpc_codec.cli.main import main
 from arpc_codec.imageio import read, read_exact
-from arpc_codec.imageio.orientation import stated, upright_xmp
+from arpc_codec.imageio.orientation import set_upright, stated, upright_xmp
 
 RNG = np.random.default_rng(9)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -132,6 +132,25 @@ def test_exif_with_the_mark_of_the_other_order_says_1() -> None:
     picture = read(png((b"eXIf", swapped)))
     assert np.array_equal(picture.pixels, UPRIGHT[6])
     assert said(picture.exif) == 1
+
+
+def test_upright_bytes_are_not_copied() -> None:
+    for tiff in (exif(1), exif(1, order=">"), file("TIFF"), b"II*\0", b"", b"II*\0\xff\xff\xff\xff"):
+        assert set_upright(tiff) is tiff
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow is without AVIF here")
+def test_avif_is_turned_once() -> None:
+    """It says so beside the pixels, and perhaps in the EXIF block too."""
+    red = Image.new("RGB", (16, 8))
+    red.paste("red", (0, 0, 8, 8))
+    out = io.BytesIO()
+    red.save(out, "AVIF", exif=b"Exif\0\0" + exif(6))
+    picture = read(out.getvalue())
+    assert picture.pixels.shape == (16, 8, 3)
+    assert picture.pixels[:6, :, 0].min() > 200
+    assert picture.pixels[10:].max() < 50
+    assert picture.exif is None or said(picture.exif) == 1
 
 
 SPELLINGS = [

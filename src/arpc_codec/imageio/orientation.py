@@ -66,19 +66,32 @@ def set_upright(tiff: bytes) -> bytes:
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return tiff
-    out = bytearray(tiff)
+    entries = []
+    # Whatever its type was: the value 1 as one SHORT.
+    upright = struct.pack(order + "HHIH2x", _TAG, _SHORT, 1, 1)
     try:
-        big = struct.unpack_from(order + "H", tiff, 2) == (43,)
-        (start,) = struct.unpack_from(order + ("Q" if big else "I"), tiff, 8 if big else 4)
-        (count,) = struct.unpack_from(order + ("Q" if big else "H"), tiff, start)
-        first, size = start + (8 if big else 2), 20 if big else 12
-        for entry in range(first, first + size * count, size):
+        if struct.unpack_from(order + "H", tiff, 2) == (43,):
+            upright = struct.pack(order + "HHQH6x", _TAG, _SHORT, 1, 1)
+            (start,) = struct.unpack_from(order + "Q", tiff, 8)
+            # Real files have some dozens; a claim must not cost time.
+            count = min(0xFFFF, *struct.unpack_from(order + "Q", tiff, start))
+            start += 8
+        else:
+            (start,) = struct.unpack_from(order + "I", tiff, 4)
+            (count,) = struct.unpack_from(order + "H", tiff, start)
+            start += 2
+        for entry in range(start, start + len(upright) * count, len(upright)):
             if struct.unpack_from(order + "H", tiff, entry) == (_TAG,):
-                # Whatever its type was: the value 1 as one SHORT.
-                struct.pack_into(order + ("HHQH6x" if big else "HHIH2x"), out, entry, _TAG, _SHORT, 1, 1)
+                entries.append(entry)
     except (struct.error, OverflowError):
         pass
-    return bytes(out)
+    # Files are large, and most are upright.
+    if all(tiff[entry : entry + len(upright)] == upright for entry in entries):
+        return tiff
+    out = bytearray(tiff)
+    for entry in entries:
+        out[entry : entry + len(upright)] = upright
+    return bytes(out[: len(tiff)])
 
 
 def upright_exif(tiff: bytes) -> bytes | None:
