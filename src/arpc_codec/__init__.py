@@ -95,12 +95,13 @@ def encode(
         raise UsageError("a lossless file keeps everything: no rate and no keep")
     if caption == AUTO_CAPTION:
         raise UsageError("caption auto does not belong to lossless")
+    from arpc_codec.hints import hints
     from arpc_codec.imageio import read_exact
     from arpc_codec.loading import load_lossless
 
     picture = read_exact(image, max_pixels=max_pixels)
     data = load_lossless(model_for(codec, model), device).encode(picture, adapt=adapt, caption=caption)
-    _warn((*picture.notes, *picture.left_out))
+    _warn((*picture.notes, *picture.left_out, *hints(picture.notes)))
     return data
 
 

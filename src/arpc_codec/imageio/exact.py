@@ -21,6 +21,7 @@ from PIL import Image
 
 from arpc_codec.container import COLOURS, METADATA, Resolution, Unit
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.hints import FROM_JPEG
 from arpc_codec.imageio import jpeg, netpbm, png, tiff
 from arpc_codec.imageio.depth import sample_bits
 from arpc_codec.imageio.metadata import colours_of, iptc_of, raw_exif_of, resolution_of, xmp_of
@@ -138,7 +139,7 @@ def _from_pillow(image: Image.Image, max_pixels: int, data: bytes = b"") -> Exac
     left_out: list[str] = []
     metadata = metadata_of(image)
     if image.format in ("JPEG", "MPO"):
-        notes.append("the pixels are kept as decoded from JPEG")
+        notes.append(FROM_JPEG)
         left_out += jpeg.left_out(image, data)
     if image.format == "GIF" and (b"ICCRGBG1" in data or b"XMP DataXMP" in data):
         left_out.append("ICC profile or XMP inside GIF not kept")

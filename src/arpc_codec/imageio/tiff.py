@@ -81,7 +81,7 @@ def read(data: bytes, max_pixels: int) -> ExactPicture:
         if deep:
             samples[..., 0] ^= np.iinfo(samples.dtype).max
     if _ints(tags, _COMPRESSION, 1)[0] in _JPEG:
-        notes.append("the pixels are kept as decoded from JPEG")
+        notes.append("the pixels are kept as decoded from JPEG inside TIFF")
     described, left_out = describe(tags)
     return ExactPicture(
         samples,
