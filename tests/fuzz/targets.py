@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from arpc_codec.container import info, read, truncate, write
+from arpc_codec.container import METADATA, info, read, to_chunk, truncate, value_of, write
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import read as read_picture
 from arpc_codec.imageio import read_exact
@@ -29,6 +30,11 @@ def container(data: bytes) -> None:
     """Header, segments, captions, chunks: what parses whole is written back byte for byte."""
     found = read(data, max_pixels=MAX_PIXELS)
     assert sum(field.length for field in info(data, max_pixels=MAX_PIXELS).fields) == len(data)
+    for chunk in found.chunks:
+        if chunk.name in METADATA:
+            with contextlib.suppress(ArpcError):
+                if value := value_of(chunk):
+                    assert value_of(to_chunk(chunk.name, value)) == value
     if not found.truncated and found.sound:
         assert write(found) == data
         assert read(truncate(data, scales=1, max_pixels=MAX_PIXELS), max_pixels=MAX_PIXELS).segments

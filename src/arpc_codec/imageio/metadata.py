@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
 from PIL import Image
 
+from arpc_codec.container import COLOURS, Resolution, Unit
+
 PREFIX = b"Exif\0\0"
+# Of Photoshop's resources, in a JPEG file.
+IPTC_RESOURCE = 0x0404
+_JFIF_UNITS = {0: Unit.NONE, 1: Unit.INCH, 2: Unit.CENTIMETRE}
 _KNOWN_TEXTS = ("XML:com.adobe", "Raw profile type")
 
 
@@ -19,6 +29,50 @@ def xmp_of(image: Image.Image) -> bytes | None:
     raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if isinstance(raw, str):
         raw = raw.encode()
+    return raw if isinstance(raw, bytes) and raw else None
+
+
+def resolution_of(image: Image.Image) -> Resolution | None:
+    """The resolution of a picture that Pillow has opened, as its file has it where Pillow still knows."""
+    info = image.info
+    density = info.get("jfif_density")
+    if density and info.get("jfif_unit") in _JFIF_UNITS:
+        return Resolution.of(density[0], density[1], _JFIF_UNITS[info["jfif_unit"]])
+    # Of a JPEG file without one Pillow takes it from the EXIF block, or 72 for certain.
+    if image.format in ("JPEG", "MPO"):
+        return None
+    for key, unit in (("dpi", Unit.INCH), ("aspect", Unit.NONE)):
+        try:
+            x, y = info[key]
+            x, y = (Fraction(float(number)).limit_denominator(10_000) for number in (x, y))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        return Resolution.of(x, y, unit)
+    return None
+
+
+def colours_of(info: Mapping[str | tuple[int, int], Any]) -> dict[str, bytes | None]:
+    """cicp, gama, chrm and srgb as PNG has them, of the `info` of a Pillow picture."""
+    found: dict[str, bytes | None] = dict.fromkeys(COLOURS)
+    try:
+        if "gamma" in info:
+            found["gama"] = struct.pack(">I", round(info["gamma"] * 100_000))
+        if "chromaticity" in info:
+            found["chrm"] = struct.pack(">8I", *(round(value * 100_000) for value in info["chromaticity"]))
+        if "srgb" in info:
+            found["srgb"] = bytes([info["srgb"]])
+        if "cicp" in info:
+            found["cicp"] = struct.pack("4B", *info["cicp"])
+    # Anybody may put anything there.
+    except (TypeError, ValueError, OverflowError, struct.error):
+        pass
+    return found
+
+
+def iptc_of(image: Image.Image) -> bytes | None:
+    """IPTC records, from the Photoshop resources of a JPEG file or the tag of TIFF; None when there are none."""
+    resources = image.info.get("photoshop")
+    raw = resources.get(IPTC_RESOURCE) if isinstance(resources, dict) else None
     return raw if isinstance(raw, bytes) and raw else None
 
 
