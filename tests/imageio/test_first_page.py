@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import arpc_codec
+from arpc_codec.cli.main import main
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import read, read_exact
 
@@ -145,3 +147,13 @@ def test_alpha_without_a_meaning_and_iptc_are_noted() -> None:
     assert not read(data).notes
     iptc = tiff(BYTES, photometric="rgb", extratags=[(33723, 7, 4, b"\x1c\2\0\0", True)])
     assert "IPTC or Photoshop data dropped" in read(iptc).notes
+
+
+def test_the_command_refuses_in_one_line(tmp_path: Any) -> None:
+    path = tmp_path / "f.tif"
+    path.write_bytes(tiff(RGB.astype(np.float32), photometric="rgb"))
+    for codec in ("arpc", "progic"):
+        result = CliRunner().invoke(main, ["encode", str(path), "-c", codec])
+        assert result.exit_code == 1
+        assert result.stderr == f"arpc: {path}: float RGB TIFF is not supported\n"
+    assert not path.with_suffix(".arpc").exists()
