@@ -165,14 +165,62 @@ types:
         type: b1
       - id: type_number
         type: b6
-        doc: 1 ICC, 2 EXIF, 3 XMP, 4 alpha (critical) where not private.
+        doc: |
+          Where not private: 1 ICC, 2 EXIF, 3 XMP, 4 alpha (critical), 6 cICP, 7 gAMA, 8 cHRM, 9 sRGB, 10 resolution,
+          11 texts, 12 IPTC.
       - id: len_data
         type: number
         if: not _io.eof
       - id: data
         size: '(len_data.value < _io.size - _io.pos ? len_data.value : _io.size - _io.pos)'
         if: not _io.eof
+  resolution:
+    doc: Content of a chunk of type 10.
+    seq:
+      - id: unit
+        type: u1
+        enum: unit
+      - id: x
+        type: ratio
+      - id: y
+        type: ratio
+  ratio:
+    seq:
+      - id: numerator
+        type: number
+      - id: denominator
+        type: number
+  texts:
+    doc: Content of a chunk of type 11.
+    seq:
+      - id: texts
+        type: text
+        repeat: until
+        repeat-until: _io.eof
+  text:
+    seq:
+      - id: keyword
+        type: words
+      - id: language
+        type: words
+      - id: translated
+        type: words
+      - id: text
+        type: words
+  words:
+    seq:
+      - id: len_value
+        type: number
+      - id: value
+        type: str
+        size: len_value.value
+        encoding: UTF-8
 enums:
+  unit:
+    0: none
+    1: inch
+    2: centimetre
+    3: metre
   codec:
     1: arpc
     2: progic

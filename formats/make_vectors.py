@@ -8,15 +8,32 @@ with 1024 entries and a fingerprint of zeros would write, so that their packing 
 from __future__ import annotations
 
 import json
+import struct
 import sys
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from arpc_codec.codecs.stages import ABSENT, index_bits, pack_stage, read_stage, write_stage
-from arpc_codec.container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, info, truncate, write
+from arpc_codec.container import (
+    Chunk,
+    ChunkType,
+    Codec,
+    Colour,
+    Container,
+    Header,
+    LosslessMode,
+    Resolution,
+    Text,
+    Unit,
+    info,
+    to_chunk,
+    truncate,
+    write,
+)
 from arpc_codec.container.captions import encode_text
 from arpc_codec.container.varint import encode_varint
 from arpc_codec.entropy import packed_checkpoint
@@ -25,6 +42,25 @@ ENTRIES, FINGERPRINT = 1024, bytes(32)
 ICC = b"not a real ICC profile, opaque to the container"
 # Level 0 stores, so that every zlib gives the same bytes: eight rows of eight opaque pixels, Sub-filtered.
 OPAQUE = zlib.compress((b"\x01\xff" + bytes(7)) * 8, 0)
+# P3 primaries with the curve of sRGB, and what else PNG and TIFF files say.
+CHRM = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+DESCRIPTION = tuple(
+    to_chunk(name, value)
+    for name, value in {
+        "cicp": b"\x0c\x0d\0\x01",
+        "gama": (45455).to_bytes(4, "big"),
+        "chrm": CHRM,
+        "srgb": b"\1",
+        "resolution": Resolution(Fraction(300), Fraction(7200001, 24000), Unit.INCH),
+        "texts": (
+            Text("Author", "Zoë"),
+            Text("Title", "喫茶店", "ja", "題名"),
+            Text("DateTime", "2026:11:29 01:02:03"),
+            Text("tiff:Make", "a camera"),
+        ),
+        "iptc": b"\x1c\x02\x78\0\5a cup",
+    }.items()
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +132,7 @@ def good() -> list[Vector]:
     lossless = build(picture, codec=Codec.HPAC, lossless=LosslessMode())
     mode = LosslessMode(bits=16, alpha=True, tile=64)
     deep = build(picture, metadata, codec=Codec.HPAC, colour=Colour.GREY, lossless=mode)
+    described = build(picture, DESCRIPTION, codec=Codec.HPAC, lossless=LosslessMode())
     return [
         Vector("minimal", build((b"\xc0",), width=64, height=64), "smallest useful file: one scale of one byte"),
         Vector("six-scales", whole, "a photo at k = 6"),
@@ -127,6 +164,7 @@ def good() -> list[Vector]:
         Vector("cut-in-stage", five[:-400], "ends inside the fourth ProGIC stage: truncated, three present"),
         Vector("hpac", lossless, "lossless, 8-bit RGB, tiles of 256"),
         Vector("hpac-16-alpha", deep, "lossless, 16-bit grey with alpha, tiles of 64, ICC before the file check"),
+        Vector("hpac-described", described, "lossless, every chunk that describes a picture"),
         Vector("hpac-file-check", lossless[:-1] + bytes([lossless[-1] ^ 1]), "wrong file check: decoding exits 3"),
         Vector("cut-in-file-check", lossless[:-3], "ends inside the file check: truncated"),
         Vector("cut-in-picture", lossless[:-300], "ends inside a lossless picture: truncated"),

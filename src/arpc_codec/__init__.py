@@ -65,6 +65,7 @@ def encode(
     uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the captioner in the folder ARPC_BLIP
     or of the model, not with lossless. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
     rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give the file: PIL reduces it to 8 bits.
+    What changes its form or is not kept is a NoteWarning (`arpc_codec.errors`), one for each note of `arpc encode`.
     verify: decode again and compare, of the lossy codecs. portable, guard: of codec arpc, as in `ArpcCodec.encode`.
     Raises UsageError for bad arguments, ModelError when the model is missing, ArpcError when verifying fails.
     """
@@ -83,19 +84,25 @@ def encode(
         coding: dict[str, Any] = {"verify": verify}
         if codec == "arpc":
             coding |= {"portable": portable, "guard": guard}
-        return _encode_parts(image, rates, caption, coding, codec, model_for(codec, model), device, keep, max_pixels)
+        data, notes = _encode_parts(
+            image, rates, caption, coding, codec, model_for(codec, model), device, keep, max_pixels
+        )
+        _warn(notes)
+        return data
     if verify:
         raise UsageError("a lossless file is verified by decoding it")
     if rates != (None, None, None) or keep:
         raise UsageError("a lossless file keeps everything: no rate and no keep")
     if caption == AUTO_CAPTION:
         raise UsageError("caption auto does not belong to lossless")
+    from arpc_codec.hints import hints
     from arpc_codec.imageio import read_exact
     from arpc_codec.loading import load_lossless
 
-    return load_lossless(model_for(codec, model), device).encode(
-        read_exact(image, max_pixels=max_pixels), adapt=adapt, caption=caption
-    )
+    picture = read_exact(image, max_pixels=max_pixels)
+    data = load_lossless(model_for(codec, model), device).encode(picture, adapt=adapt, caption=caption)
+    _warn((*picture.notes, *picture.left_out, *hints(picture.notes)))
+    return data
 
 
 def _encode_parts(
@@ -108,7 +115,8 @@ def _encode_parts(
     device: str,
     keep: Collection[str],
     max_pixels: int,
-) -> bytes:
+) -> tuple[bytes, tuple[str, ...]]:
+    """(the file, notes)."""
     import numpy as np
 
     from arpc_codec.errors import UsageError
@@ -124,7 +132,7 @@ def _encode_parts(
         picture = Picture(image)
     else:
         picture = read(image, max_pixels=max_pixels, keep_icc="icc" in keep)
-    chunks, _ = to_chunks(picture, keep)
+    chunks, notes = to_chunks(picture, keep)
     scales, target_bytes, target_bpp = rates
     height, width = picture.pixels.shape[:2]
     encoded = load(model, device, codec).encode(
@@ -136,7 +144,17 @@ def _encode_parts(
         chunks=chunks,
         **coding,
     )
-    return encoded.data
+    return encoded.data, (*picture.notes, *notes, *encoded.notes)
+
+
+def _warn(notes: Collection[str]) -> None:
+    """For the line that called the caller."""
+    import warnings
+
+    from arpc_codec.errors import NoteWarning
+
+    for note in notes:
+        warnings.warn(note, NoteWarning, stacklevel=3)
 
 
 def decode(
@@ -279,12 +297,14 @@ def _to_pillow(picture: ExactPicture) -> Image.Image:
     from PIL import Image
 
     from arpc_codec.errors import UsageError
-    from arpc_codec.imageio import write_exact
+    from arpc_codec.imageio import ExactPicture, write_exact
+    from arpc_codec.pillow import info_of
 
     if picture.bits == 16 and picture.samples.shape[2] > 1:
         raise UsageError("PIL has no 16-bit colour: use decode_array")
-    image = Image.open(BytesIO(write_exact(picture)))
+    image = Image.open(BytesIO(write_exact(ExactPicture(picture.samples))))
     image.load()
+    image.info |= info_of(picture.metadata)
     return image
 
 

@@ -45,6 +45,10 @@ class TruncatedError(ArpcError):
     exit_code = 6
 
 
+class NoteWarning(UserWarning):
+    """In Python what commands say as a note: a picture has another form in its file, or lost something."""
+
+
 def describe(error: BaseException) -> tuple[int, str]:
     """(exit code, one line) of an error; with ARPC_DEBUG=1 its traceback goes to stderr."""
     if os.environ.get("ARPC_DEBUG", "0") not in ("", "0"):

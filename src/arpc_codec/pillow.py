@@ -9,6 +9,8 @@ needed. Modes are L, LA, RGB or RGBA, and I;16 of a lossless file of 16-bit grey
     scales_declared  what the file announces
     bytes_per_scale  coded bytes of each scale that arrived
     caption, icc_profile, exif, xmp: where the file has them
+    dpi or aspect, gamma, chromaticity, srgb, texts by keyword: of lossless files, as of PNG files
+    cicp, photoshop: of lossless files; four numbers, and {0x0404: IPTC records} as of JPEG files
 
 Errors are those of Pillow's own plugins: UnidentifiedImageError, with the reason, when a file is damaged, newer, or of
 16-bit colour, which Pillow lacks (`arpc_codec.decode_array` has it); OSError from `load` when the picture is damaged,
@@ -22,19 +24,26 @@ place (the table is in docs/pillow.md), the model is missing.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from typing import IO, Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from arpc_codec.container import ChunkType, Colour, Container, read
+from arpc_codec.container import METADATA, ChunkType, Colour, Container, Text, Unit, read, value_of
 from arpc_codec.container.header import MAGIC
-from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.errors import ArpcError, FormatError, UsageError
 
 FORMAT, EXTENSION = "ARPC", ".arpc"
 # In the tree for types that are not registered (RFC 6838, 3.4); "x-" is no longer meant for new ones (RFC 6648).
 MIME_TYPE = "image/x.arpc"
 # Where Pillow's `info` has what these chunks hold.
 _METADATA: dict[int, str] = {ChunkType.ICC: "icc_profile", ChunkType.EXIF: "exif", ChunkType.XMP: "xmp"}
+# Where PNG files may have it.
+_ELSEWHERE: dict[int, tuple[str, ...]] = {
+    ChunkType.EXIF: ("Raw profile type exif", "Raw profile type APP1"),
+    ChunkType.XMP: ("XML:com.adobe.xmp", "Raw profile type xmp"),
+}
 
 
 class ArpcImageFile(ImageFile.ImageFile):
@@ -61,11 +70,7 @@ class ArpcImageFile(ImageFile.ImageFile):
         }
         if header.caption:
             self.info["caption"] = header.caption
-        for chunk in container.chunks:
-            if chunk.data and chunk.type in _METADATA:
-                # As Pillow's writers want it.
-                prefix = b"Exif\0\0" if chunk.type == ChunkType.EXIF else b""
-                self.info[_METADATA[chunk.type]] = prefix + chunk.data
+        self.info = info_of(_metadata(container)) | self.info
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self.size), 0, ())]
 
 
@@ -85,6 +90,58 @@ class ArpcDecoder(ImageFile.PyDecoder):
             raise OSError(str(error)) from error
         self.set_as_raw(image.tobytes())
         return -1, 0
+
+
+def info_of(metadata: Mapping[str, Any]) -> dict[str | tuple[int, int], Any]:
+    """What Pillow's plugins have in `info` for metadata by their names in METADATA."""
+    info: dict[str | tuple[int, int], Any] = {}
+    for text in metadata.get("texts", ()):
+        # This would make colours transparent.
+        if text.keyword != "transparency":
+            info.setdefault(text.keyword, _worded(text))
+    for name, key, read_value in _INFO:
+        if metadata.get(name) is not None:
+            info[key] = read_value(metadata[name])
+    resolution = metadata.get("resolution")
+    if resolution is not None:
+        numbers = (float(resolution.x), float(resolution.y))
+        per_inch = {Unit.NONE: 1, Unit.INCH: 1, Unit.CENTIMETRE: 2.54, Unit.METRE: 0.0254}[resolution.unit]
+        key = "aspect" if resolution.unit is Unit.NONE else "dpi"
+        info[key] = (numbers[0] * per_inch, numbers[1] * per_inch)
+    return info
+
+
+def _metadata(container: Container) -> dict[str, Any]:
+    """What is whole of the metadata; that some is damaged is said when the pixels are read."""
+    found = {}
+    for chunk in container.chunks:
+        if chunk.name in METADATA:
+            try:
+                found[chunk.name] = value_of(chunk)
+            except FormatError:
+                continue
+    return found
+
+
+def _worded(text: Text) -> str:
+    if not (text.language or text.translated):
+        return text.text
+    from PIL.PngImagePlugin import iTXt
+
+    return iTXt(text.text, text.language, text.translated)
+
+
+# Metadata, the keys of `info`, how values become those that Pillow's writers want.
+_INFO = (
+    ("icc", "icc_profile", bytes),
+    ("exif", "exif", lambda exif: b"Exif\0\0" + exif),
+    ("xmp", "xmp", bytes),
+    ("cicp", "cicp", tuple),
+    ("gama", "gamma", lambda gama: int.from_bytes(gama, "big") / 100_000),
+    ("chrm", "chromaticity", lambda chrm: tuple(n / 100_000 for n in struct.unpack(">8I", chrm))),
+    ("srgb", "srgb", lambda srgb: srgb[0]),
+    ("iptc", "photoshop", lambda iptc: {0x0404: iptc}),
+)
 
 
 def _accept(prefix: bytes) -> bool:
@@ -107,17 +164,24 @@ def _mode(container: Container) -> str:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     from arpc_codec import encode
+    from arpc_codec.imageio import check_opened
     from arpc_codec.loading import choose
 
     given: dict[str, Any] = image.encoderinfo
     options = {name: given[name] for name in encode.__kwdefaults__ or () if name in given}
     options.setdefault("caption", image.info.get("caption", ""))
-    # Of several frames the one that is shown; the copy has no others, and an `info` of its own.
-    frame = image.copy()
     new = {type_: given[key] for type_, key in _METADATA.items() if key in given}
     try:
+        check_opened(image)
+        # Of several frames the one that is shown; the copy has no others, and an `info` of its own.
+        frame = image.copy()
         _replace(frame.info, new)
-        if choose(options.get("codec"), options.get("lossless", False)) != "hpac":
+        if choose(options.get("codec"), options.get("lossless", False)) == "hpac":
+            # What tells of the file that the picture came from, and gets lost in a copy.
+            for name in ("format", "applist", "tag_v2"):
+                if hasattr(image, name):
+                    setattr(frame, name, getattr(image, name))
+        else:
             names = {ChunkType(type_).name.lower() for type_, value in new.items() if value}
             options["keep"] = names.union(options.get("keep", ()))
         data = encode(frame, **options)
@@ -133,9 +197,8 @@ def _replace(info: dict[str | tuple[int, int], Any], new: dict[int, Any]) -> Non
     for type_, value in new.items():
         key = _METADATA[type_]
         info.pop(key, None)
-        if type_ == ChunkType.XMP:
-            # Where PNG files have it.
-            info.pop("XML:com.adobe.xmp", None)
+        for elsewhere in _ELSEWHERE.get(type_, ()):
+            info.pop(elsewhere, None)
         if value:
             info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
             if not isinstance(info[key], bytes):

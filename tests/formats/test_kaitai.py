@@ -11,18 +11,20 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from arpc_codec.container import read
+from arpc_codec.container import read, value_of
 from arpc_codec.container.captions import decode_text
 
 yaml = pytest.importorskip("yaml")
 
 FORMATS = Path(__file__).parents[2] / "formats"
 GOOD = sorted((FORMATS / "vectors" / "good").glob("*.arpc"))
+TEXT = ("keyword", "language", "translated", "text")
 # What a structure without checksums or cross-field rules can still refuse.
 REFUSED = [
     *("empty", "magic-short", "magic-wrong", "magic-newline", "version-2", "codec-0", "codec-4", "colour-2"),
@@ -204,6 +206,23 @@ def test_good_vectors_parse_alike(path: Path, parse: Parse) -> None:
     assert list(zip(types, (chunk.data for chunk in chunks), strict=True)) == [
         (chunk.type, chunk.data) for chunk in container.chunks
     ]
+
+
+def test_description(spec: dict[str, Any]) -> None:
+    container = read((FORMATS / "vectors" / "good" / "hpac-described.arpc").read_bytes())
+    found = {chunk.name: chunk for chunk in container.chunks}
+
+    def parsed(name: str) -> Any:
+        shown = {"seq": [{"id": "it", "type": name}], "types": spec["types"], "enums": spec["enums"]}
+        return Struct(shown, None, {}, Stream(found[name].data)).it
+
+    tree, resolution = parsed("resolution"), value_of(found["resolution"])
+    assert tree.unit == resolution.unit.name.lower()
+    ratios = [Fraction(ratio.numerator.value, ratio.denominator.value) for ratio in (tree.x, tree.y)]
+    assert ratios == [resolution.x, resolution.y]
+    texts = [[getattr(text, name).value for name in TEXT] for text in parsed("texts").texts]
+    assert texts == [[getattr(text, name) for name in TEXT] for text in value_of(found["texts"])]
+    assert len(texts) == 4
 
 
 @pytest.mark.parametrize("name", REFUSED)

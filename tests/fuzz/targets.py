@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from arpc_codec.container import info, read, truncate, write
+from arpc_codec.container import METADATA, info, read, to_chunk, truncate, value_of, write
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import read as read_picture
 from arpc_codec.imageio import read_exact
@@ -26,6 +30,11 @@ def container(data: bytes) -> None:
     """Header, segments, captions, chunks: what parses whole is written back byte for byte."""
     found = read(data, max_pixels=MAX_PIXELS)
     assert sum(field.length for field in info(data, max_pixels=MAX_PIXELS).fields) == len(data)
+    for chunk in found.chunks:
+        if chunk.name in METADATA:
+            with contextlib.suppress(ArpcError):
+                if value := value_of(chunk):
+                    assert value_of(to_chunk(chunk.name, value)) == value
     if not found.truncated and found.sound:
         assert write(found) == data
         assert read(truncate(data, scales=1, max_pixels=MAX_PIXELS), max_pixels=MAX_PIXELS).segments
@@ -71,7 +80,29 @@ def picture_seeds() -> list[bytes]:
             stream = io.BytesIO()
             image.save(stream, format, **options)
             seeds.append(stream.getvalue())
+    seeds += [*described_seeds(grid)]
     return [*seeds, b"P5 7 9 255\n" + grid.tobytes()[:63], b"P6 7 9 255\n" + grid.tobytes(), b"P1 2 2 1 0 0 1"]
+
+
+def described_seeds(grid: np.ndarray) -> Iterator[bytes]:
+    """Pictures that say what their colours are, and how they lie."""
+    xmp = b"<x xmlns:t='http://ns.adobe.com/tiff/1.0/' t:Orientation='6'/>"
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    p3 = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+    chunks = PngInfo()
+    chunks.add(b"cICP", bytes([12, 13, 0, 1]))
+    chunks.add(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in p3)))
+    chunks.add(b"gAMA", struct.pack(">I", 100_000))
+    ways: list[tuple[str, dict[str, Any]]] = [
+        ("PNG", {"pnginfo": chunks, "exif": exif}),
+        ("TIFF", {"tiffinfo": {274: 6, 318: p3[:2], 319: p3[2:], 700: xmp}}),
+        ("TIFF", {"tiffinfo": {700: xmp}, "big_tiff": True}),
+    ]
+    for format, options in ways:
+        stream = io.BytesIO()
+        Image.fromarray(grid).save(stream, format, **options)
+        yield stream.getvalue()
 
 
 def file_seeds() -> list[bytes]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from arpc_codec.container import Text
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.imageio import EXACT_FORMATS, ExactPicture, read_exact, write_exact
 
@@ -157,10 +158,12 @@ def test_the_profile_of_a_bmp_file() -> None:
 
 def test_notes_name_what_is_not_kept() -> None:
     jpeg = read_exact(file(Image.fromarray(RGB), "JPEG", comment=b"hello"))
-    assert jpeg.notes == ("text comments dropped", "the pixels are kept as decoded from JPEG")
+    assert jpeg.notes == ("the pixels are kept as decoded from JPEG",)
+    assert jpeg.texts == (Text("Comment", "hello"),)
     two = read_exact(file(Image.fromarray(RGB), "MPO", save_all=True, append_images=[Image.fromarray(RGB)]))
-    assert "only the first of 2 pictures in the file is used" in two.notes
-    assert "JPEG segments not kept: APP2" in two.notes
+    assert two.left_out[0] == "MPF pictures not kept: 1"
+    assert two.left_out[1].endswith(" bytes behind the picture not kept")
+    assert len(two.left_out) == 2
     bits = b"BM" + (58).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
     bits += np.array([40, 1, 1], "<i4").tobytes() + b"\1\0\x10\0" + bytes(24) + b"\xff\x7f\0\0"
     assert read_exact(bits).notes == ("samples of 5 or 6 bits coded as 8 bits",)

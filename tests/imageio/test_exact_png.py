@@ -152,22 +152,25 @@ def test_metadata_beyond_the_limits_of_decoders() -> None:
 
 def test_notes_name_the_chunks_that_are_not_kept() -> None:
     values = values_of(8, 2)
-    others = [(b"gAMA", bytes(4)), (b"tEXt", b"a\0b"), text(b"a", b"b"), (b"iCCP", b"a\0\0junk"), (b"eXIf", b"")]
+    others = [(b"gAMA", bytes(3)), (b"tEXt", b"ab"), text(b"", b"b"), (b"iCCP", b"a\0\0junk"), (b"eXIf", b"")]
     picture = read_exact(png(values, 8, 2, *others) + b"behind")
     assert picture == ExactPicture(values.astype(np.uint8))
-    assert picture.notes == ("PNG chunks not kept: eXIf, gAMA, iCCP, iTXt, tEXt", "6 bytes behind the picture not kept")
+    assert picture.left_out == (
+        "PNG chunks not kept: eXIf, gAMA, iCCP, iTXt, tEXt",
+        "6 bytes behind the picture not kept",
+    )
     # Only the first of two counts, and metadata may stand behind the pixels.
     two = png(values, 8, 2, behind=((b"eXIf", b"1"), (b"eXIf", b"2"), text(b"XML:com.adobe.xmp", b"x")))
     assert read_exact(two).exif == b"1"
     assert read_exact(two).xmp == b"x"
-    assert read_exact(two).notes == ("PNG chunks not kept: eXIf",)
+    assert read_exact(two).left_out == ("PNG chunks not kept: eXIf",)
 
 
 def test_an_inflation_bomb_is_left_alone() -> None:
     bomb = (b"iCCP", b"a\0\0" + zlib.compress(bytes(80 << 20)))
     picture = read_exact(png(values_of(8, 0), 8, 0, bomb))
     assert picture.icc is None
-    assert picture.notes == ("PNG chunks not kept: iCCP",)
+    assert picture.left_out == ("PNG chunks not kept: iCCP",)
 
 
 @pytest.mark.parametrize(

@@ -99,5 +99,7 @@ def test_damage_is_refused(data: bytes, message: str) -> None:
 
 
 def test_bytes_behind_the_picture_are_noted() -> None:
-    assert read_exact(b"P5 1 1 255\na\n").notes == ()
-    assert read_exact(b"P5 1 1 255\naxyz").notes == ("3 bytes behind the picture not kept",)
+    assert read_exact(b"P5 1 1 255\na\n").left_out == ()
+    assert read_exact(b"P5 1 1 255\naxyz").left_out == ("3 bytes behind the picture not kept",)
+    assert read_exact(b"P5 # by hand\n1 1 255\n#").left_out == ("comments in the header not kept",)
+    assert read_exact(b"P5 1 1 255\n#").left_out == ()

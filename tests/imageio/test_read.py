@@ -267,6 +267,11 @@ def test_too_many_pixels() -> None:
         (b"", "empty"),
         (b"hello", "not a picture"),
         (b"\xa7A\n\x08", "an arpc file already"),
+        (
+            b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 16, 3) + bytes(99),
+            "a PSD picture .* kind that cannot",
+        ),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture that is damaged"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
     ],
 )

@@ -136,7 +136,7 @@ class Decoding(Task):
         )
 
     def _exactly(self, container: Container, crew: Crew, part: Part) -> Made:
-        from arpc_codec.imageio import exact_format, write_exact
+        from arpc_codec.imageio import exact_format, fitted, write_exact
 
         header = container.header
         exact_format(self.format)
@@ -145,13 +145,14 @@ class Decoding(Task):
         crew.gather(area.height * area.width)
         codec = load_lossless(header.model_id, self.device)
         found = codec.decode(container, progress=part, crew=crew, region=self.region)
+        picture, notes = fitted(found.picture, self.format)
         return self._made(
             container,
-            write_exact(found.picture, self.format),
+            write_exact(picture, self.format),
             "in part" if found.damage or found.cut else "lossless",
             found.damage and f"damaged: {found.damage}; picture written",
             found.cut and f"truncated: {found.cut}",
-            self._ignored(header.codec),
+            (*self._ignored(header.codec), *notes),
         )
 
     def _ignored(self, codec: Codec) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
 from arpc_codec.codecs.crew import ALONE, Crew
-from arpc_codec.container import MAX_PIXELS, Codec
+from arpc_codec.container import MAX_PIXELS, ChunkType, Codec
 from arpc_codec.errors import UsageError
 from arpc_codec.loading import AUTO_CAPTION, caption_for, load, load_lossless
 from arpc_codec.rate import rate_bytes
@@ -111,6 +111,8 @@ class Encoding(Task):
         picture = read(data, max_pixels=self.max_pixels, keep_icc="icc" in self._kept)
         picture = apply_alpha(picture, self.alpha)
         chunks, notes = to_chunks(picture, self._kept)
+        alpha = [len(chunk.data) for chunk in chunks if chunk.type == ChunkType.ALPHA]
+        notes += tuple(f"transparency kept without loss ({size} bytes; see --alpha)" for size in alpha)
         return _Source(picture, tuple(chunks), (*picture.notes, *notes))
 
     def _progressively(self, sources: list[_Source]) -> list[Made]:
@@ -146,7 +148,7 @@ class Encoding(Task):
         codec = load_lossless(self.model, self.device)
         file = codec.encode(picture, adapt=self.adapt or 0, caption=self.caption, progress=part, crew=crew)
         summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
-        return Made(file, width, height, self.model, summary, picture.notes)
+        return Made(file, width, height, self.model, summary, (*picture.notes, *picture.left_out))
 
     @property
     def _kept(self) -> tuple[str, ...]:

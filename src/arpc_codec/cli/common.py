@@ -15,6 +15,7 @@ import click
 from arpc_codec.container import MAX_PIXELS
 from arpc_codec.errors import ArpcError, TruncatedError, UsageError, describe
 from arpc_codec.files import check_free, write_file
+from arpc_codec.hints import hints
 from arpc_codec.places import Place, place
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Log:
     _console: Console | None = None
     _bar: Progress | None = None
     _part: TaskID | None = None
+    _hinted: set[str] = field(default_factory=set)
 
     def error(self, name: str, text: str) -> None:
         """What went wrong with one file."""
@@ -58,6 +60,13 @@ class Log:
         """What the user should know about one file."""
         if not self.quiet and text:
             self._print(f"{shown(name)}: {text}")
+
+    def once(self, notes: Iterable[str]) -> None:
+        """What notes of files give reason to say, the first time only."""
+        for hint in hints(notes):
+            if hint not in self._hinted:
+                self._hinted.add(hint)
+                self.note("hint", hint)
 
     def detail(self, name: str, text: str) -> None:
         """What only a curious user wants to know."""

@@ -133,6 +133,7 @@ def encode(
         made = encoding(common.read_bytes(name), crew, log.part)
         outputs.write(made.data, target)
         log.note(name, "; ".join(made.notes))
+        log.once(made.notes)
         size, where = len(made.data), target if target != common.STDIO else "stdout"
         bpp = f"{8 * size / (made.width * made.height):.4f} bpp"
         log.note(name, f"{made.width}x{made.height} -> {where}: {size} bytes, {bpp}, {made.summary}")

@@ -85,6 +85,7 @@ def run(
         for record in batch.run(how.jobs, engine):
             codes.append(record.code)
             log.detail(record.source, "; ".join(record.notes))
+            log.once(record.notes)
             if record.bytes_out:
                 bytes_in, bytes_out = bytes_in + record.bytes_in, bytes_out + record.bytes_out
                 saving = f"{decimal(bytes_in)} -> {decimal(bytes_out)} ({bytes_out / bytes_in:.1%})"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from arpc_codec.imageio import ExactPicture
 
-IDENTICAL = "identical"
+IDENTICAL = "samples identical, metadata identical"
 Original = TypeVar("Original")
 
 
@@ -44,7 +44,8 @@ def verify(
 ) -> int:
     """Decode .arpc files and check every scale, stage or tile; exit 3 when damaged, 6 when cut or with holes.
 
-    Of a lossless file --against says whether samples and metadata are identical; exit 1 when they are not.
+    Of a lossless file --against says of samples and of metadata whether they are identical, and what of IMG no .arpc
+    file holds; exit 1 when anything differs or is not there.
     """
     if against is not None and len(inputs) > 1:
         raise UsageError("--against compares one file")
@@ -99,23 +100,27 @@ def _report(
 
 
 def _difference(picture: ExactPicture, against: str, max_pixels: int) -> str:
-    """In what a lossless picture is not the one in a file."""
+    """In what a lossless picture is not the one in a file; IDENTICAL when nothing of that file is missing."""
     import numpy as np
 
+    from arpc_codec.container import METADATA
     from arpc_codec.imageio import read_exact
 
     original = _read(against, lambda data: read_exact(data, max_pixels=max_pixels))
-    if picture == original:
-        return IDENTICAL
     if (picture.bits, picture.samples.shape) != (original.bits, original.samples.shape):
         kinds = [
             f"{p.samples.shape[1]}x{p.samples.shape[0]}x{p.samples.shape[2]}x{p.bits}" for p in (picture, original)
         ]
         return f"DIFFERENT width x height x channels x bits: {kinds[0]} and {kinds[1]}"
+    parts = ["samples identical"]
     if count := int(np.count_nonzero(picture.samples != original.samples)):
-        return f"{count} of {picture.samples.size} samples DIFFERENT"
-    names = [name for name in ("icc", "exif", "xmp") if getattr(picture, name) != getattr(original, name)]
-    return f"samples identical, {', '.join(names).upper()} DIFFERENT"
+        parts = [f"{count} of {picture.samples.size} samples DIFFERENT"]
+    kept, wanted = picture.metadata, original.metadata
+    different = [name.upper() for name in METADATA if kept.get(name) != wanted.get(name)]
+    parts.append(f"metadata DIFFERENT ({', '.join(different)})" if different else "metadata identical")
+    if original.left_out:
+        parts.append(f"NOT IN THE FILE: {'; '.join(original.left_out)}")
+    return ", ".join(parts)
 
 
 def _read(against: str, reader: Callable[[bytes], Original]) -> Original:

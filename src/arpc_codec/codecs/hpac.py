@@ -7,10 +7,11 @@ decode:  file -> tiles, each with a check of its own -> samples, which the file'
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..container import Chunk, ChunkType, Codec, Colour, Container, Header, LosslessMode, write
+from ..container import METADATA, ChunkType, Codec, Colour, Container, Header, LosslessMode, to_chunk, value_of, write
 from ..errors import FormatError, ModelError, UsageError
 from ..imageio import ExactPicture
 from ..tile import Region, Tile, region_tile
@@ -21,7 +22,6 @@ from .lossless import Progress, decode, encode
 
 # Tiles that a message tells the place of.
 NAMED = 4
-METADATA = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class HpacCodec:
         )
         coders, side = self.model.coders, self.model.tile
         payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, crew=crew)
-        metadata = zip(METADATA, (picture.icc, picture.exif, picture.xmp), strict=True)
-        return write(Container(header, (payload,), tuple(Chunk(type_, data) for type_, data in metadata if data)))
+        chunks = tuple(to_chunk(name, value) for name, value in picture.metadata.items())
+        return write(Container(header, (payload,), chunks))
 
     def decode(
         self,
@@ -93,8 +93,7 @@ class HpacCodec:
             raise UsageError(f"not an hpac file but {header.codec.name.lower()}")
         if header.model_id != self.model.entry.id:
             raise ModelError(f"the file needs model id {header.model_id}, this is {self.model.entry.id}")
-        metadata = {chunk.type: chunk.data or None for chunk in container.chunks}
-        if ChunkType.ALPHA in metadata:
+        if any(chunk.type == ChunkType.ALPHA for chunk in container.chunks):
             raise FormatError("an alpha plane beside a lossless picture")
         whole = bool(container.segments)
         found = decode(
@@ -119,8 +118,13 @@ class HpacCodec:
             damage = f"the samples are right, but {where} or file check are not"
         if container.truncated:
             cut = f"{_places(missing)} did not arrive" if missing else "metadata or file check at its end is missing"
-        icc, exif, xmp = (metadata.get(type_) for type_ in METADATA)
-        return ExactDecoded(ExactPicture(found.samples, icc, exif, xmp), damaged, missing, damage, cut)
+        metadata: dict[str, Any] = {}
+        for chunk in container.chunks:
+            try:
+                metadata |= {chunk.name: value_of(chunk)} if chunk.name in METADATA else {}
+            except FormatError as error:
+                damage = damage or f"the samples are right, but {error}"
+        return ExactDecoded(ExactPicture(found.samples, **metadata), damaged, missing, damage, cut)
 
 
 def _places(tiles: tuple[Tile, ...]) -> str:

@@ -4,6 +4,7 @@ from arpc_codec.container.captions import MAX_CAPTION_BYTES
 from arpc_codec.container.chunks import Chunk, ChunkType
 from arpc_codec.container.container import MAX_PIXELS, Container, CutHeaderError, keep, read, truncate, write
 from arpc_codec.container.cursor import Field
+from arpc_codec.container.description import COLOURS, METADATA, Resolution, Text, Unit, to_chunk, value_of
 from arpc_codec.container.header import (
     MAX_SCALES,
     MAX_SIDE,
@@ -16,10 +17,12 @@ from arpc_codec.container.header import (
 from arpc_codec.container.info import Info, info
 
 __all__ = [
+    "COLOURS",
     "MAX_CAPTION_BYTES",
     "MAX_PIXELS",
     "MAX_SCALES",
     "MAX_SIDE",
+    "METADATA",
     "PHASES",
     "Chunk",
     "ChunkType",
@@ -31,9 +34,14 @@ __all__ = [
     "Header",
     "Info",
     "LosslessMode",
+    "Resolution",
+    "Text",
+    "Unit",
     "info",
     "keep",
     "read",
+    "to_chunk",
     "truncate",
+    "value_of",
     "write",
 ]

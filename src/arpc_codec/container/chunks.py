@@ -21,6 +21,13 @@ class ChunkType(IntEnum):
     EXIF = 0x02
     XMP = 0x03
     ALPHA = 0x84
+    CICP = 0x06
+    GAMA = 0x07
+    CHRM = 0x08
+    SRGB = 0x09
+    RESOLUTION = 0x0A
+    TEXTS = 0x0B
+    IPTC = 0x0C
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from arpc_codec.imageio.chunks import (
     from_chunks,
     to_chunks,
 )
-from arpc_codec.imageio.exact import EXACT_FORMATS, exact_format, read_exact, write_exact
+from arpc_codec.imageio.exact import EXACT_FORMATS, exact_format, fitted, read_exact, write_exact
+from arpc_codec.imageio.first_page import check_opened
 from arpc_codec.imageio.opening import suffixes
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
@@ -29,7 +30,9 @@ __all__ = [
     "apply_alpha",
     "check_alpha",
     "check_keep",
+    "check_opened",
     "exact_format",
+    "fitted",
     "format_of",
     "from_chunks",
     "pack_alpha",

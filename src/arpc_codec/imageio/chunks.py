@@ -60,7 +60,6 @@ def to_chunks(picture: Picture, keep: Collection[str] = ()) -> tuple[tuple[Chunk
             notes.append(f"no usable {name.upper()} to keep")
     if picture.alpha is not None:
         chunks.append(Chunk(ChunkType.ALPHA, pack_alpha(picture.alpha)))
-        notes.append(f"transparency kept without loss ({len(chunks[-1].data)} bytes; see --alpha)")
     return tuple(chunks), tuple(notes)
 
 

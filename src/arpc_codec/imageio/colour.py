@@ -43,21 +43,27 @@ def to_srgb(image: Image.Image, icc: bytes) -> tuple[Image.Image, str | None]:
     A profile that is sRGB already changes nothing. Raises ImageCms.PyCMSError for a profile that is only half there.
     """
     source = ImageCms.ImageCmsProfile(BytesIO(icc))
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    if image.mode == "L":
+        # Else grey goes through a coarse table, 10 levels off where samples are light itself.
+        flags |= ImageCms.Flags.NOOPTIMIZE
     transform = ImageCms.buildTransform(
         source,
         ImageCms.createProfile("sRGB"),
         image.mode,
         "RGB",
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        flags=flags,
     )
     if image.mode != "CMYK" and _is_identity(transform, image.mode):
         return image, None
-    converted = ImageCms.applyTransform(image, transform)
+    # That is slow, so each level is converted once.
+    levels = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    converted = ImageCms.applyTransform(levels if image.mode == "L" else image, transform)
     assert converted is not None
     name = " ".join(ImageCms.getProfileDescription(source).split())[:60]
-    note = f"colours converted to sRGB from ICC profile '{name}'"
-    return (converted.getchannel(0) if image.mode == "L" else converted), note
+    note = f"colours converted to sRGB from profile '{name}'"
+    return (image.point(converted.getchannel(0).tobytes()) if image.mode == "L" else converted), note
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from arpc_codec.errors import ArpcError
+from arpc_codec.imageio.picture import Samples
 
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+# Headers, with profiles, of real files are shorter.
+_HEAD = 1 << 20
 
 
 def sample_bits(image: Image.Image) -> int:
@@ -43,20 +46,26 @@ def deep_codecs() -> ModuleType:
     return imagecodecs
 
 
-def _header_bits(image: Image.Image) -> int:
-    """Bits of a sample from the SIZ marker (JPEG 2000) or the pixi box (AVIF) of a file that is still open."""
-    file: Any = getattr(image, "fp", None) or getattr(image, "_fp", None)
-    if file is None:
-        return 8
+def head(image: Image.Image, size: int = _HEAD) -> bytes:
+    """How the file of an opened picture begins; nothing when it is closed."""
+    file: Any = getattr(image, "fp", None)
+    if file is None or getattr(file, "closed", False):
+        return b""
     position = file.tell()
     file.seek(0)
-    head = file.read(4096)
+    data: bytes = file.read(size)
     file.seek(position)
+    return data
+
+
+def _header_bits(image: Image.Image) -> int:
+    """Bits of a sample from the SIZ marker (JPEG 2000) or the pixi box (AVIF) of a file that is still open."""
+    data = head(image)
     if image.format == "AVIF":
-        at = head.find(b"pixi")
-        return head[at + 9] if 0 <= at < len(head) - 9 else 8
-    at = head.find(b"\xff\x4f\xff\x51")
-    return (head[at + 42] & 127) + 1 if 0 <= at < len(head) - 42 else 8
+        at = data.find(b"pixi")
+        return data[at + 9] if 0 <= at < len(data) - 9 else 8
+    at = data.find(b"\xff\x4f\xff\x51")
+    return (data[at + 42] & 127) + 1 if 0 <= at < len(data) - 42 else 8
 
 
 def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
@@ -67,8 +76,15 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
     values = values.astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high <= 0xFFFF:
-        return _grey((values * 255 + 0x7FFF) // 0xFFFF), "16-bit samples reduced to 8 bits"
+        return Image.fromarray(reduced(values.astype(np.uint16))), "16-bit samples reduced to 8 bits"
     return _stretch(values.astype(np.float64), "32-bit")
+
+
+def reduced(samples: Samples) -> NDArray[np.uint8]:
+    """uint8 or uint16 samples of any shape, rounded to 8 bits."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8)
 
 
 def _float(values: NDArray[np.float64]) -> tuple[Image.Image, str]:

@@ -2,33 +2,38 @@
 
 Pixels are neither turned nor converted, and those under full transparency keep their colours. What changes its form
 without losing anything is one of the picture's notes: palettes become RGB, 1 to 6 bits become 8, a transparent colour
-becomes alpha. So is what surrounds the pixels and has no place: text, print resolution, TIFF tags, PNG chunks.
+becomes alpha. Colour description, resolution, texts, IPTC, EXIF and XMP are kept; what else surrounds the pixels is
+named in `left_out`: other TIFF tags and PNG chunks, EXIF inside TIFF, bytes behind the end, MPF pictures, gain maps.
 Float, signed and 32-bit samples, CMYK, Lab, premultiplied alpha, animations and several pages are refused.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from arpc_codec.container import COLOURS, METADATA, Resolution, Unit
 from arpc_codec.errors import ArpcError, UsageError
-from arpc_codec.imageio import netpbm, png, tiff
+from arpc_codec.hints import FROM_JPEG
+from arpc_codec.imageio import jpeg, netpbm, png, tiff
 from arpc_codec.imageio.depth import sample_bits
-from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
-from arpc_codec.imageio.opening import check_size, contents, decoding, formats
+from arpc_codec.imageio.described import bmp_profile
+from arpc_codec.imageio.first_page import check_opened
+from arpc_codec.imageio.metadata import colours_of, iptc_of, raw_exif_of, resolution_of, xmp_of
+from arpc_codec.imageio.opening import check_size, contents, decoding, open_image
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture
 from arpc_codec.imageio.samples import check_mode, refused, samples_of
+from arpc_codec.imageio.texts import texts_of, without_profiles
 from arpc_codec.imageio.writing import FORMATS, format_of, written
 
 # Of these Pillow changes no sample of 8 bits. Others it may convert, or they have parts that it does not show.
 _BY_PILLOW = ("JPEG", "MPO", "WEBP", "BMP", "GIF", "TGA", "QOI", "PCX")
-_JPEG_KEPT = (b"JFIF", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"Adobe")
 
 
 def read_exact(
@@ -53,7 +58,7 @@ def read_exact(
             return tiff.read(data, max_pixels)
         if netpbm.SIGNATURE.match(data):
             return netpbm.read(data, max_pixels)
-        with Image.open(BytesIO(data), formats=formats()) as image:
+        with open_image(data) as image:
             check_mode(image)
             if image.format not in _BY_PILLOW:
                 raise ArpcError(f"{image.format} files cannot be read exactly: convert the picture to PNG or TIFF")
@@ -66,7 +71,39 @@ def write_exact(picture: ExactPicture, target: str | os.PathLike[str] = "png") -
     target: one of EXACT_FORMATS, or a file name whose suffix tells the format; nothing is written to it.
     Raises ArpcError when the format cannot hold the picture exactly, UsageError for a format that never can.
     """
-    return _WRITERS[exact_format(target)](picture)
+    format = exact_format(target)
+    held, notes = fitted(picture, format)
+    if notes:
+        raise ArpcError(f"{format.upper()} cannot hold this picture exactly: {'; '.join(notes)}")
+    return _WRITERS[format](held)
+
+
+def fitted(picture: ExactPicture, target: str | os.PathLike[str]) -> tuple[ExactPicture, tuple[str, ...]]:
+    """(the picture as `write_exact` can write it, notes on what that changes of colour description, resolution, texts).
+
+    Other metadata stay: a format that lacks them is refused. Raises UsageError as `exact_format`.
+    """
+    format = exact_format(target)
+    fit = _FITS.get(format, _bare)
+    held = fit(picture)
+    return held, tuple(_changes(picture, held, format.upper()))
+
+
+def _bare(picture: ExactPicture) -> ExactPicture:
+    """Without what only PNG and TIFF have places for."""
+    nothing: dict[str, Any] = dict.fromkeys((*COLOURS, "resolution", "iptc"))
+    return replace(picture, texts=(), **nothing)
+
+
+def _changes(picture: ExactPicture, held: ExactPicture, format: str) -> Iterator[str]:
+    gone = [name for name in METADATA if name in picture.metadata and name not in held.metadata]
+    if gone:
+        yield f"{format} holds no {', '.join(gone)}: left out"
+    if held.resolution not in (None, picture.resolution):
+        yield f"resolution of {picture.resolution} written as {held.resolution}"
+    changed = [text.keyword for text in picture.texts if text not in held.texts]
+    if changed and "texts" not in gone:
+        yield f"texts that {format} cannot hold left out or changed: {', '.join(changed)}"
 
 
 def exact_format(target: str | os.PathLike[str]) -> str:
@@ -89,39 +126,50 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> ExactPicture:
 
 def _from_pillow(image: Image.Image, max_pixels: int, data: bytes = b"") -> ExactPicture:
     """A picture that Pillow has opened, perhaps from `data`."""
+    check_opened(image)
     check_mode(image)
     check_size(*image.size, max_pixels)
     # The second picture of an MPO file is a preview or a map for its first; pages and frames are pictures of their own.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise refused("several pictures in one file")
     # Before anything loads the pixels: Pillow forgets the depth then.
-    bits, notes = sample_bits(image), dropped(image)
+    bits, notes = sample_bits(image), []
     if bits > 8 and not image.mode.startswith("I;16"):
         raise ArpcError(f"Pillow reduces the {bits}-bit samples of this picture: give the file itself")
     if bits < 8:
         notes.append("samples of 5 or 6 bits coded as 8 bits")
+    left_out: list[str] = []
+    metadata = metadata_of(image)
     if image.format in ("JPEG", "MPO"):
-        notes.append("the pixels are kept as decoded from JPEG")
-    segments = {name for name, body in getattr(image, "applist", ()) if not body.startswith(_JPEG_KEPT)} - {"COM"}
-    if segments:
-        notes.append(f"JPEG segments not kept: {', '.join(sorted(segments))}")
+        notes.append(FROM_JPEG)
+        left_out += jpeg.left_out(image, data)
     if image.format == "GIF" and (b"ICCRGBG1" in data or b"XMP DataXMP" in data):
-        notes.append("ICC profile or XMP inside GIF not kept")
-    icc = image.info.get("icc_profile") or _bmp_profile(data)
+        left_out.append("ICC profile or XMP inside GIF not kept")
+    if tags := getattr(image, "tag_v2", None):
+        described, others = tiff.describe(tags)
+        metadata |= described
+        left_out += others
+    if image.format == "BMP" and data:
+        metadata |= {"icc": bmp_profile(data), "resolution": _bmp_resolution(data)}
     samples, more = samples_of(image)
-    return ExactPicture(samples, icc, raw_exif_of(image), xmp_of(image), (*notes, *more))
+    return ExactPicture(samples, notes=(*notes, *more), left_out=tuple(left_out), **metadata)
 
 
-def _bmp_profile(data: bytes) -> bytes | None:
-    """The ICC profile behind the pixels of a BMP file with header version 5, which Pillow does not look for."""
-    header = data[14:138]
-    if not data.startswith(b"BM") or header[:4] != (124).to_bytes(4, "little") or header[56:60] != b"DEBM":
+def metadata_of(image: Image.Image) -> dict[str, Any]:
+    """The metadata of an ExactPicture, from where Pillow keeps them."""
+    info = image.info
+    found = {"icc": info.get("icc_profile") or None, "exif": raw_exif_of(image), "xmp": xmp_of(image)}
+    found |= colours_of(info) | {"resolution": resolution_of(image), "iptc": iptc_of(image)}
+    profiles, texts = without_profiles(texts_of(image), found)
+    return {**found, **profiles, "texts": texts}
+
+
+def _bmp_resolution(data: bytes) -> Resolution | None:
+    """Pixels a metre of a BMP file, where its header has them."""
+    if int.from_bytes(data[14:18], "little") < 40:
         return None
-    start, size = (int.from_bytes(header[at : at + 4], "little") for at in (112, 116))
-    profile = data[14 + start : 14 + start + size]
-    if len(profile) != size:
-        raise ArpcError("the file ends early")
-    return profile or None
+    across, down = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (38, 42))
+    return Resolution.of(across, down, Unit.METRE)
 
 
 def _write_webp(picture: ExactPicture) -> bytes:
@@ -145,3 +193,4 @@ _WRITERS: dict[str, Callable[[ExactPicture], bytes]] = {
     "webp": _write_webp,
 }
 EXACT_FORMATS = tuple(_WRITERS)
+_FITS = {"png": png.fit, "tiff": tiff.fit}

@@ -47,11 +47,13 @@ def read(data: bytes, max_pixels: int) -> ExactPicture:
         size = 1 if top < 256 else 2
         samples = _raw(raster, height * width * channels, size)
         rest = raster[samples.nbytes :]
-    notes = []
+    notes, left_out = [], []
+    if b"#" in data[: len(data) - len(raster)]:
+        left_out.append("comments in the header not kept")
     if SIGNATURE.match(rest):
         raise refused("several pictures in one file")
     if rest.strip():
-        notes.append(f"{len(rest)} bytes behind the picture not kept")
+        left_out.append(f"{len(rest)} bytes behind the picture not kept")
     if samples.max() > top:
         raise ArpcError("damaged: a sample is above the maximum of its file")
     if kind in (1, 4):
@@ -67,6 +69,7 @@ def read(data: bytes, max_pixels: int) -> ExactPicture:
     return ExactPicture(
         samples.astype(np.uint8 if top < 256 else np.uint16).reshape(shape),
         notes=tuple(notes),
+        left_out=tuple(left_out),
     )
 
 

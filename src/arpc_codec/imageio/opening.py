@@ -7,6 +7,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -22,6 +24,23 @@ _FORMATS = (
 )
 # fmt: on
 _pillow_limit = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture file that Pillow has opened, not turned: its orientation is in `turn`, its depth in `bits`.
+
+    exif: TIFF bytes as stored. icc: the profile of its colours, None for sRGB. notes: one line for everything that has
+    no place beside it.
+    """
+
+    image: Image.Image
+    turn: int
+    bits: int
+    exif: bytes | None
+    xmp: bytes | None
+    icc: bytes | None
+    notes: tuple[str, ...]
 
 
 def contents(source: str | os.PathLike[str] | bytes) -> bytes:
@@ -44,6 +63,18 @@ def formats() -> list[str]:
     return known
 
 
+def open_image(data: bytes) -> Image.Image:
+    """A picture file, open in Pillow; ArpcError, with the format that it begins as, when Pillow cannot read it."""
+    try:
+        return Image.open(BytesIO(data), formats=formats())
+    except UnidentifiedImageError:
+        for name in formats():
+            _, accept = Image.OPEN[name]
+            if accept and accept(data[:16]) is True:
+                raise ArpcError(f"a {name} picture that is damaged, or of a kind that cannot be read") from None
+        raise ArpcError("not a picture in a format that can be read") from None
+
+
 def suffixes(exact: bool = False) -> frozenset[str]:
     """How names of pictures that can be read end, in small letters with the dot; exact: by `read_exact`."""
     known = formats()
@@ -59,8 +90,6 @@ def decoding(max_pixels: int) -> Iterator[None]:
             yield
     except (ArpcError, MemoryError):
         raise
-    except UnidentifiedImageError:
-        raise ArpcError("not a picture in a format that can be read") from None
     # Decoders raise many types on damaged files (OSError, SyntaxError, ValueError, struct.error, zlib.error, ...).
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arpc_codec.container import MAX_PIXELS
+from arpc_codec.container import MAX_PIXELS, METADATA, Resolution, Text
 from arpc_codec.errors import UsageError
 
 __all__ = ["MAX_PIXELS", "ExactPicture", "Picture", "Samples"]
@@ -38,9 +38,10 @@ class Picture:
 class ExactPicture:
     """samples: uint8 or uint16 [H, W, C], C-contiguous: grey, grey and alpha, RGB or RGBA (C = 1 to 4), straight alpha.
 
-    icc, exif, xmp: the bytes of the source (exif as TIFF bytes, its orientation not applied), None for none.
-    notes: one line for everything else that the source held. Pictures are equal when all but their notes are.
-    Raises UsageError for any other array and for empty metadata.
+    icc, exif, xmp, iptc: bytes of the source (exif as TIFF bytes, its orientation not applied; iptc as IIM records),
+    cicp, gama, chrm, srgb: as in the PNG chunks of these names; None for none. notes: one line for everything that has
+    another form now, left_out: one for what the source held and this does not.
+    Pictures are equal when samples and metadata are. Raises UsageError for any other array and for empty metadata.
     """
 
     samples: Samples
@@ -48,6 +49,14 @@ class ExactPicture:
     exif: bytes | None = None
     xmp: bytes | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    cicp: bytes | None = None
+    gama: bytes | None = None
+    chrm: bytes | None = None
+    srgb: bytes | None = None
+    resolution: Resolution | None = None
+    texts: tuple[Text, ...] = ()
+    iptc: bytes | None = None
 
     def __post_init__(self) -> None:
         samples = self.samples
@@ -56,7 +65,7 @@ class ExactPicture:
             raise UsageError(f"samples must be uint8 or uint16 [H, W, 1 to 4], not {samples.dtype} {shape}")
         if not samples.size or not samples.flags.c_contiguous:
             raise UsageError("samples must be there, in C order")
-        if b"" in (self.icc, self.exif, self.xmp):
+        if b"" in self.metadata.values():
             raise UsageError("metadata that is not there must be None, not empty")
 
     @property
@@ -64,11 +73,16 @@ class ExactPicture:
         """Bits of a sample: 8 or 16."""
         return 8 * self.samples.itemsize
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """By the names in METADATA, those that there are."""
+        return {name: value for name in METADATA if (value := getattr(self, name)) not in (None, ())}
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ExactPicture):
             return NotImplemented
         return (
             self.samples.dtype == other.samples.dtype
             and np.array_equal(self.samples, other.samples)
-            and (self.icc, self.exif, self.xmp) == (other.icc, other.exif, other.xmp)
+            and self.metadata == other.metadata
         )

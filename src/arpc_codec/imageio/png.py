@@ -8,17 +8,33 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from io import BytesIO
+from math import lcm
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from arpc_codec.container import COLOURS, Resolution, Text, Unit
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio.depth import deep_codecs
+from arpc_codec.imageio.metadata import PREFIX
 from arpc_codec.imageio.opening import check_size
 from arpc_codec.imageio.picture import ExactPicture, Samples
 from arpc_codec.imageio.samples import refused, samples_of, with_key
+from arpc_codec.imageio.texts import (
+    MAX_INFLATED,
+    XMP_KEYWORD,
+    from_png,
+    inflate,
+    iptc_profile,
+    png_holds,
+    to_png,
+    without_profiles,
+)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
@@ -27,10 +43,14 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 # Of each pass of interlacing: first row and column, step of rows and columns.
 _PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_XMP = b"XML:com.adobe.xmp\0"
-# A compressed profile may claim any size; real ones have some megabytes.
-_MAX_INFLATED = 1 << 26
-_MAX_CHUNK = (1 << 31) - 1
+_XMP = XMP_KEYWORD.encode() + b"\0"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"tIME")
+# Chunks whose content is kept as it is, and the names of it.
+_AS_IS = {b"cICP": "cicp", b"gAMA": "gama", b"cHRM": "chrm", b"sRGB": "srgb"}
+# This says nothing.
+_SQUARE_PIXELS = (b"pHYs", struct.pack(">IIB", 1, 1, 0))
+_METRES = {Unit.INCH: Fraction("0.0254"), Unit.CENTIMETRE: Fraction("0.01"), Unit.METRE: Fraction(1)}
+_MAX_NUMBER = (1 << 31) - 1
 # Bytes that are filtered at a time.
 _BAND = 1 << 20
 
@@ -48,8 +68,9 @@ def read(data: bytes, max_pixels: int) -> ExactPicture:
     samples = _pixels(_join(chunk for chunk in chunks if chunk[0] in _CRITICAL), depth, colour_type)
     if samples.shape[:2] != (height, width):
         raise ArpcError("damaged PNG: the pixels do not fit the header")
-    found, notes = _metadata(chunks)
-    key, palette = found.get("key"), found.get("palette")
+    found, left_out = _metadata(chunks)
+    notes = []
+    key, palette = found.pop("key", None), found.pop("palette", None)
     if colour_type == _PALETTE:
         samples = _coloured(samples, palette or b"", key or b"")
         notes.append("palette coded as colours")
@@ -63,23 +84,48 @@ def read(data: bytes, max_pixels: int) -> ExactPicture:
             samples = with_key(samples, [value * 255 // full if depth < 8 else value for value in values])
             notes.append("transparent colour coded as alpha")
     if surplus:
-        notes.append(f"{surplus} bytes behind the picture not kept")
-    return ExactPicture(samples, found.get("icc"), found.get("exif"), found.get("xmp"), tuple(notes))
+        left_out.append(f"{surplus} bytes behind the picture not kept")
+    return ExactPicture(samples, notes=tuple(notes), left_out=tuple(left_out), **found)
+
+
+def fit(picture: ExactPicture) -> ExactPicture:
+    """The picture with the metadata that PNG holds: whole numbers a metre, texts without byte 0 and with a keyword."""
+    texts = tuple(replace(text, text=text.text.replace("\0", "\n")) for text in picture.texts)
+    texts = tuple(text for text in texts if png_holds(text))
+    resolution = picture.resolution
+    if resolution:
+        if resolution.unit is Unit.NONE:
+            scale, unit = Fraction(lcm(resolution.x.denominator, resolution.y.denominator)), Unit.NONE
+        else:
+            scale, unit = 1 / _METRES[resolution.unit], Unit.METRE
+        x, y = (min(max(1, round(number * scale)), _MAX_NUMBER) for number in (resolution.x, resolution.y))
+        resolution = Resolution.of(x, y, unit)
+    return replace(picture, texts=texts, resolution=resolution)
 
 
 def write(picture: ExactPicture) -> bytes:
     """ExactPicture -> PNG of its layout and depth, with its metadata; ArpcError for metadata beyond PNG's limits."""
     height, width, channels = picture.samples.shape
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, picture.bits, _COLOUR_TYPES[channels], 0, 0, 0))]
+    # Most urgent first; all of them must stand before the pixels.
+    values = picture.metadata
+    chunks += [(name, values[kept]) for name, kept in _AS_IS.items() if kept in values]
     if picture.icc is not None:
-        if len(picture.icc) >= _MAX_INFLATED:
+        if len(picture.icc) >= MAX_INFLATED:
             raise ArpcError("the ICC profile is too long for PNG")
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc, 9)))
     if picture.exif is not None:
         chunks.append((b"eXIf", picture.exif))
+    if picture.resolution is not None:
+        resolution = picture.resolution
+        numbers = int(resolution.x), int(resolution.y), resolution.unit is Unit.METRE
+        chunks.append((b"pHYs", struct.pack(">IIB", *numbers)))
     if picture.xmp is not None:
         chunks.append((b"iTXt", _XMP + bytes(4) + picture.xmp))
-    if max(len(body) for _, body in chunks) > _MAX_CHUNK:
+    chunks += to_png(picture.texts)
+    if picture.iptc is not None:
+        chunks += to_png([iptc_profile(picture.iptc)])
+    if max(len(body) for _, body in chunks) > _MAX_NUMBER:
         raise ArpcError("the metadata is too long for PNG")
     deflate = zlib.compressobj(6)
     packed = [deflate.compress(rows) for rows in _filtered(picture.samples)]
@@ -157,41 +203,49 @@ def _coloured(indices_hw1: Samples, palette: bytes, alpha: bytes) -> NDArray[np.
     return colours[indices_hw1[..., 0]]
 
 
-def _metadata(chunks: list[Chunk]) -> tuple[dict[str, bytes], list[str]]:
-    """(first icc, exif, xmp, key (tRNS) and palette of a file, a note on what else it has)."""
-    found: dict[str, bytes] = {}
-    others = set()
+def _metadata(chunks: list[Chunk]) -> tuple[dict[str, Any], list[str]]:
+    """(metadata of an ExactPicture, key (tRNS) and palette, the first of each; a line on what else the file has)."""
+    found: dict[str, Any] = {}
+    texts: list[Text] = []
+    others, room = set(), MAX_INFLATED
     for name, body in chunks:
         kind, value = _value(name, body)
+        if (name, body) == _SQUARE_PIXELS:
+            continue
         if value and found.setdefault(kind, value) is value:
             continue
-        if name not in _CRITICAL:
+        # What a file may inflate to is limited, whatever the number of its texts.
+        text = from_png(name, body, room) if name in _TEXTS and not value else None
+        if text:
+            room -= len(text.text)
+            texts.append(text)
+        elif name not in _CRITICAL:
             others.add(name.decode())
-    return found, [f"PNG chunks not kept: {', '.join(sorted(others))}"] if others else []
+    profiles, kept = without_profiles(texts, found)
+    left_out = [f"PNG chunks not kept: {', '.join(sorted(others))}"] if others else []
+    return {**found, **profiles, "texts": kept}, left_out
 
 
-def _value(name: bytes, body: bytes) -> tuple[str, bytes | None]:
-    """(what a chunk holds, its bytes; None when it is nothing that is kept, or cannot be read)."""
-    if name in (b"tRNS", b"PLTE", b"eXIf"):
-        return {b"tRNS": "key", b"PLTE": "palette", b"eXIf": "exif"}[name], body
+def _value(name: bytes, body: bytes) -> tuple[str, Any]:
+    """(what a chunk holds, its value; None when it is no more than a text, or cannot be read)."""
+    if name in (b"tRNS", b"PLTE"):
+        return {b"tRNS": "key", b"PLTE": "palette"}[name], body
+    if name == b"eXIf":
+        return "exif", body.removeprefix(PREFIX)
+    if name in _AS_IS:
+        return _AS_IS[name], body if len(body) == COLOURS[_AS_IS[name]] else None
+    if name == b"pHYs" and len(body) == 9 and body[8] in (0, 1):
+        x, y, metric = struct.unpack(">IIB", body)
+        return "resolution", Resolution.of(x, y, Unit.METRE if metric else Unit.NONE)
     if name == b"iCCP":
         _, _, packed = body.partition(b"\0")
-        return "icc", _inflate(packed[1:])
+        return "icc", inflate(packed[1:])
     if name == b"iTXt" and body.startswith(_XMP):
         compressed, rest = body[len(_XMP) : len(_XMP) + 1], body[len(_XMP) + 2 :]
         *tags, text = rest.split(b"\0", 2)
         if len(tags) == 2:
-            return "xmp", _inflate(text) if compressed == b"\1" else text
+            return "xmp", inflate(text) if compressed == b"\1" else text
     return "", None
-
-
-def _inflate(data: bytes) -> bytes | None:
-    inflate = zlib.decompressobj()
-    try:
-        out = inflate.decompress(data, _MAX_INFLATED)
-    except zlib.error:
-        return None
-    return out if inflate.eof else None
 
 
 def _filtered(samples: Samples) -> Iterator[bytes]:

@@ -1,28 +1,33 @@
 """Picture files -> Picture. The policy, and every departure from "as stored" is one of the picture's notes:
 
-- EXIF orientation is applied to the pixels.
-- Colours are converted to sRGB through the ICC profile; with `keep_icc` they stay as they are and the profile is kept.
+- The orientation of EXIF, TIFF or XMP is applied to the pixels, and what is kept says 1.
+- Colours are converted to sRGB through the ICC profile, or the one that cICP, gAMA and cHRM, AVIF, EXIF or TIFF tags
+  amount to (`described.py`); with `keep_icc` they stay as they are and the profile is kept. HDR (PQ, HLG) is refused.
   A broken profile, or one of another colour space, is ignored. CMYK becomes sRGB in any case.
 - L, LA, 1-bit, 16-bit, 32-bit and float grey become 8-bit grey; a palette becomes RGB.
   16-bit and other deep samples are reduced to 8 bits; integers beyond 16 bits and floats beyond 0..1 are stretched.
 - Alpha and transparent colours become a plane of 8 bits; a plane that is opaque everywhere is none.
-- Of several frames or pages the first is used. Text comments and the print resolution are dropped.
+- Of several frames or pages the first is used. Text comments, IPTC, extra channels and the resolution are dropped.
+- A TIFF picture that Pillow reads wrong is read as for archives; what cannot be read right is refused by its kind.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from arpc_codec.imageio import tiff
 from arpc_codec.imageio.colour import profile_problem, without_profile
 from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
-from arpc_codec.imageio.metadata import as_stored, dropped, exif_of, orientation, xmp_of
-from arpc_codec.imageio.opening import check_size, contents, decoding, formats
+from arpc_codec.imageio.described import described
+from arpc_codec.imageio.first_page import check_opened, open_first
+from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
+from arpc_codec.imageio.opening import Opened, check_size, contents, decoding, open_image
+from arpc_codec.imageio.orientation import as_stored, orientation, upright_exif, upright_xmp
 from arpc_codec.imageio.picture import MAX_PIXELS, Picture
 
 # Of a picture that is converted, at a time.
@@ -38,29 +43,42 @@ def read(
     """
     if isinstance(source, Image.Image):
         check_size(*source.size, max_pixels)
-        return _convert(source, keep_icc)
+        return _convert(_opened(source), keep_icc)
     data = contents(source)
-    with decoding(max_pixels), Image.open(BytesIO(data), formats=formats()) as image:
-        check_size(*image.size, max_pixels)
-        return _convert(image, keep_icc)
+    with decoding(max_pixels):
+        if data.startswith(tiff.SIGNATURES):
+            return _convert(open_first(data, max_pixels), keep_icc)
+        with open_image(data) as image:
+            check_size(*image.size, max_pixels)
+            return _convert(_opened(image), keep_icc)
 
 
-def _convert(image: Image.Image, keep_icc: bool) -> Picture:
-    # Before anything loads the pixels: Pillow forgets the depth then.
-    bits = sample_bits(image)
-    notes = dropped(image)
-    if bits > 8 and image.mode not in DEEP:
-        notes.append(f"{bits}-bit samples reduced to 8 bits")
-    exif, xmp, icc = exif_of(image), xmp_of(image), image.info.get("icc_profile") or None
+def _opened(image: Image.Image) -> Opened:
+    """A picture that Pillow has opened."""
+    check_opened(image)
+    # Before anything loads the pixels: Pillow forgets the depth then, and closes the file.
+    bits, (icc, more) = sample_bits(image), described(image)
+    notes, exif = dropped(image), raw_exif_of(image)
     turn, problem = orientation(image)
     if problem:
         notes.append(problem)
         exif = None
+    return Opened(image, turn, bits, exif, xmp_of(image), icc, (*notes, *more))
+
+
+def _convert(opened: Opened, keep_icc: bool) -> Picture:
+    image, turn, notes = opened.image, opened.turn, [*opened.notes]
+    if opened.bits > 8 and image.mode not in DEEP:
+        notes.append(f"{opened.bits}-bit samples reduced to 8 bits")
+    exif, xmp = opened.exif and upright_exif(opened.exif), opened.xmp and upright_xmp(opened.xmp)
+    for name, before, after in (("EXIF", opened.exif, exif), ("XMP", opened.xmp, xmp)):
+        if before and not after:
+            notes.append(f"{name} with an orientation that cannot be set to 1 dropped")
     height, width = image.size if turn > 4 else image.size[::-1]
     pixels, alpha_hw = np.empty((height, width, 3), np.uint8), None
     for rows, band in _bands(image):
         base, alpha, more = _split(band)
-        base, kept, also = _colours(base, icc, keep_icc)
+        base, kept, also = _colours(base, opened.icc, keep_icc)
         # One channel of grey goes into all three.
         as_stored(pixels, turn)[rows] = np.asarray(base).reshape(*band.size[::-1], -1)
         if alpha is not None:
