@@ -22,7 +22,7 @@ from arpc_codec.places import Place
     "--caption", default="", metavar="TEXT|auto", help="Stored in the file; auto: a captioner writes it (none)."
 )
 @click.option("-c", "--codec", type=click.Choice(["arpc", "progic", "hpac"]), help="Codec (arpc).")
-@click.option("--lossless", is_flag=True, help="Every sample and all metadata come back: --codec hpac.")
+@click.option("--lossless", is_flag=True, help="Every sample and its metadata come back: --codec hpac.")
 @click.option(
     "--adapt",
     type=click.IntRange(1, 10_000),
