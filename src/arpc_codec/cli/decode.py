@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.files import is_stream
 from arpc_codec.places import Place
 from arpc_codec.tile import Region
 
@@ -63,6 +64,7 @@ def decode(
     out: str | None,
     out_dir: Place | None,
     force: bool,
+    overwrite_input: bool,
     skip_existing: bool,
     scales: int | None,
     stages: int | None,
@@ -89,7 +91,7 @@ def decode(
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin, or with --out-dir a
     folder: all its .arpc files, those of its subfolders too, but no names that begin with a dot.
     """
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), common.Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     given = click.get_current_context().get_parameter_source
@@ -100,7 +102,11 @@ def decode(
     if format is None:
         from arpc_codec.imageio import format_of
 
-        format = "png" if out in (None, common.STDIO) else format_of(out, tuple(SUFFIXES))
+        # Of the streams pipes may have a name that says something.
+        if out is None or out == common.STDIO or (is_stream(out) and not Path(out).suffix):
+            format = "png"
+        else:
+            format = format_of(out, tuple(SUFFIXES))
     decoding = Decoding(
         format=format,
         scales=scales,

@@ -19,7 +19,7 @@ from arpc_codec.errors import FormatError, TruncatedError, UsageError
     "--cell", type=click.IntRange(48, 4096), default=384, show_default=True, help="Longest side of one picture."
 )
 @common.fill_options
-@common.force_option
+@common.force_options
 @common.device_option
 @common.max_pixels_option
 @common.log_options
@@ -32,13 +32,15 @@ def preview(
     seed: int,
     guidance: float | None,
     force: bool,
+    overwrite_input: bool,
     device: str,
     max_pixels: int,
     quiet: bool,
     verbose: bool,
 ) -> int:
     """Make one PNG with the picture after every scale or stage, its bytes and bits a pixel under each."""
-    outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
+    outputs.check((source,))
 
     def work(name: str) -> int:
         from arpc_codec.container import read, truncate
