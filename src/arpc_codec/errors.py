@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import traceback
+from operator import index
+from typing import Any
 
 _MESSAGE_WIDTH = 500
 
@@ -43,6 +45,14 @@ class TruncatedError(ArpcError):
     """The file ends early; what arrived still gives a picture when the caller allows it."""
 
     exit_code = 6
+
+
+def whole_number(name: str, value: Any) -> int:
+    """An option that counts something; UsageError for what is no whole number."""
+    try:
+        return index(value)
+    except TypeError:
+        raise UsageError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def describe(error: BaseException) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is no file: pipes, devices, open descriptors."""
+"""Files that are read from whatever names or holds them, and that appear whole or not at all; pipes and descriptors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from arpc_codec.errors import ArpcError
+from arpc_codec.errors import ArpcError, UsageError
 
 # File systems allow 255 bytes; the name of the file itself is there for people.
 _NAME = 50
@@ -21,6 +22,32 @@ _MOST_LINKS = 40
 
 # (device, number on it): the same for all names of a file.
 Identity = tuple[int, int]
+# What holds or names the bytes of a file.
+Readable = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+
+
+def contents(source: Readable) -> bytes:
+    """The bytes of a file: a path's, a binary stream's from where it stands, or those of any buffer.
+
+    Raises OSError when they cannot be read, UsageError for anything else.
+    """
+    if isinstance(source, str | os.PathLike):
+        try:
+            return Path(source).read_bytes()
+        except ValueError as error:
+            raise UsageError(f"{source!r} is no path: {error}") from error
+    return octets(source.read() if hasattr(source, "read") else source)
+
+
+def octets(data: Any) -> bytes:
+    """The bytes of a buffer; UsageError for what is none."""
+    if isinstance(data, bytes):
+        return data
+    try:
+        return memoryview(data).tobytes()
+    except TypeError:
+        kind = type(data).__name__
+        raise UsageError(f"a file is given as bytes, by its path or as a binary stream, not as {kind}") from None
 
 
 def write_file(

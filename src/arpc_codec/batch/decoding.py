@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from arpc_codec.codecs.lossy import Decoded
     from arpc_codec.imageio import Extras
 
-SUFFIXES = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam"}
+# fmt: off
+SUFFIXES = {
+    "png": ".png", "ppm": ".ppm", "pgm": ".pgm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam",
+}
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)

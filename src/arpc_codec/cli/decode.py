@@ -17,7 +17,7 @@ from arpc_codec.files import is_stream
 from arpc_codec.places import Place
 from arpc_codec.tile import Region
 
-_FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
+_FORMATS = ["png", "ppm", "pgm", "webp", "jpeg", "tiff", "pam"]
 
 
 class Rectangle(click.ParamType):

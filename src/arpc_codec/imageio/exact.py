@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.files import Readable
 from arpc_codec.imageio import netpbm, png, tiff
 from arpc_codec.imageio.depth import sample_bits
 from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
@@ -31,14 +32,12 @@ _BY_PILLOW = ("JPEG", "MPO", "WEBP", "BMP", "GIF", "TGA", "QOI", "PCX")
 _JPEG_KEPT = (b"JFIF", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"Adobe")
 
 
-def read_exact(
-    source: str | os.PathLike[str] | bytes | Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS
-) -> ExactPicture:
-    """A path, the bytes of a picture file, a PIL picture, or uint8 or uint16 [H, W] or [H, W, 1 to 4] -> ExactPicture.
+def read_exact(source: Readable | Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS) -> ExactPicture:
+    """A picture file (path, bytes, binary stream), PIL picture, or array [H, W] or [H, W, 1 to 4] -> ExactPicture.
 
-    A PIL picture is taken as Pillow holds it, a contiguous array is not copied. Raises ArpcError when the source
-    cannot be read, cannot be kept exactly, has more than `max_pixels` pixels or needs imagecodecs where that is not
-    installed; UsageError for another array; OSError when the path cannot be read.
+    An array is uint8 or uint16, and not copied when contiguous. A PIL picture is taken as Pillow holds it. Raises
+    ArpcError when the source cannot be read, cannot be kept exactly, has more than `max_pixels` pixels or needs
+    imagecodecs where that is not installed; UsageError for any other source; OSError when the path cannot be read.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -141,6 +140,7 @@ _WRITERS: dict[str, Callable[[ExactPicture], bytes]] = {
     "png": png.write,
     "tiff": tiff.write,
     "ppm": netpbm.write_pnm,
+    "pgm": netpbm.write_pgm,
     "pam": netpbm.write_pam,
     "webp": _write_webp,
 }
