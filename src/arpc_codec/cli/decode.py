@@ -52,6 +52,12 @@ class Rectangle(click.ParamType):
     metavar="X,Y,W,H",
     help="Only these pixels: left, top, width, height. Faster, and the same as cut out of the whole picture.",
 )
+@click.option(
+    "--thumbnail",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Make the picture small: sides of at most N pixels, from the scales that show then.",
+)
 @click.option("--format", type=click.Choice(_FORMATS), help="Picture format (by the name of OUT, or png).")
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
@@ -73,6 +79,7 @@ def decode(
     seed: int,
     guidance: float | None,
     region: Region | None,
+    thumbnail: int | None,
     format: str | None,
     allow_truncated: bool,
     device: str,
@@ -115,6 +122,7 @@ def decode(
         seed=seed,
         guidance=guidance,
         region=region,
+        thumbnail=thumbnail,
         allow_truncated=allow_truncated,
         filling=filling,
         device=device,

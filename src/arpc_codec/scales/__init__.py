@@ -10,6 +10,7 @@ from .schedule import (
     latent_size,
     raw_bits,
     scale_schedule,
+    scales_shown,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "latent_size",
     "raw_bits",
     "scale_schedule",
+    "scales_shown",
 ]
