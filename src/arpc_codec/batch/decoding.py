@@ -125,7 +125,7 @@ class Decoding(Task):
     def _codec(self, header: Header) -> tuple[Any, int | None]:
         """The codec of a file, and how many scales or stages are to be decoded; None: all."""
         wanted = parts_wanted(header.codec, self.scales, self.stages)
-        codec = load_for(header, self.device)
+        codec: Any = load_for(header, self.device)
         # Stages of ProGIC take next to no time.
         if self.thumbnail is not None and header.codec is Codec.ARPC:
             area = region_tile(self.region, header.height, header.width)
