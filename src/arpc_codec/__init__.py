@@ -23,18 +23,17 @@ from arpc_codec import registration
 from arpc_codec.container import MAX_PIXELS
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
     from arpc_codec.api import Codec, Decoder
     from arpc_codec.container import Container, Info
+    from arpc_codec.files import Readable
     from arpc_codec.imageio import ExactPicture
     from arpc_codec.tile import Region
 
-    Source = Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes
+    Source = Image.Image | NDArray[Any] | Readable
 
 __all__ = ["Codec", "Decoder", "__version__", "certainty", "decode", "decode_array", "encode", "info"]
 
@@ -61,19 +60,22 @@ def encode(
     """A picture of at most `max_pixels` pixels -> the bytes of an .arpc file; at most one rate may be given.
 
     codec: arpc (the default), progic, whose scales are called stages, or hpac, the lossless one.
-    image: PIL picture, path or bytes of a picture file, or array: uint8 [H, W, 3] in sRGB, and with lossless uint8 or
-    uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the captioner in the folder ARPC_BLIP
-    or of the model, not with lossless. keep: any of icc, exif, xmp. lossless (codec hpac) keeps all metadata and has no
-    rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give the file: PIL reduces it to 8 bits.
-    What changes its form or is not kept is a NoteWarning (`arpc_codec.errors`), one for each note of `arpc encode`.
-    verify: decode again and compare, of the lossy codecs. portable, guard: of codec arpc, as in `ArpcCodec.encode`.
+    image: PIL picture, picture file (path, binary stream, bytes or other buffer), or array: uint8 [H, W, 3] in sRGB,
+    and with lossless uint8 or uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the
+    captioner in the folder ARPC_BLIP or of the model, not with lossless. keep: any of icc, exif, xmp. lossless (codec
+    hpac) keeps all metadata and has no rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give
+    the file: PIL reduces it to 8 bits. What changes its form or is not kept is a NoteWarning (`arpc_codec.errors`), one
+    for each note of `arpc encode`. verify: decode again and compare, of the lossy codecs. portable, guard: of codec
+    arpc, as in `ArpcCodec.encode`.
     Raises UsageError for bad arguments, ModelError when the model is missing, ArpcError when verifying fails.
     """
     from arpc_codec.container import Codec
-    from arpc_codec.errors import UsageError
+    from arpc_codec.errors import UsageError, whole_number
     from arpc_codec.loading import AUTO_CAPTION, choose, model_for
     from arpc_codec.rate import parts_wanted
 
+    if not isinstance(caption, str):
+        raise UsageError(f"a caption is text, not {caption!r}")
     codec = choose(codec, lossless)
     rates = (parts_wanted(Codec[codec.upper()], scales, stages), target_bytes, target_bpp)
     if codec != "arpc" and (portable or guard is not None):
@@ -89,6 +91,8 @@ def encode(
         )
         _warn(notes)
         return data
+    if whole_number("adapt", adapt) < 0:
+        raise UsageError(f"adapt is a number of steps, not {adapt}")
     if verify:
         raise UsageError("a lossless file is verified by decoding it")
     if rates != (None, None, None) or keep:
@@ -158,7 +162,7 @@ def _warn(notes: Collection[str]) -> None:
 
 
 def decode(
-    data: bytes,
+    data: Readable,
     *,
     scales: int | None = None,
     stages: int | None = None,
@@ -170,8 +174,9 @@ def decode(
     allow_truncated: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """The bytes of an .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
+    """An .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
 
+    data: the bytes of the file (any buffer), its path, or a binary stream, which is read to its end.
     Raises FormatError for a damaged file, TruncatedError for one that is cut or has holes unless allowed, ModelError
     when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
     arpc only: mean, argmax, sample or none; `guidance` as in `codecs.filling`. region: (x, y, width, height) in
@@ -181,10 +186,12 @@ def decode(
     from arpc_codec.codecs.filling import Filling
     from arpc_codec.container import read
     from arpc_codec.errors import FormatError, TruncatedError
+    from arpc_codec.files import contents
     from arpc_codec.imageio import from_chunks, to_image
     from arpc_codec.loading import load_for
     from arpc_codec.rate import parts_wanted
 
+    data = contents(data)
     container = read(data, max_pixels=max_pixels)
     header = container.header
     wanted, noun = parts_wanted(header.codec, scales, stages), header.codec.noun
@@ -235,7 +242,7 @@ def certainty(
 
 
 def decode_array(
-    data: bytes,
+    data: Readable,
     *,
     scales: int | None = None,
     stages: int | None = None,
@@ -251,8 +258,10 @@ def decode_array(
     import numpy as np
 
     from arpc_codec.container import read
+    from arpc_codec.files import contents
     from arpc_codec.rate import parts_wanted
 
+    data = contents(data)
     container = read(data, max_pixels=max_pixels)
     if container.header.lossless is not None:
         wanted = parts_wanted(container.header.codec, scales, stages)
@@ -308,11 +317,15 @@ def _to_pillow(picture: ExactPicture) -> Image.Image:
     return image
 
 
-def info(data: bytes) -> Info:
-    """What a file says about itself and where its bytes went, cut files too; FormatError, UnsupportedError."""
-    from arpc_codec.container import info as describe
+def info(data: Readable) -> Info:
+    """What a file, as of `decode`, says about itself and where its bytes went; FormatError, UnsupportedError.
 
-    return describe(data)
+    Cut files, too.
+    """
+    from arpc_codec.container import info as describe
+    from arpc_codec.files import contents
+
+    return describe(contents(data))
 
 
 def __getattr__(name: str) -> Any:

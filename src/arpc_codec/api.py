@@ -11,6 +11,7 @@ from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import MAX_PIXELS, Container, CutHeaderError, Info, info, read
 from arpc_codec.container import Codec as Names
 from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
+from arpc_codec.files import Readable, contents, octets
 from arpc_codec.imageio import from_chunks, to_image
 from arpc_codec.loading import DEFAULT_MODELS, choose, load, load_for, load_lossless
 from arpc_codec.rate import parts_wanted, rate_bytes
@@ -103,8 +104,9 @@ class Codec:
         coded = self._coder.encode_batch(arrays, scales=scales, target_bytes=limit, verify=verify)
         return [one.data for one in coded]
 
-    def decode(self, data: bytes, **options: Unpack[Decoding]) -> Image.Image:
+    def decode(self, data: Readable, **options: Unpack[Decoding]) -> Image.Image:
         """A file -> picture. Raises as `arpc_codec.decode`, and ModelError for a file of another model."""
+        data = contents(data)
         self._check(read(data, max_pixels=options.get("max_pixels", MAX_PIXELS)))
         return arpc_codec.decode(data, device=self.device, **options)
 
@@ -139,7 +141,7 @@ class Decoder:
             return None
 
     def feed(self, data: bytes) -> Image.Image | None:
-        """The next bytes -> a better picture if at least one more scale is whole now, otherwise None.
+        """The next bytes (any buffer) -> a better picture if at least one more scale is whole now, otherwise None.
 
         The last picture, with the alpha plane and metadata, which come last, comes with the end of the file. Raises
         FormatError for damage, after which nothing more can be fed, UnsupportedError and ModelError as
@@ -147,7 +149,7 @@ class Decoder:
         """
         if self._closed:
             raise UsageError("the file has ended: nothing can follow it")
-        self._data += data
+        self._data += octets(data)
         if len(self._data) < self._wanted:
             return None
         try:

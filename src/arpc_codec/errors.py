@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import traceback
+from operator import index
+from typing import Any
 
 _MESSAGE_WIDTH = 500
 
@@ -47,6 +49,14 @@ class TruncatedError(ArpcError):
 
 class NoteWarning(UserWarning):
     """In Python what commands say as a note: a picture has another form in its file, or lost something."""
+
+
+def whole_number(name: str, value: Any) -> int:
+    """An option that counts something; UsageError for what is no whole number."""
+    try:
+        return index(value)
+    except TypeError:
+        raise UsageError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def describe(error: BaseException) -> tuple[int, str]:

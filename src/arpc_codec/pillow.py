@@ -14,7 +14,9 @@ needed. Modes are L, LA, RGB or RGBA, and I;16 of a lossless file of 16-bit grey
 
 Errors are those of Pillow's own plugins: UnidentifiedImageError, with the reason, when a file is damaged, newer, or of
 16-bit colour, which Pillow lacks (`arpc_codec.decode_array` has it); OSError from `load` when the picture is damaged,
-its model is missing, or it is cut or has holes and `ImageFile.LOAD_TRUNCATED_IMAGES` is not set.
+its model is missing, or it is cut or has holes and `ImageFile.LOAD_TRUNCATED_IMAGES` is not set. `verify` raises
+OSError for a file that is cut, has holes or a wrong file check; damaged scales are found by decoding them only.
+`ImageFile.Parser` takes files in pieces and decodes them when it is closed.
 
 Saving takes the options of `arpc_codec.encode`; as everywhere in Pillow others are ignored. `icc_profile`, `exif` and
 `xmp` are stored where they are given, None leaves one away. Those in the picture's `info` are stored by `keep`, and
@@ -72,6 +74,25 @@ class ArpcImageFile(ImageFile.ImageFile):
             self.info["caption"] = header.caption
         self.info = info_of(_metadata(container)) | self.info
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self.size), 0, ())]
+        self._flaw = (
+            f"truncated: {len(container.segments)} of {header.scales} {header.codec.noun}s arrived"
+            if container.truncated
+            else "the file has holes: packets were lost" * header.holes
+            or "damaged: the file check is wrong" * (not container.sound)
+        )
+
+    def verify(self) -> None:
+        """What can be told without decoding. Raises OSError when the file is not whole and sound."""
+        if self.fp is None:
+            raise RuntimeError("verify must be called directly after open")
+        super().verify()
+        if self._flaw:
+            raise OSError(self._flaw)
+
+    def load_seek(self, pos: int) -> None:
+        """As any file; that it is here tells `ImageFile.Parser` to wait for all bytes before it decodes."""
+        assert self.fp is not None
+        self.fp.seek(pos)
 
 
 class ArpcDecoder(ImageFile.PyDecoder):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from arpc_codec.errors import ArpcError, UsageError
-from arpc_codec.files import check_free, remove_unfinished, temporary_name, unfinished, write_file
+from arpc_codec.files import Identity, may_replace, remove_unfinished, temporary_name, unfinished, write_file
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
 _LOCAL = ("file", "local")
@@ -120,12 +120,13 @@ def seen(at: Place) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def refuse_existing(at: Place, force: bool) -> None:
-    """ArpcError when a file is in the way and `force` is off."""
+def replaceable(at: Place, force: bool, inputs: Collection[Identity | None], overwrite_input: bool) -> bool:
+    """As `files.may_replace`."""
     if isinstance(at, Path):
-        check_free(at, force)
-    elif not force and at.exists():
+        return may_replace(at, force, inputs, overwrite_input)
+    if not force and at.exists():
         raise ArpcError(f"{at} exists already (-f overwrites)")
+    return force
 
 
 def write_whole(data: bytes, at: Place, *, force: bool, ready: Callable[[int], None]) -> None:
@@ -138,7 +139,7 @@ def write_whole(data: bytes, at: Place, *, force: bool, ready: Callable[[int], N
         at.parent.mkdir(parents=True, exist_ok=True)
         write_file(data, at, force=force, ready=lambda found: ready(found.st_mtime_ns))
         return
-    refuse_existing(at, force)
+    replaceable(at, force, (), False)
     _make(at.parent)
     temporary = at.parent / temporary_name(at.name)
     temporary.write_bytes(data)

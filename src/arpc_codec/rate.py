@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import inf
+from numbers import Real
 
 from arpc_codec.container import Codec
-from arpc_codec.errors import UsageError
+from arpc_codec.errors import UsageError, whole_number
 
 
 def rate_bytes(
@@ -13,18 +14,18 @@ def rate_bytes(
 ) -> int | None:
     """Largest file in bytes that the options allow for a picture of this size; None when they name no size.
 
-    UsageError when more than one is given or when one is not positive.
+    UsageError when more than one is given or when one is not positive or no number.
     """
     if sum(rate is not None for rate in (scales, target_bytes, target_bpp)) > 1:
         raise UsageError("only one of scales, target bytes and target bpp can be given")
-    if scales is not None and scales < 1:
+    if scales is not None and whole_number("scales", scales) < 1:
         raise UsageError(f"at least one scale must be sent, not {scales}")
-    if target_bytes is not None and target_bytes < 1:
+    if target_bytes is not None and whole_number("target bytes", target_bytes) < 1:
         raise UsageError(f"target bytes must be at least 1, not {target_bytes}")
     if target_bpp is None:
         return target_bytes
-    if not 0 < target_bpp < inf:
-        raise UsageError(f"target bpp must be above 0, not {target_bpp:g}")
+    if not isinstance(target_bpp, Real) or not 0 < target_bpp < inf:
+        raise UsageError(f"target bpp must be a number above 0, not {target_bpp!r}")
     return int(target_bpp * height * width / 8)
 
 

@@ -188,3 +188,16 @@ def test_preview(arpc: Run, coded: Path, cut: Path, damaged: Path, tmp_path: Pat
     assert arpc("preview", cut, "-o", tmp_path / "c.png").exit_code == 6
     assert arpc("preview", damaged, "-o", tmp_path / "d.png").exit_code == 3
     assert Image.open(tmp_path / "d.png").size
+
+
+def test_colours_are_no_pgm(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    for options in (["-o", tmp_path / "a.pgm"], ["--out-dir", tmp_path, "--format", "pgm"]):
+        refused = arpc("decode", coded, *options)
+        assert refused.exit_code == 1
+        assert refused.stderr == f"arpc: {coded}: PGM holds no colours: use PPM\n"
+    assert not list(tmp_path.glob("*.pgm"))
+    grey = tmp_path / "grey.png"
+    Image.new("L", (9, 7), 80).save(grey)
+    assert arpc("encode", grey).exit_code == 0
+    assert arpc("decode", tmp_path / "grey.arpc", "-o", tmp_path / "a.pgm").exit_code == 0
+    assert (tmp_path / "a.pgm").read_bytes().startswith(b"P5\n9 7\n255\n")

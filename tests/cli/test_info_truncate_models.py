@@ -65,7 +65,7 @@ def test_truncate(arpc: Run, coded: Path, tmp_path: Path) -> None:
     result = arpc("truncate", "-", "-o", "-", "-k", "9", stdin=CODED)
     assert result.stdout_bytes == CODED
     assert "only 4 scales" in result.stderr
-    assert arpc("truncate", coded, "-o", coded, "-f", "-k", "1").exit_code == 0
+    assert arpc("truncate", coded, "-o", coded, "--overwrite-input", "-k", "1").exit_code == 0
     assert read(coded.read_bytes()).header.scales == 1
 
 

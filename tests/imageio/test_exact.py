@@ -236,9 +236,9 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
 
 
 def test_formats() -> None:
-    assert EXACT_FORMATS == ("png", "tiff", "ppm", "pam", "webp")
+    assert EXACT_FORMATS == ("png", "tiff", "ppm", "pgm", "pam", "webp")
     picture = ExactPicture(RGB)
-    for name in ("a.png", Path("b.TIF"), "c.tiff", "d.pnm", "e.pam", "f.webp", *EXACT_FORMATS):
+    for name in ("a.png", Path("b.TIF"), "c.tiff", "d.pnm", "e.pam", "f.webp", *{*EXACT_FORMATS} - {"pgm"}):
         assert read_exact(write_exact(picture, name)) == picture
         assert not os.path.exists(name)
     for name in ("jpeg", "a.jpg"):
@@ -252,6 +252,7 @@ def test_formats() -> None:
     ("format", "picture"),
     [
         ("ppm", ExactPicture(DEEP)),
+        ("pgm", ExactPicture(RGB)),
         ("ppm", ExactPicture(RGB, xmp=b"x")),
         ("pam", ExactPicture(RGB, icc=b"x")),
         ("tiff", ExactPicture(RGB, exif=b"II*\0")),

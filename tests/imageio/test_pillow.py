@@ -265,3 +265,58 @@ def test_importing_the_package_is_enough_and_opening_is_light(imports: str) -> N
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True, text=True)
     assert result.stdout.strip() == "ARPC (128, 128) ARPC [] []"
+
+
+def parsed(data: bytes, piece: int) -> Image.Image:
+    parser = ImageFile.Parser()
+    for start in range(0, len(data), piece):
+        parser.feed(data[start : start + piece])
+    image = parser.close()
+    assert isinstance(image, Image.Image)
+    return image
+
+
+BOTH = pytest.mark.parametrize(
+    ("image", "options"), [(Image.fromarray(RGB), MICRO), (SMALL, LOSSLESS)], ids=["lossy", "lossless"]
+)
+
+
+@BOTH
+def test_files_in_pieces(image: Image.Image, options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(image, **options).getvalue()
+    whole = np.asarray(Image.open(BytesIO(data)))
+    for piece in (1, 9, len(data)):
+        assert np.array_equal(np.asarray(parsed(data, piece)), whole)
+    # As of a cut PNG: of a part of the header, and of a part of the pixels.
+    for kept, words in ((2, "cannot parse this image"), (len(data) - 1, "truncated")):
+        with pytest.raises(OSError, match=words):
+            parsed(data[:kept], 5)
+    with pytest.raises(OSError, match="cannot parse this image"):
+        parsed(b"no picture", 5)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert parsed(data[:-1], 5).size == image.size
+
+
+@BOTH
+def test_verifying_finds_cut_files(image: Image.Image, options: dict[str, object], tmp_path: Path) -> None:
+    data = saved(image, **options).getvalue()
+    path = tmp_path / "a.arpc"
+    path.write_bytes(data)
+    with Image.open(path) as opened:
+        opened.verify()
+        assert opened.fp is None
+        with pytest.raises(RuntimeError, match="directly after open"):
+            opened.verify()
+    for kept in (len(data) - 1, len(data) - 2):
+        with pytest.raises(OSError, match="truncated"):
+            Image.open(BytesIO(data[:kept])).verify()
+
+
+def test_verifying_finds_holes_and_wrong_checks() -> None:
+    for vector, words in (("good/progic-holes", "holes"), ("good/cut-at-chunk", "truncated")):
+        with pytest.raises(OSError, match=words):
+            Image.open(VECTORS / f"{vector}.arpc").verify()
+    data = bytearray(saved(SMALL, **LOSSLESS).getvalue())
+    data[-1] ^= 1
+    with pytest.raises(OSError, match="the file check is wrong"):
+        Image.open(BytesIO(data)).verify()

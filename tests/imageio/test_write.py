@@ -9,7 +9,17 @@ from PIL import Image, ImageCms
 
 from arpc_codec.container import Chunk, ChunkType
 from arpc_codec.errors import ArpcError, UsageError
-from arpc_codec.imageio import Picture, apply_alpha, format_of, from_chunks, read, to_chunks, write
+from arpc_codec.imageio import (
+    ExactPicture,
+    Picture,
+    apply_alpha,
+    format_of,
+    from_chunks,
+    read,
+    to_chunks,
+    write,
+    write_exact,
+)
 
 RNG = np.random.default_rng(4)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -45,6 +55,18 @@ def test_jpeg_and_streams() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(stream.getvalue()))), RGB)
 
 
+def test_pgm_is_grey(tmp_path: Path) -> None:
+    for alpha in (None, ALPHA):
+        with pytest.raises(ArpcError, match="PGM holds no colours: use PPM"):
+            write(RGB, alpha, False, tmp_path / "a.pgm")
+    assert not list(tmp_path.iterdir())
+    grey = np.repeat(RGB[..., :1], 3, 2)
+    assert write(grey, ALPHA, True, tmp_path / "a.pgm") == ("PGM holds no transparency: dropped",)
+    assert (tmp_path / "a.pgm").read_bytes() == b"P5\n9 6\n255\n" + RGB[..., 0].tobytes()
+    exact = write_exact(ExactPicture(np.ascontiguousarray(RGB[..., :1])), tmp_path / "b.pgm")
+    assert exact == (tmp_path / "a.pgm").read_bytes()
+
+
 @pytest.mark.parametrize("format", ["png", "webp", "jpeg"])
 def test_metadata_travels(format: str) -> None:
     exif, xmp = Image.Exif(), b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
@@ -65,7 +87,7 @@ def test_hostile_metadata_is_no_error(format: str) -> None:
 
 
 def test_formats_and_limits() -> None:
-    assert [format_of(name) for name in ("x/a.jpg", "a.JPEG", "b.pgm")] == ["jpeg", "jpeg", "ppm"]
+    assert [format_of(name) for name in ("x/a.jpg", "b.PGM", "b.pnm")] == ["jpeg", "pgm", "ppm"]
     for name in ("a", "a.arpc", "a.bmp"):
         with pytest.raises(UsageError):
             format_of(name)

@@ -10,23 +10,31 @@ from typing import TYPE_CHECKING, Any
 from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
 from arpc_codec.codecs.crew import ALONE, Crew
 from arpc_codec.codecs.filling import Filling
-from arpc_codec.container import MAX_PIXELS, Codec, Container, read
+from arpc_codec.container import MAX_PIXELS, Codec, Container, Header, read
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
 from arpc_codec.loading import load_for, load_lossless
 from arpc_codec.rate import parts_wanted
+from arpc_codec.scales import scales_shown
 from arpc_codec.tile import Region, region_tile
 from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
     from arpc_codec.codecs.lossy import Decoded
-    from arpc_codec.imageio import Extras
+    from arpc_codec.imageio import ExactPicture, Extras
 
-SUFFIXES = {"png": ".png", "ppm": ".ppm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam"}
+# fmt: off
+SUFFIXES = {
+    "png": ".png", "ppm": ".ppm", "pgm": ".pgm", "webp": ".webp", "jpeg": ".jpg", "tiff": ".tif", "pam": ".pam",
+}
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding(Task):
-    """The options of `arpc decode`; filling: the names of those that were given and only codec arpc has."""
+    """The options of `arpc decode`; filling: the names of those that were given and only codec arpc has.
+
+    thumbnail: longest side of a picture that is made small. Raises UsageError when options do not fit together.
+    """
 
     format: str = "png"
     scales: int | None = None
@@ -36,9 +44,14 @@ class Decoding(Task):
     guidance: float | None = None
     allow_truncated: bool = False
     region: Region | None = None
+    thumbnail: int | None = None
     filling: tuple[str, ...] = field(default=(), compare=False)
     device: str = field(default="auto", compare=False)
     max_pixels: int = field(default=MAX_PIXELS, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.thumbnail is not None and self.filling:
+            raise UsageError(f"a thumbnail has nothing made up: {' and '.join(self.filling)} does not apply")
 
     @property
     def suffix(self) -> str:
@@ -78,9 +91,8 @@ class Decoding(Task):
     def _progressively(self, container: Container, step: Callable[[int, bytes], None] | None) -> Made:
         header = container.header
         extras = self._extras(container)
-        wanted = parts_wanted(header.codec, self.scales, self.stages)
-        codec = load_for(header, self.device)
-        filling = Filling(self.fill, self.seed, self.guidance)
+        codec, wanted = self._codec(header)
+        filling = self._filling
         if step is None:
             decoded = codec.decode(container, scales=wanted, region=self.region, filling=filling)
             file, notes = self._written(decoded, container, extras)
@@ -102,9 +114,7 @@ class Decoding(Task):
 
     def _at_once(self, containers: list[Container]) -> list[Made]:
         """The pictures of ProGIC files of one model and size."""
-        header = containers[0].header
-        codec: Any = load_for(header, self.device)
-        wanted = parts_wanted(header.codec, self.scales, self.stages)
+        codec, wanted = self._codec(containers[0].header)
         made = []
         pictures = codec.decode_batch(containers, scales=wanted, region=self.region)
         for container, decoded in zip(containers, pictures, strict=True):
@@ -112,13 +122,34 @@ class Decoding(Task):
             made.append(self._reported(container, decoded, extras, *self._written(decoded, container, extras)))
         return made
 
+    def _codec(self, header: Header) -> tuple[Any, int | None]:
+        """The codec of a file, and how many scales or stages are to be decoded; None: all."""
+        wanted = parts_wanted(header.codec, self.scales, self.stages)
+        codec: Any = load_for(header, self.device)
+        # Stages of ProGIC take next to no time.
+        if self.thumbnail is not None and header.codec is Codec.ARPC:
+            area = region_tile(self.region, header.height, header.width)
+            shown = scales_shown(codec.total(header), max(area.height, area.width), self.thumbnail)
+            wanted = min(wanted or shown, shown)
+        return codec, wanted
+
+    @property
+    def _filling(self) -> Filling:
+        # Drawing what was not sent takes longer than all that a thumbnail shows.
+        return Filling("none") if self.thumbnail is not None else Filling(self.fill, self.seed, self.guidance)
+
     def _extras(self, container: Container) -> Extras:
         """What comes beside the pixels. Raises UsageError for a file format that is for other pictures."""
-        from arpc_codec.imageio import FORMATS, from_chunks
+        from arpc_codec.imageio import from_chunks
+
+        self._check_format()
+        return from_chunks(container.chunks, container.header.height, container.header.width, self.region)
+
+    def _check_format(self) -> None:
+        from arpc_codec.imageio import FORMATS
 
         if self.format not in FORMATS:
             raise UsageError(f"{self.format.upper()} is for lossless files: use --format {'|'.join(FORMATS)}")
-        return from_chunks(container.chunks, container.header.height, container.header.width, self.region)
 
     def _reported(
         self, container: Container, decoded: Decoded, extras: Extras, file: bytes, notes: tuple[str, ...]
@@ -139,21 +170,36 @@ class Decoding(Task):
         from arpc_codec.imageio import exact_format, fitted, write_exact
 
         header = container.header
-        exact_format(self.format)
+        if self.thumbnail is None:
+            exact_format(self.format)
+        else:
+            self._check_format()
         area = region_tile(self.region, header.height, header.width)
         # Before torch is imported: the others import it meanwhile.
         crew.gather(area.height * area.width)
         codec = load_lossless(header.model_id, self.device)
         found = codec.decode(container, progress=part, crew=crew, region=self.region)
-        picture, notes = fitted(found.picture, self.format)
+        if self.thumbnail is None:
+            picture, notes = fitted(found.picture, self.format)
+            file = write_exact(picture, self.format)
+        else:
+            file, notes = self._small(found.picture)
         return self._made(
             container,
-            write_exact(picture, self.format),
+            file,
             "in part" if found.damage or found.cut else "lossless",
             found.damage and f"damaged: {found.damage}; picture written",
             found.cut and f"truncated: {found.cut}",
             (*self._ignored(header.codec), *notes),
         )
+
+    def _small(self, picture: ExactPicture) -> tuple[bytes, tuple[str, ...]]:
+        """(thumbnail of a lossless picture, upright and in sRGB as one of any other file, notes)."""
+        from arpc_codec.imageio import read, shrunk, write_exact, written
+
+        assert self.thumbnail is not None
+        seen = read(write_exact(picture), max_pixels=self.max_pixels)
+        return written(*shrunk(seen.pixels, seen.alpha, self.thumbnail), seen.grey, self.format)
 
     def _ignored(self, codec: Codec) -> tuple[str, ...]:
         # No error: of many files others may be filled.
@@ -163,10 +209,13 @@ class Decoding(Task):
 
     def _written(self, decoded: Decoded, container: Container, extras: Extras) -> tuple[bytes, tuple[str, ...]]:
         """(picture file, notes)."""
-        from arpc_codec.imageio import written
+        from arpc_codec.imageio import shrunk, written
 
-        metadata = {"icc": extras.icc, "exif": extras.exif, "xmp": extras.xmp}
         grey = bool(container.header.colour)
+        if self.thumbnail is not None:
+            small = shrunk(decoded.pixels, extras.alpha, self.thumbnail)
+            return written(*small, grey, self.format, icc=extras.icc)
+        metadata = {"icc": extras.icc, "exif": extras.exif, "xmp": extras.xmp}
         return written(decoded.pixels, extras.alpha, grey, self.format, **metadata)
 
     def _made(
@@ -182,6 +231,8 @@ class Decoding(Task):
                 notes = (*notes, text)
             else:
                 code, problem = TruncatedError.exit_code, text
+        if self.thumbnail is not None:
+            summary += f", at most {self.thumbnail} pixels a side"
         area = region_tile(self.region, header.height, header.width)
         return Made(file, area.width, area.height, find(header.model_id).name, summary, notes, code, problem)
 

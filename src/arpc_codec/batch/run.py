@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from arpc_codec.batch.task import Failure, Made, Task
 from arpc_codec.batch.walk import Job
 from arpc_codec.batch.workers import work
 from arpc_codec.errors import ArpcError, describe
-from arpc_codec.places import Place, clean, refuse_existing, seen, write_whole
+from arpc_codec.files import Identity, identity
+from arpc_codec.places import Place, clean, replaceable, seen, write_whole
 
 
 class Batch:
@@ -31,13 +32,15 @@ class Batch:
         folder: Place,
         *,
         force: bool = False,
+        overwrite_input: bool = False,
         skip_existing: bool = False,
         resume: bool = False,
     ) -> None:
         """Compare the jobs with the folder, which is made. Removes what a killed run left unfinished.
 
         resume: keep what was made from the same file with the same options, and do everything else again, also where
-        that replaces what an earlier run wrote. force: overwrite what is there; skip_existing: keep it.
+        that replaces what an earlier run wrote. force: overwrite what is there, but the files
+        of no job unless overwrite_input; skip_existing: keep it.
         Raises ArpcError when another run uses the folder or a model is missing, OSError when it cannot be written.
         """
         self.task, self.folder = task, folder
@@ -48,10 +51,12 @@ class Batch:
         self._plans: dict[Job, tuple[tuple[int, int], bool]] = {}
         self._options = task.options()
         self._manifest = Manifest(folder)
+        # All of them: a result may have the name of any source.
+        inputs = {identity(job.path) for job in jobs if isinstance(job.path, Path)}
         try:
             clean(folder, [NAME, *(job.target for job in jobs)])
             for job in jobs:
-                self._plan(job, force, skip_existing, resume)
+                self._plan(job, force, skip_existing, resume, inputs, overwrite_input)
         except BaseException:
             self._manifest.close()
             raise
@@ -73,7 +78,15 @@ class Batch:
             for answer in answers:
                 yield self._keep(answer)
 
-    def _plan(self, job: Job, force: bool, skip_existing: bool, resume: bool) -> None:
+    def _plan(
+        self,
+        job: Job,
+        force: bool,
+        skip_existing: bool,
+        resume: bool,
+        inputs: Collection[Identity | None],
+        overwrite_input: bool,
+    ) -> None:
         target = self.folder / job.target
         # Before anybody reads the file: when it changes meanwhile, the record does not fit and it is done again.
         source = seen(job.path)
@@ -82,7 +95,7 @@ class Batch:
             return
         replaces = force or (resume and self._manifest.wrote(job.target))
         try:
-            refuse_existing(target, replaces)
+            replaces = replaceable(target, replaces, inputs, overwrite_input)
         except ArpcError as error:
             self.refused.append((job, str(error)))
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ import click
 
 from arpc_codec.container import MAX_PIXELS
 from arpc_codec.errors import ArpcError, TruncatedError, UsageError, describe
-from arpc_codec.files import check_free, write_file
+from arpc_codec.files import Identity, identity, is_stream, may_replace, write_file
 from arpc_codec.hints import hints
 from arpc_codec.places import Place, place
 
@@ -37,8 +37,9 @@ def printable(text: str) -> str:
 
 
 def complain(text: str) -> None:
-    """One line on stderr."""
-    click.echo(f"arpc: {printable(text)}", err=True)
+    """One line on stderr; nothing when that cannot be written, for the work is what counts."""
+    with suppress(OSError):
+        click.echo(f"arpc: {printable(text)}", err=True)
 
 
 @dataclass
@@ -156,7 +157,7 @@ def read_bytes(name: str) -> bytes:
 
 
 def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool = True) -> None:
-    """Write a whole file or nothing (a temporary file in the same folder, then renamed), or stdout for `-`.
+    """Write a whole file or nothing, to what is no regular file as it is (see `write_file`), or stdout for `-`.
 
     ArpcError when it cannot be written, when it exists and `force` is off, or when stdout is a terminal and
     `terminal` is off.
@@ -164,16 +165,21 @@ def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool 
     if target == STDIO:
         if not terminal and sys.stdout.isatty():
             raise ArpcError("will not write binary data to a terminal (-o - does, -o FILE writes a file)")
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ArpcError(f"cannot write stdout: {error.strerror}") from error
         return
-    path = Path(os.path.realpath(target))
     try:
-        write_file(data, path, force=force)
+        write_file(data, Path(target), force=force)
     except BrokenPipeError:
         raise
     except OSError as error:
-        reason = f"there is no folder {path.parent}" if not path.parent.is_dir() else error.strerror or str(error)
+        folder = Path(os.path.realpath(target)).parent
+        reason = error.strerror or str(error) if folder.is_dir() else f"there is no folder {folder}"
         raise ArpcError(f"cannot write {target}: {reason}") from error
 
 
@@ -185,10 +191,13 @@ class Outputs:
     out_dir: Place | None
     force: bool = False
     skip_existing: bool = False
+    overwrite_input: bool = False
     _taken: dict[str, str] = field(default_factory=dict)
+    _inputs: set[Identity | None] = field(default_factory=set)
 
     def check(self, inputs: Sequence[str]) -> None:
-        """UsageError when inputs and options do not fit together; makes the folder."""
+        """UsageError when inputs and options do not fit together; makes the folder, and keeps inputs from harm."""
+        self.protect(inputs)
         if self.out is not None and self.out_dir is not None:
             raise UsageError("-o and --out-dir exclude each other")
         if self.out is not None and len(inputs) > 1:
@@ -200,6 +209,10 @@ class Outputs:
                 raise UsageError("stdin has no name to be used in --out-dir: use -o")
             if isinstance(self.out_dir, Path):
                 self.out_dir.mkdir(parents=True, exist_ok=True)
+
+    def protect(self, inputs: Iterable[str | Path]) -> None:
+        """Files, `-` for what stdin may be, that only --overwrite-input replaces."""
+        self._inputs.update(identity(0 if name == STDIO else name) for name in inputs)
 
     def target(self, name: str, suffix: str) -> str:
         """Path (or `-`) for the result of one input; ArpcError when another input of this run has it already."""
@@ -216,14 +229,17 @@ class Outputs:
 
     def skip(self, target: str) -> bool:
         """True when --skip-existing says so; ArpcError when the file may not be overwritten."""
-        if self.skip_existing and target != STDIO and os.path.exists(target):
+        if self.skip_existing and target != STDIO and os.path.exists(target) and not is_stream(target):
             return True
-        check_free(target, self.force)
+        self._replaces(target)
         return False
 
     def write(self, data: bytes, target: str) -> None:
         """Write one result; ArpcError as `write_bytes`."""
-        write_bytes(data, target, force=self.force, terminal=self.out == STDIO)
+        write_bytes(data, target, force=self._replaces(target), terminal=self.out == STDIO)
+
+    def _replaces(self, target: str) -> bool:
+        return target == STDIO or may_replace(target, self.force, self._inputs, self.overwrite_input)
 
 
 # -- options -----------------------------------------------------------------------------------------------------------
@@ -250,7 +266,10 @@ class _Folder(click.Path):
 
 inputs_argument = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
 input_argument = click.argument("source", metavar="IN")
-force_option = click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+force_options = options(
+    click.option("-f", "--force", is_flag=True, help="Overwrite files."),
+    click.option("--overwrite-input", is_flag=True, help="Replace even the input by its result."),
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 max_pixels_option = click.option(
     "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, metavar="N", help="Refuse larger pictures (2^29)."
@@ -276,7 +295,7 @@ output_options = options(
     click.option(
         "--out-dir", type=_Folder(file_okay=False, path_type=Path), metavar="DIR", help="Folder for the outputs."
     ),
-    force_option,
+    force_options,
     click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
 )
 folder_options = options(

@@ -13,10 +13,11 @@ from click.core import ParameterSource
 from arpc_codec.cli import common, folders
 from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.files import is_stream
 from arpc_codec.places import Place
 from arpc_codec.tile import Region
 
-_FORMATS = ["png", "ppm", "webp", "jpeg", "tiff", "pam"]
+_FORMATS = ["png", "ppm", "pgm", "webp", "jpeg", "tiff", "pam"]
 
 
 class Rectangle(click.ParamType):
@@ -56,6 +57,12 @@ class Rectangle(click.ParamType):
     metavar="X,Y,W,H",
     help="Only these pixels: left, top, width, height. Faster, and the same as cut out of the whole picture.",
 )
+@click.option(
+    "--thumbnail",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Make the picture small: sides of at most N pixels, from the scales that show then.",
+)
 @click.option("--format", type=click.Choice(_FORMATS), help="Picture format (by the name of OUT, or png).")
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
@@ -68,6 +75,7 @@ def decode(
     out: str | None,
     out_dir: Place | None,
     force: bool,
+    overwrite_input: bool,
     skip_existing: bool,
     scales: int | None,
     stages: int | None,
@@ -77,6 +85,7 @@ def decode(
     guidance: float | None,
     certainty: str | None,
     region: Region | None,
+    thumbnail: int | None,
     format: str | None,
     allow_truncated: bool,
     device: str,
@@ -95,7 +104,7 @@ def decode(
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin, or with --out-dir a
     folder: all its .arpc files, those of its subfolders too, but no names that begin with a dot.
     """
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), common.Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     if certainty is not None and len(inputs) > 1:
@@ -108,7 +117,11 @@ def decode(
     if format is None:
         from arpc_codec.imageio import format_of
 
-        format = "png" if out in (None, common.STDIO) else format_of(out, tuple(SUFFIXES))
+        # Of the streams pipes may have a name that says something.
+        if out is None or out == common.STDIO or (is_stream(out) and not Path(out).suffix):
+            format = "png"
+        else:
+            format = format_of(out, tuple(SUFFIXES))
     decoding = Decoding(
         format=format,
         scales=scales,
@@ -117,6 +130,7 @@ def decode(
         seed=seed,
         guidance=guidance,
         region=region,
+        thumbnail=thumbnail,
         allow_truncated=allow_truncated,
         filling=filling,
         device=device,

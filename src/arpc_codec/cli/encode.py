@@ -62,6 +62,7 @@ def encode(
     out: str | None,
     out_dir: Place | None,
     force: bool,
+    overwrite_input: bool,
     skip_existing: bool,
     scales: int | None,
     stages: int | None,
@@ -113,7 +114,7 @@ def encode(
         device=device,
         max_pixels=max_pixels,
     )
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), common.Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     # Said once, before any picture is read; loading waits for the first that can be.

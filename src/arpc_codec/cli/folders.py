@@ -75,7 +75,8 @@ def run(
     assert outputs.out_dir is not None
     start = time.perf_counter()
     engine, found = how.found(), walk(inputs, suffixes, task.suffix)
-    replacing = {"force": outputs.force, "skip_existing": outputs.skip_existing, "resume": how.resume}
+    replacing = {"force": outputs.force, "overwrite_input": outputs.overwrite_input}
+    replacing |= {"skip_existing": outputs.skip_existing, "resume": how.resume}
     batch = Batch(task, found, outputs.out_dir, **replacing)
     codes, bytes_in, bytes_out, saving = [], 0, 0, ""
     with batch, log.progress(len(batch.todo)) as advance:

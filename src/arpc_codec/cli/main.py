@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from arpc_codec.cli.common import INTERRUPTED, complain
+from arpc_codec.cli.streams import leave, open_closed
 from arpc_codec.errors import describe
 from arpc_codec.openmp import wait_passively
 
@@ -52,6 +53,7 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:  # type: ignore[override]
         """Run and exit: a command's return value is the exit code."""
         wait_passively()
+        open_closed()
         for stream in (sys.stdout, sys.stderr):
             # A name that the terminal cannot show is no reason to fail.
             with suppress(AttributeError, ValueError):
@@ -59,26 +61,26 @@ class LazyGroup(click.Group):
         options["standalone_mode"] = False
         try:
             code = super().main(args, *rest, **options)
-            sys.stdout.flush()
-            sys.exit(code or 0)
+            if not code:
+                sys.stdout.flush()
+            leave(code or 0)
         except click.Abort:
             complain("interrupted")
-            sys.exit(INTERRUPTED)
+            leave(INTERRUPTED)
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else "arpc"
             complain(f"{error.format_message()} (see '{path} --help')")
-            sys.exit(error.exit_code)
+            leave(error.exit_code)
         except click.ClickException as error:
             complain(error.format_message())
-            sys.exit(error.exit_code)
+            leave(error.exit_code)
         except BrokenPipeError:
-            # The reader left. Python would complain once more when it flushes at exit.
-            sys.stdout = sys.stderr
-            sys.exit(1)
+            # The reader left.
+            leave(1)
         except Exception as error:
             code, text = describe(error)
             complain(text)
-            sys.exit(code)
+            leave(code)
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

@@ -47,7 +47,7 @@ def packets() -> None:
     metavar="X",
     help="Repeat the most important part (ProGIC: stage 1) in at most X times as many bytes (0).",
 )
-@common.force_option
+@common.force_options
 @common.max_pixels_option
 @common.log_options
 def split(
@@ -57,11 +57,14 @@ def split(
     interleave: bool,
     redundancy: float,
     force: bool,
+    overwrite_input: bool,
     max_pixels: int,
     quiet: bool,
     verbose: bool,
 ) -> int:
     """Split an .arpc file into packets of at most N bytes. IN may be -, for stdin."""
+    outputs = common.Outputs(None, None, force, overwrite_input=overwrite_input)
+    outputs.protect((source,))
     log = common.Log(quiet, verbose)
 
     def work(name: str) -> int:
@@ -72,7 +75,7 @@ def split(
         out.mkdir(parents=True, exist_ok=True)
         stem, digits = "stdin" if name == common.STDIO else Path(name).stem, len(str(len(parts)))
         for number, part in enumerate(parts, 1):
-            common.write_bytes(part, out / f"{stem}-{number:0{digits}}{SUFFIX}", force=force)
+            outputs.write(part, str(out / f"{stem}-{number:0{digits}}{SUFFIX}"))
         log.note(name, f"-> {out}: {len(parts)} packets of {sum(map(len, parts))} bytes, the file has {len(data)}")
         return 0
 
@@ -100,16 +103,24 @@ def _packed(data: bytes, max_pixels: int) -> bytes:
     "inputs", metavar="DIR|PACKET...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
 @click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
-@common.force_option
+@common.force_options
 @common.max_pixels_option
 @common.log_options
-def join(inputs: tuple[Path, ...], out: str, force: bool, max_pixels: int, quiet: bool, verbose: bool) -> int:
+def join(
+    inputs: tuple[Path, ...],
+    out: str,
+    force: bool,
+    overwrite_input: bool,
+    max_pixels: int,
+    quiet: bool,
+    verbose: bool,
+) -> int:
     """Join packets, in any order, to an .arpc file: the original if nothing is missing, else what they make of it.
 
     Packets that are damaged or of another picture are named and left out. When something is missing the file is written
     all the same and the exit code is 6.
     """
-    outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
 
     def work(target: str) -> int:
         from arpc_codec.packets import LARGEST, join, sort_out
@@ -127,6 +138,8 @@ def join(inputs: tuple[Path, ...], out: str, force: bool, max_pixels: int, quiet
         kept, rejected = sort_out(map(read, paths), max_pixels=max_pixels)
         for place, reason in sorted(rejected.items()):
             log.error(str(paths[place]), reason)
+        # What is no packet may be the file that an earlier run wrote there.
+        outputs.protect(path for place, path in enumerate(paths) if place not in rejected)
         joined = join(kept)
         outputs.write(joined.data, target)
         if not joined.sound:

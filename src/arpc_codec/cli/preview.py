@@ -19,7 +19,7 @@ from arpc_codec.errors import FormatError, TruncatedError, UsageError
     "--cell", type=click.IntRange(48, 4096), default=384, show_default=True, help="Longest side of one picture."
 )
 @common.fill_options
-@common.force_option
+@common.force_options
 @common.device_option
 @common.max_pixels_option
 @common.log_options
@@ -32,6 +32,7 @@ def preview(
     seed: int,
     guidance: float | None,
     force: bool,
+    overwrite_input: bool,
     device: str,
     max_pixels: int,
     quiet: bool,
@@ -41,7 +42,8 @@ def preview(
 
     Of codec arpc, where scales are missing, a map is added: white is what was sent, black what was guessed.
     """
-    outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
+    outputs.check((source,))
 
     def work(name: str) -> int:
         import arpc_codec

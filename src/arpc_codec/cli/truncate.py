@@ -17,7 +17,7 @@ from arpc_codec.rate import parts_wanted
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Keep the first K scales.")
 @common.stages_option
 @click.option("--target-bytes", "--bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
-@common.force_option
+@common.force_options
 @common.max_pixels_option
 @common.log_options
 def truncate(
@@ -27,6 +27,7 @@ def truncate(
     stages: int | None,
     target_bytes: int | None,
     force: bool,
+    overwrite_input: bool,
     max_pixels: int,
     quiet: bool,
     verbose: bool,
@@ -34,7 +35,8 @@ def truncate(
     """Make a whole, smaller .arpc file of the first scales or stages of another, which may be cut."""
     if (scales is None and stages is None) == (target_bytes is None):
         raise UsageError("give either --scales or --target-bytes")
-    outputs, log = common.Outputs(out, None, force), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
+    outputs.check((source,))
 
     def work(name: str) -> int:
         outputs.skip(out)

@@ -71,6 +71,10 @@ class ArpcCodec:
         bundle = load_bundle(model, device)
         return cls(bundle, device, text_encoder(bundle.entry, device))
 
+    def total(self, header: Header) -> int:
+        """Scales that the picture of a file has, sent or not."""
+        return len(self.layout(header.height, header.width).schedule)
+
     def layout(self, height: int, width: int) -> Layout:
         """What this model codes of a picture of that size."""
         if self.bundle.prior.config.rope_grid == "published":

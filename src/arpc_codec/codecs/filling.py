@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
-from ..errors import UsageError
+from ..errors import UsageError, whole_number
 
 FILLS = ("mean", "argmax", "sample", "none")
 # How strongly a caption draws what is generated with `argmax` and `sample`.
@@ -29,10 +30,11 @@ class Filling:
     def __post_init__(self) -> None:
         if self.fill not in FILLS:
             raise UsageError(f"fill must be one of {', '.join(FILLS)}, not {self.fill!r}")
-        if not 0 <= self.seed < SEEDS:
+        if not 0 <= whole_number("seed", self.seed) < SEEDS:
             raise UsageError(f"seed must be 0 or more, not {self.seed}")
-        if self.guidance is not None and not 0 <= self.guidance <= MAX_GUIDANCE:
-            raise UsageError(f"guidance must be between 0 and {MAX_GUIDANCE:g}, not {self.guidance}")
+        known = self.guidance is None or isinstance(self.guidance, Real)
+        if not known or not 0 <= (self.guidance or 0) <= MAX_GUIDANCE:
+            raise UsageError(f"guidance must be between 0 and {MAX_GUIDANCE:g}, not {self.guidance!r}")
 
     @property
     def strength(self) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..container import Codec, Container, keep, write
-from ..errors import FormatError, ModelError, UsageError
+from ..errors import FormatError, ModelError, UsageError, whole_number
 from ..scales import STRIDE, latent_size
 from ..tile import Tile
 from .tiles import Windows, views
@@ -76,11 +76,11 @@ def fit(whole: Container, target_bytes: int) -> Container:
 def check_file(container: Container, codec: Codec, model_id: int, scales: int | None) -> None:
     """What needs no weights to say that a file cannot be decoded as asked.
 
-    Raises UsageError for a file of another codec and for scales < 1, ModelError for one of another model, FormatError
-    when nothing has arrived.
+    Raises UsageError for a file of another codec and for scales that are no number from 1 on, ModelError for one of
+    another model, FormatError when nothing has arrived.
     """
     header = container.header
-    if scales is not None and scales < 1:
+    if scales is not None and whole_number("scales", scales) < 1:
         raise UsageError(f"at least one {codec.noun} must be decoded, not {scales}")
     if header.codec is not codec:
         raise UsageError(f"not an {codec.name.lower()}-codec file but {header.codec.name.lower()}")

@@ -9,7 +9,7 @@ from arpc_codec.container.chunks import Chunk, encode_chunks, parse_chunks
 from arpc_codec.container.cursor import Cursor, Field
 from arpc_codec.container.header import Codec, Header, encode_header, parse_header
 from arpc_codec.container.varint import CutError, encode_varint
-from arpc_codec.errors import FormatError, TruncatedError, UnsupportedError, UsageError
+from arpc_codec.errors import FormatError, TruncatedError, UnsupportedError, UsageError, whole_number
 
 MAX_PIXELS = 2**29
 FILE_CHECK_BYTES = 4
@@ -101,14 +101,14 @@ def truncate(
 ) -> bytes:
     """A whole file of the first `scales` segments, of at most `max_bytes` bytes, metadata kept, no model needed.
 
-    UsageError when not even one segment fits, TruncatedError when not even one has arrived, FormatError for a lossless
-    file that is not whole.
+    UsageError when not even one segment fits or `scales` is no number from 1 on, TruncatedError when not even one has
+    arrived, FormatError for a lossless file that is not whole.
     """
     if scales is None and max_bytes is None:
         raise UsageError("truncate needs a number of scales or of bytes")
     source = read(data, max_pixels=max_pixels)
     noun = source.header.codec.noun
-    if scales is not None and scales < 1:
+    if scales is not None and whole_number("scales", scales) < 1:
         raise UsageError(f"at least one {noun} must stay, not {scales}")
     present = len(source.segments)
     if source.header.codec is Codec.HPAC and (source.truncated or not source.sound):

@@ -16,6 +16,7 @@ from arpc_codec.imageio.first_page import check_opened
 from arpc_codec.imageio.opening import suffixes
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
+from arpc_codec.imageio.thumbnail import shrunk
 from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write, written
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "pack_alpha",
     "read",
     "read_exact",
+    "shrunk",
     "suffixes",
     "to_chunks",
     "to_image",

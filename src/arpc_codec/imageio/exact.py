@@ -20,6 +20,7 @@ from PIL import Image
 
 from arpc_codec.container import COLOURS, METADATA, Resolution, Unit
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.files import Readable
 from arpc_codec.hints import FROM_JPEG
 from arpc_codec.imageio import jpeg, netpbm, png, tiff
 from arpc_codec.imageio.depth import sample_bits
@@ -36,14 +37,12 @@ from arpc_codec.imageio.writing import FORMATS, format_of, written
 _BY_PILLOW = ("JPEG", "MPO", "WEBP", "BMP", "GIF", "TGA", "QOI", "PCX")
 
 
-def read_exact(
-    source: str | os.PathLike[str] | bytes | Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS
-) -> ExactPicture:
-    """A path, the bytes of a picture file, a PIL picture, or uint8 or uint16 [H, W] or [H, W, 1 to 4] -> ExactPicture.
+def read_exact(source: Readable | Image.Image | NDArray[Any], *, max_pixels: int = MAX_PIXELS) -> ExactPicture:
+    """A picture file (path, bytes, binary stream), PIL picture, or array [H, W] or [H, W, 1 to 4] -> ExactPicture.
 
-    A PIL picture is taken as Pillow holds it, a contiguous array is not copied. Raises ArpcError when the source
-    cannot be read, cannot be kept exactly, has more than `max_pixels` pixels or needs imagecodecs where that is not
-    installed; UsageError for another array; OSError when the path cannot be read.
+    An array is uint8 or uint16, and not copied when contiguous. A PIL picture is taken as Pillow holds it. Raises
+    ArpcError when the source cannot be read, cannot be kept exactly, has more than `max_pixels` pixels or needs
+    imagecodecs where that is not installed; UsageError for any other source; OSError when the path cannot be read.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -189,6 +188,7 @@ _WRITERS: dict[str, Callable[[ExactPicture], bytes]] = {
     "png": png.write,
     "tiff": tiff.write,
     "ppm": netpbm.write_pnm,
+    "pgm": netpbm.write_pgm,
     "pam": netpbm.write_pam,
     "webp": _write_webp,
 }

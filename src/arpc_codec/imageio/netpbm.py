@@ -82,6 +82,13 @@ def write_pnm(picture: ExactPicture) -> bytes:
     return f"{kind}\n{width} {height}\n{_FULL[picture.bits]}\n".encode() + _raster(picture)
 
 
+def write_pgm(picture: ExactPicture) -> bytes:
+    """As `write_pnm`; ArpcError with colours, too."""
+    if picture.samples.shape[2] > 2:
+        raise ArpcError("PGM holds no colours: use PPM")
+    return write_pnm(picture)
+
+
 def write_pam(picture: ExactPicture) -> bytes:
     """ExactPicture -> PAM; ArpcError with metadata."""
     height, width, channels = picture.samples.shape

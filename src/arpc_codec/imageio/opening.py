@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from arpc_codec import files
 from arpc_codec.container.header import MAGIC
 from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.files import Readable
 
 # Raster formats only: a reader such as EPS would start another program.
 # fmt: off
@@ -43,9 +46,9 @@ class Opened:
     notes: tuple[str, ...]
 
 
-def contents(source: str | os.PathLike[str] | bytes) -> bytes:
-    """The bytes of a picture file; ArpcError for none and for an arpc file, OSError when the path cannot be read."""
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+def contents(source: Readable) -> bytes:
+    """The bytes of a picture file; ArpcError for none and for an arpc file, else as `files.contents`."""
+    data = files.contents(source)
     if not data:
         raise ArpcError("the file is empty")
     if data.startswith(MAGIC):
@@ -84,9 +87,9 @@ def suffixes(exact: bool = False) -> frozenset[str]:
 
 @contextmanager
 def decoding(max_pixels: int) -> Iterator[None]:
-    """Within it Pillow's own limit is ours, its warnings are silent, and a damaged picture raises ArpcError."""
+    """Within it Pillow's own limit is ours, warnings are silent, and a damaged picture raises ArpcError."""
     try:
-        with _limit(max_pixels):
+        with _limit(max_pixels), _silent_libtiff():
             yield
     except (ArpcError, MemoryError):
         raise
@@ -106,6 +109,33 @@ def _limit(max_pixels: int) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Pillow's libtiff does not write to stderr by itself; what is wrong Pillow says, too."""
+    handlers = _libtiff_handlers()
+    before = [replace(None) for replace in handlers]
+    try:
+        yield
+    finally:
+        for replace, handler in zip(handlers, before, strict=True):
+            replace(handler)
+
+
+@lru_cache
+def _libtiff_handlers() -> tuple[Any, ...]:
+    """Functions that replace the handlers of errors and warnings; none where Pillow hides them, as on Windows."""
+    found = []
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        try:
+            # Found by way of the libraries that Pillow's own is linked to.
+            function = getattr(ctypes.CDLL(Image.core.__file__), name)
+        except (OSError, AttributeError):
+            continue
+        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+        found.append(function)
+    return tuple(found)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

@@ -13,13 +13,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from arpc_codec.files import Readable
 from arpc_codec.imageio import tiff
 from arpc_codec.imageio.colour import profile_problem, without_profile
 from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
@@ -34,12 +34,11 @@ from arpc_codec.imageio.picture import MAX_PIXELS, Picture
 BAND_PIXELS = 1 << 24
 
 
-def read(
-    source: str | os.PathLike[str] | bytes | Image.Image, *, max_pixels: int = MAX_PIXELS, keep_icc: bool = False
-) -> Picture:
-    """A path, the bytes of a picture file, or a PIL picture -> Picture.
+def read(source: Readable | Image.Image, *, max_pixels: int = MAX_PIXELS, keep_icc: bool = False) -> Picture:
+    """A path, the bytes of a picture file, an open one, or a PIL picture -> Picture.
 
-    Raises ArpcError when it cannot be read or has more than `max_pixels` pixels; OSError when the path cannot.
+    Raises ArpcError when it cannot be read or has more than `max_pixels` pixels; OSError when the path cannot,
+    UsageError for what is none of these.
     """
     if isinstance(source, Image.Image):
         check_size(*source.size, max_pixels)

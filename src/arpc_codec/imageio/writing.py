@@ -1,4 +1,4 @@
-"""Pixels -> picture files: PNG, PPM, lossless WebP, JPEG."""
+"""Pixels -> picture files: PNG, PPM or PGM, lossless WebP, JPEG."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.imageio.colour import without_profile
 from arpc_codec.imageio.metadata import PREFIX
 
-FORMATS = ("png", "ppm", "webp", "jpeg")
+FORMATS = ("png", "ppm", "pgm", "webp", "jpeg")
 _SUFFIXES = {
     ".png": "png",
     ".ppm": "ppm",
-    ".pgm": "ppm",
+    ".pgm": "pgm",
     ".pnm": "ppm",
     ".webp": "webp",
     ".jpg": "jpeg",
@@ -33,9 +33,12 @@ _SUFFIXES = {
 _SETTINGS: dict[str, dict[str, Any]] = {
     "png": {},
     "ppm": {},
+    "pgm": {},
     "webp": {"lossless": True, "exact": True},
     "jpeg": {"quality": 95, "subsampling": 0},
 }
+# Pillow's name of a format, where it has another. The codec of PPM writes grey pictures as PGM.
+_PILLOW = {"pgm": "PPM"}
 _WITH_ALPHA = ("png", "webp")
 # An APP1 segment has a 16-bit length, and its identifier takes up to 29 bytes.
 _JPEG_SEGMENT = 0xFFFF - 32
@@ -90,7 +93,8 @@ def write(
 ) -> tuple[str, ...]:
     """Write a picture file to a path or stream in one of FORMATS (None: by the path's suffix).
 
-    Returns a note for everything that the format cannot hold. Raises UsageError for an unknown format.
+    Returns a note for everything else that the format cannot hold. Raises UsageError for an unknown format, ArpcError
+    for colours in PGM.
     """
     if format is None:
         format = format_of(target) if isinstance(target, (str, os.PathLike)) else "png"
@@ -115,16 +119,18 @@ def written(
     """(picture file in one of FORMATS, notes); as `write`."""
     if format not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    if format == "pgm" and not grey:
+        raise ArpcError("PGM holds no colours: use PPM")
     notes = []
     if alpha_hw is not None and format not in _WITH_ALPHA:
         notes.append(f"{format.upper()} holds no transparency: dropped")
         alpha_hw = None
     image = to_image(pixels_hw3, alpha_hw, grey)
     metadata: dict[str, Any] = {"icc_profile": icc, "exif": exif and PREFIX + exif, "xmp": xmp}
-    if format == "ppm":
+    if format in ("ppm", "pgm"):
         image, more = without_profile(image, icc)
         notes += more
-        notes += ["PPM holds no metadata: dropped"] if exif or xmp else []
+        notes += [f"{format.upper()} holds no metadata: dropped"] if exif or xmp else []
         metadata = {}
     elif format == "png" and xmp:
         metadata["pnginfo"] = _xmp_text(metadata.pop("xmp"))
@@ -133,9 +139,9 @@ def written(
             if len(metadata[key] or b"") > _JPEG_SEGMENT:
                 metadata[key] = None
                 notes.append(f"{key.upper()} too long for JPEG: dropped")
-    file = BytesIO()
+    file, name = BytesIO(), _PILLOW.get(format, format.upper())
     try:
-        image.save(file, format.upper(), **_SETTINGS[format], **{k: v for k, v in metadata.items() if v})
+        image.save(file, name, **_SETTINGS[format], **{k: v for k, v in metadata.items() if v})
     except (OSError, ValueError) as error:
         raise ArpcError(f"cannot be written as {format.upper()}: {error}") from error
     return file.getvalue(), tuple(notes)

@@ -15,7 +15,7 @@ from ..container.captions import encode_caption
 from ..container.chunks import encode_chunks
 from ..container.varint import encode_varint
 from ..entropy import crc8_start, pack_bits
-from ..errors import FormatError, TruncatedError, UsageError
+from ..errors import FormatError, TruncatedError, UsageError, whole_number
 from ..scales import latent_size
 from .packet import DIVISIBLE, LARGEST, MOST, MOST_BITS, Kind, Packet, write
 from .parity import MOST_OF_GROUP, groups, protect
@@ -33,7 +33,7 @@ def split(
     others. Raises UsageError for an mtu that is too small or beyond 65535, for a negative redundancy and for a file
     with holes, TruncatedError for one that is cut, FormatError for one that is damaged.
     """
-    if mtu > LARGEST:
+    if whole_number("mtu", mtu) > LARGEST:
         raise UsageError(f"packets have at most {LARGEST} bytes, not {mtu}")
     if not 0 <= redundancy < float("inf"):
         raise UsageError(f"redundancy must be 0 or more, not {redundancy:g}")

@@ -9,6 +9,7 @@ from .schedule import (
     latent_size,
     raw_bits,
     scale_schedule,
+    scales_shown,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "latent_size",
     "raw_bits",
     "scale_schedule",
+    "scales_shown",
 ]

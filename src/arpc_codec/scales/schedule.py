@@ -8,7 +8,7 @@ area of the nominal square and the aspect ratio of the picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isqrt
+from math import isqrt, log2
 
 Schedule = tuple[tuple[int, int], ...]
 
@@ -57,6 +57,14 @@ def halved_schedule(rows: int, cols: int, repeats: int) -> Schedule:
         sizes.insert(0, (-(-rows // part), -(-cols // part)))
         part *= 2
     return tuple(sizes)
+
+
+def scales_shown(total: int, side: int, shown: int) -> int:
+    """How many of the `total` scales of a picture show when its longest side of `side` pixels is made `shown`.
+
+    A scale has about half the error of the one before it, and so has a picture of half the size.
+    """
+    return max(1, total - round(log2(max(1, side / shown))))
 
 
 def _rounded_root(num: int, den: int, limit: int) -> int:
