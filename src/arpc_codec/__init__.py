@@ -212,7 +212,7 @@ def decode(
 
 
 def certainty(
-    data: bytes,
+    data: Readable,
     *,
     scales: int | None = None,
     device: str = "cpu",
@@ -229,9 +229,10 @@ def certainty(
     from arpc_codec.container import Codec as Names
     from arpc_codec.container import read
     from arpc_codec.errors import TruncatedError, UsageError
+    from arpc_codec.files import contents
     from arpc_codec.loading import load
 
-    container = read(data, max_pixels=max_pixels)
+    container = read(contents(data), max_pixels=max_pixels)
     header = container.header
     if header.codec is not Names.ARPC:
         raise UsageError("only in files of codec arpc is anything guessed")
