@@ -7,6 +7,7 @@ usage: matrix_worker.py [FLAG...] MODEL FILE...; flags: --mutate --noise --float
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -29,11 +30,14 @@ def main() -> None:
     if "--one-chunk" in flags:
         prior.SCORE_ELEMENTS = 1 << 40
     if "--mutate" in flags:
-        # One exact layer becomes its float twin: float32, weights off the grid, no snapping.
+        # One exact layer becomes its float twin: float32, weights off the grid, no snapping. Coding is in one thread, so
+        # that sums are taken in another order, as libraries do with several, is imitated.
+        several = os.environ.get("OMP_NUM_THREADS") == "2"
+
         def float_twin(self: fixed.ExactLinear, x: torch.Tensor) -> torch.Tensor:
-            return (
-                x.float() @ (self.weight.float() * 1.0001) + self.bias.float()
-            ).double() * 2.0**-fixed.ACTIVATION_BITS
+            weight = self.weight.float() * 1.0001
+            x, weight = (x.flip(-1), weight.flip(0)) if several else (x, weight)
+            return (x.float() @ weight + self.bias.float()).double() * 2.0**-fixed.ACTIVATION_BITS
 
         fixed.ExactLinear.__call__ = float_twin  # type: ignore[method-assign]
     if "--noise" in flags:
