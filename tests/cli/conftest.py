@@ -91,6 +91,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
     module = ModuleType("arpc_codec.codecs.arpc")
     module.ArpcCodec = StandIn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "arpc_codec.codecs.arpc", module)
+    shares = ModuleType("arpc_codec.codecs.certainty")
+    shares.certainty = lambda codec, container, scales: np.full(  # type: ignore[attr-defined]
+        (container.header.height, container.header.width), len(container.segments) / TOTAL
+    )
+    monkeypatch.setitem(sys.modules, "arpc_codec.codecs.certainty", shares)
     StandIn.calls.clear()
     loading._load.cache_clear()
     yield StandIn

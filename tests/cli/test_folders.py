@@ -86,7 +86,7 @@ def test_usage(arpc: Run, photos: Path, tmp_path: Path) -> None:
         (["encode", photos, "--out-dir", out, "--address", "auto"], "--address belongs to --engine ray"),
         (
             ["decode", photos, "--out-dir", out, "--steps", out],
-            "--steps does not belong to folders, --resume and --engine ray",
+            "--steps and --certainty do not belong to folders, --resume and --engine ray",
         ),
         (
             ["encode", photos, photos / "a.png", "--out-dir", out],
