@@ -21,6 +21,9 @@ from .fixed import quantize_bias, quantize_rows
 from .tables import exp_table, gelu_table, probability_table, rotation_table
 
 POSITIONS = 128
+# What the blocks add up is only seen normed, so it may have any unit: in one of so much it stays within the limits of
+# exact arithmetic (a trained trunk of `tiny` came to 317, the limit is 128).
+RESIDUAL = 8.0
 
 
 @torch.no_grad()
@@ -42,14 +45,15 @@ def export_prior(prior: Prior) -> dict[str, Tensor]:
     def put_normed(name: str, weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> None:
         put(name, weight * (1 + scale), bias + weight @ shift)
 
-    put("word", trunk.word_embed.weight, trunk.word_embed.bias)
-    state["start"] = quantize_bias(trunk.cond + trunk.pos_start)
-    state["level"] = quantize_bias(trunk.lvl_embed.weight)
+    put("word", trunk.word_embed.weight / RESIDUAL, trunk.word_embed.bias / RESIDUAL)
+    state["start"] = quantize_bias((trunk.cond + trunk.pos_start) / RESIDUAL)
+    state["level"] = quantize_bias(trunk.lvl_embed.weight / RESIDUAL)
     if prior.config.scale_embed == "index+end":
-        state["end"] = quantize_bias(trunk.end_embed.weight)
+        state["end"] = quantize_bias(trunk.end_embed.weight / RESIDUAL)
     shared = trunk.modulation(trunk.cond[None])
     for i, block in enumerate(trunk.stack):
         gain1, gain2, scale1, scale2, shift1, shift2 = (shared + block.ada_gss)[0]
+        gain1, gain2 = gain1 / RESIDUAL, gain2 / RESIDUAL
         inner, outer = cast(nn.Linear, block.ffn[0]), cast(nn.Linear, block.ffn[2])
         qkv_bias = torch.cat([block.sa.q_bias, torch.zeros_like(block.sa.q_bias), block.sa.v_bias])
         put_normed(f"blocks.{i}.qkv", block.sa.qkv.weight, qkv_bias, scale1, shift1)
