@@ -39,9 +39,15 @@ def made_up(config: PriorConfig) -> Prior:
     return model.requires_grad_(False)
 
 
-@pytest.fixture(scope="module", params=[SIGNS, PLANES], ids=["signs", "planes"])
+@pytest.fixture(scope="module", params=[SIGNS, PLANES, "grown"], ids=["signs", "planes", "grown"])
 def prior(request: pytest.FixtureRequest) -> Prior:
-    return made_up(request.param)
+    """Grown: what the blocks add up is more than exact arithmetic can hold as it is, as in trained trunks."""
+    if request.param != "grown":
+        return made_up(request.param)
+    model = made_up(PLANES)
+    block = model.trunk.stack[0]
+    block.ffn[2].bias.add_(200 * torch.randn(block.ffn[2].bias.shape).sign())
+    return model
 
 
 def linear_state(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]:
