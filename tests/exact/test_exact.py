@@ -39,15 +39,9 @@ def made_up(config: PriorConfig) -> Prior:
     return model.requires_grad_(False)
 
 
-@pytest.fixture(scope="module", params=[SIGNS, PLANES, "grown"], ids=["signs", "planes", "grown"])
+@pytest.fixture(scope="module", params=[SIGNS, PLANES], ids=["signs", "planes"])
 def prior(request: pytest.FixtureRequest) -> Prior:
-    """Grown: what the blocks add up is more than exact arithmetic can hold as it is, as in trained trunks."""
-    if request.param != "grown":
-        return made_up(request.param)
-    model = made_up(PLANES)
-    block = model.trunk.stack[0]
-    block.ffn[2].bias.add_(200 * torch.randn(block.ffn[2].bias.shape).sign())
-    return model
+    return made_up(request.param)
 
 
 def linear_state(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -156,6 +150,25 @@ def test_exact_prior_follows_the_float_prior(prior: Prior) -> None:
                 decisions += int(asked.sum())
     assert decisions > 4000
     assert costs[0] <= 1.01 * costs[1]
+
+
+def test_a_trunk_may_add_up_to_more_than_the_limit() -> None:
+    """As trained trunks do: only the norms of the sums are seen, so their unit is free."""
+    prior = made_up(PLANES)
+    prior.trunk.word_embed.weight.mul_(20)
+    prior.trunk.word_embed.bias.add_(100 * torch.randn(prior.trunk.word_embed.bias.shape))
+    exact, schedule = exact_prior(export_prior(prior), PLANES), halved_schedule(12, 16, 5)
+    walked = schedule[: len(schedule) - PLANES.repeats]
+    inputs = [snap(torch.randn(1, h * w, PLANES.inputs).double()) for h, w in walked[1:]]
+    assert 150 < prior.trunk.word_embed(inputs[0].float()).abs().max() < 900
+    hidden = prior.trunk.features([x.float() for x in inputs], walked)
+    caches = exact.begin(schedule)
+    for scale in range(len(walked)):
+        exact.step(inputs[scale - 1][0] if scale else None, schedule, scale, caches, 0.5)
+        assert caches.last is not None
+        theirs = prior.context.feature(hidden[scale])[0].double()
+        # The first one starts from a vector that these weights leave as small as the grid.
+        assert torch.allclose(exact.feature(caches.last), theirs, atol=0.002 if scale else 0.05)
 
 
 def test_what_is_expected_of_missing_scales_is_the_float_priors() -> None:
