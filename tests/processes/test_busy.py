@@ -69,7 +69,8 @@ def test_a_decode_beside_busy_loops(tmp_path: Path, picture: Callable[..., np.nd
 # both, loops of small operations one. It was 20 times as much for codec arpc, and 5 for the lossless one.
 LOADS = {
     "lossless": (24, {"lossless": True}, 2.0),
-    "arpc": (192, {"scales": 3}, 6.0),
+    # Its networks have several threads, which spin; with its loops it was 40 times and more.
+    "arpc": (192, {"scales": 3}, 15.0),
 }
 LIBRARY = """
 import time, sys, numpy as np, torch, arpc_codec
