@@ -62,7 +62,8 @@ def halved_schedule(rows: int, cols: int, repeats: int) -> Schedule:
 def scales_shown(total: int, side: int, shown: int) -> int:
     """How many of the `total` scales of a picture show when its longest side of `side` pixels is made `shown`.
 
-    A scale has about half the error of the one before it, and so has a picture of half the size.
+    A picture of half the size has half of the error, which is that of one scale or, where a step is two scales, of two:
+    so this never leaves out one that shows.
     """
     return max(1, total - round(log2(max(1, side / shown))))
 
