@@ -204,3 +204,18 @@ def test_missing_rows_are_refused(depth: int, colour_type: int) -> None:
     tall = good.replace(good[8:33], chunk(b"IHDR", struct.pack(">II", 8, 12) + good[24:29]))
     with pytest.raises(ArpcError):
         read_exact(tall)
+
+
+SAMPLES = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+
+
+@pytest.mark.parametrize("body", [b"", b"MM\0*"])
+def test_the_prefix_of_exif_is_no_part_of_it(body: bytes) -> None:
+    picture = ExactPicture(SAMPLES, exif=b"Exif\0\0" * 2 + body)
+    assert picture.exif == (body or None)
+    written = write_exact(ExactPicture(SAMPLES, exif=b"here"))
+    at = written.index(b"eXIf") - 4
+    named = chunk(b"eXIf", b"Exif\0\0" + body)
+    again = read_exact(written[:at] + named + written[at + 12 + len(b"here") :])
+    assert again == ExactPicture(SAMPLES, exif=body or None)
+    assert not again.left_out

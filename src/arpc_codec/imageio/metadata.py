@@ -18,10 +18,17 @@ _JFIF_UNITS = {0: Unit.NONE, 1: Unit.INCH, 2: Unit.CENTIMETRE}
 _KNOWN_TEXTS = ("XML:com.adobe", "Raw profile type")
 
 
+def without_prefix(exif: bytes) -> bytes:
+    """TIFF bytes of an EXIF block, whether or not they come behind the prefix, or several."""
+    while exif.startswith(PREFIX):
+        exif = exif.removeprefix(PREFIX)
+    return exif
+
+
 def raw_exif_of(image: Image.Image) -> bytes | None:
     """TIFF bytes of the EXIF block as stored; None when there is none."""
     raw = image.info.get("exif")
-    return (raw.removeprefix(PREFIX) or None) if isinstance(raw, bytes) else None
+    return (without_prefix(raw) or None) if isinstance(raw, bytes) else None
 
 
 def xmp_of(image: Image.Image) -> bytes | None:

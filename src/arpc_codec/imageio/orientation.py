@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from arpc_codec.imageio.metadata import PREFIX, xmp_of
+from arpc_codec.imageio.metadata import without_prefix, xmp_of
 
 _TAG = 0x0112
 _SHORT = 3
@@ -96,10 +96,7 @@ def set_upright(tiff: bytes) -> bytes:
 
 def upright_exif(tiff: bytes) -> bytes | None:
     """EXIF, as TIFF bytes, that says 1 to every reader; None when it cannot be made to."""
-    # Some writers put the prefix that JPEG needs into PNG's eXIf, too.
-    while tiff.startswith(PREFIX):
-        tiff = tiff.removeprefix(PREFIX)
-    tiff = set_upright(tiff)
+    tiff = set_upright(without_prefix(tiff))
     exif = Image.Exif()
     try:
         exif.load(tiff)

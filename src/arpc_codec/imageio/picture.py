@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from arpc_codec.container import MAX_PIXELS, METADATA, Resolution, Text
 from arpc_codec.errors import UsageError
+from arpc_codec.imageio.metadata import without_prefix
 
 __all__ = ["MAX_PIXELS", "ExactPicture", "Picture", "Samples"]
 
@@ -65,6 +66,9 @@ class ExactPicture:
             raise UsageError(f"samples must be uint8 or uint16 [H, W, 1 to 4], not {samples.dtype} {shape}")
         if not samples.size or not samples.flags.c_contiguous:
             raise UsageError("samples must be there, in C order")
+        # Some writers put the prefix that JPEG needs into PNG's eXIf, too.
+        if self.exif:
+            object.__setattr__(self, "exif", without_prefix(self.exif) or None)
         if b"" in self.metadata.values():
             raise UsageError("metadata that is not there must be None, not empty")
 

@@ -21,7 +21,6 @@ from PIL import Image
 from arpc_codec.container import COLOURS, Resolution, Text, Unit
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio.depth import deep_codecs
-from arpc_codec.imageio.metadata import PREFIX
 from arpc_codec.imageio.opening import check_size
 from arpc_codec.imageio.picture import ExactPicture, Samples
 from arpc_codec.imageio.samples import refused, samples_of, with_key
@@ -231,7 +230,7 @@ def _value(name: bytes, body: bytes) -> tuple[str, Any]:
     if name in (b"tRNS", b"PLTE"):
         return {b"tRNS": "key", b"PLTE": "palette"}[name], body
     if name == b"eXIf":
-        return "exif", body.removeprefix(PREFIX)
+        return "exif", body
     if name in _AS_IS:
         return _AS_IS[name], body if len(body) == COLOURS[_AS_IS[name]] else None
     if name == b"pHYs" and len(body) == 9 and body[8] in (0, 1):

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import iTXt
 
 from arpc_codec.container import Text
-from arpc_codec.imageio.metadata import IPTC_RESOURCE, PREFIX
+from arpc_codec.imageio.metadata import IPTC_RESOURCE, PREFIX, without_prefix
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 COMMENT, DATE_TIME = "Comment", "DateTime"
@@ -183,7 +183,7 @@ def _profile(text: Text) -> tuple[str, bytes | None]:
     if not whole:
         return "", None
     if kind in ("exif", "app1") and data.startswith(PREFIX):
-        return "exif", data.removeprefix(PREFIX) or None
+        return "exif", without_prefix(data) or None
     if kind == "app1" and data.startswith(_XMP_SEGMENT):
         return "xmp", data.removeprefix(_XMP_SEGMENT) or None
     if kind == "exif" and data.startswith((b"II*\0", b"MM\0*")):
