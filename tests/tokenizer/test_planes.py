@@ -166,7 +166,8 @@ def test_steps_that_channels_have_had() -> None:
     """Some levels refine a range of channels only."""
     quantizer = MultiScalePlanes((1.0, 1.0, 2.0, 4.0), (6, 2, 6, 5), ENDS, (2, 0, 0, 0))
     wanted = {0: [1] * 6, 1: [1, 1, 2, 2, 2, 2], 2: [2] * 6, 3: [4, 4, 4, 4, 4, torch.inf]}
-    assert all(quantizer.settled(level).tolist() == steps for level, steps in wanted.items())
+    assert all(quantizer.settled(level, 4).tolist() == steps for level, steps in wanted.items())
+    assert quantizer.settled(1, 2).tolist() == [1, 1, *[torch.inf] * 4]
 
 
 def test_two_scales_of_one_step_make_the_sum_of_one() -> None:

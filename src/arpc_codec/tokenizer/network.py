@@ -21,7 +21,7 @@ from .quantizer import MultiScaleBSQ
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.
 MISSING_STATES = 16
 # Training crops have few scales; a picture that lacks more than this is shown as one that lacks this many.
-MOST_MISSING = 9
+MOST_MISSING = 10
 
 
 class Tokenizer(nn.Module):

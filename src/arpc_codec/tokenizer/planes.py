@@ -161,10 +161,13 @@ class MultiScalePlanes(MultiScaleQuantizer):
         ranges = [self._range(after) for after in range(len(schedule) - 1, -1, -1)]
         return tuple(slice(SLOTS * first, SLOTS * last) for first, last in ranges)
 
-    def settled(self, level: int) -> Tensor:
-        """[C]: the step that each channel has had when so many scales follow, infinite if it has had none."""
+    def settled(self, level: int, repeats: int) -> Tensor:
+        """[C]: the step that each channel has had when so many scales follow, infinite if it has had none.
+
+        Of the `repeats` scales of the latent's own size alone.
+        """
         steps = torch.full((self.channels,), torch.inf)
-        for after in range(len(self.steps) - 1, level - 1, -1):
+        for after in range(repeats - 1, level - 1, -1):
             first, last = self._range(after)
             steps[first:last] = self.steps[after]
         return steps

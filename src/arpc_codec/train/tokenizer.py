@@ -74,7 +74,8 @@ class Rated(nn.Module):
         # In a list, so that its weights have one name.
         self.encoder, self.decoder, self.tokenizer = tokenizer.encoder, tokenizer.decoder, [tokenizer]
         # [levels, C], and of each level the mean.
-        self.steps = torch.stack([tokenizer.quantizer.settled(level) for level in range(tokenizer.config.repeats)])
+        repeats = tokenizer.config.repeats
+        self.steps = torch.stack([tokenizer.quantizer.settled(level, repeats) for level in range(repeats)])
         had = self.steps.isfinite()
         self.means = (self.steps.where(had, 1.0).log().sum(1) / had.sum(1)).exp()
         self.light = LightContext(tokenizer.config.channels, len(self.steps))
