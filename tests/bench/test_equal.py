@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from arpc_codec.bench import equal
-from arpc_codec.bench.peers import Jpeg
+from arpc_codec.bench.peers import Jpeg, WebP
 
 
 def test_the_other_codec_is_the_best_that_is_not_smaller(
@@ -32,3 +32,23 @@ def test_the_other_codec_is_the_best_that_is_not_smaller(
     with Image.open(sheet) as opened:
         assert opened.width > 6 * 128
         assert opened.height > 160
+
+
+def test_a_part_at_several_sizes_beside_each_codec(
+    tmp_path: Path, micro_home: Path, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARPC_HOME", str(micro_home))
+    monkeypatch.delenv("ARPC_METRICS", raising=False)
+    monkeypatch.setattr(equal, "PEERS", {"jpeg": Jpeg, "webp": WebP})
+    photo, sheet = tmp_path / "1.png", tmp_path / "sheet.png"
+    Image.fromarray(picture(96, 160, 1)).save(photo)
+    options = [str(photo), "-o", str(sheet), "--model", "micro", "--k", "2", "--k", "4", "--each", "--part", "8", "16"]
+    result = CliRunner().invoke(equal.main, [*options, "120", "60", "--cache", str(tmp_path / "cache")])
+    assert result.exit_code == 0, result.output
+    assert "of 2" in result.output
+    with Image.open(sheet) as opened:
+        # Two rows of photo, ours and both others, none of them higher than the part.
+        assert opened.width > 4 * 120
+        assert 2 * 60 < opened.height < 2 * 120
+        first = np.asarray(opened.convert("RGB"))[8:68, 8:128]
+    assert np.array_equal(first, picture(96, 160, 1)[16:76, 8:128])
