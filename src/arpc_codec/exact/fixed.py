@@ -79,15 +79,22 @@ class ExactLinear:
 class ExactConv3x3(ExactLinear):
     """3x3 convolution with zero padding as one matrix product (a library's Winograd would not be exact)."""
 
+    def __init__(self, state: dict[str, Tensor], name: str, device: torch.device) -> None:
+        super().__init__(state, name, device)
+        # [9 * in, out], tap by tap: a map's positions are copied as whole rows of channels.
+        self.weight = self.weight.unflatten(0, (-1, 9)).transpose(0, 1).flatten(0, 1).contiguous()
+
     def __call__(self, x: Tensor) -> Tensor:
         """[1, in, h, w] -> [1, out, h, w] on the activation grid."""
-        columns = F.unfold(x, 3, padding=1)[0]
-        return to_activation(self.weight.T @ columns + self.bias[:, None]).unflatten(1, x.shape[-2:])[None]
+        around = _around(x, torch.arange(x[0, 0].numel(), device=x.device))
+        # In this order products are a third faster than the other way round.
+        units = (self.weight.T @ around.T).add_(self.bias[:, None])
+        return to_activation(units).unflatten(1, x.shape[-2:])[None]
 
     def of_phases(self, x: Tensor, phases: int) -> Tensor:
         """The same of a map that is 0 but at positions of the first `phases` phases: most products are left out."""
         height, width = x.shape[-2:]
-        padded_hwc, taps = F.pad(x[0].permute(1, 2, 0), (0, 0, 1, 1, 1, 1)), self.weight.unflatten(0, (-1, 9))
+        padded_hwc, taps = _padded(x), self.weight.unflatten(0, (9, -1))
         out = self.bias.expand(height, width, -1).clone()
         for row, col in PHASES:
             seen = [
@@ -101,14 +108,28 @@ class ExactConv3x3(ExactLinear):
                 continue
             rows, cols = 2 * here.shape[0] - 1, 2 * here.shape[1] - 1
             around = [padded_hwc[row + d : row + d + rows : 2, col + a : col + a + cols : 2] for d, a in seen]
-            weight = torch.cat([taps[:, 3 * d + a] for d, a in seen])
+            weight = torch.cat([taps[3 * d + a] for d, a in seen])
             here += torch.cat(around, -1) @ weight
         return to_activation(out).permute(2, 0, 1)[None]
 
     def at(self, x: Tensor, positions: Tensor) -> Tensor:
         """[1, in, h, w], flat positions [n] -> [n, out] at these positions only."""
-        columns = F.unfold(x, 3, padding=1)[0].index_select(1, positions)
-        return to_activation(self.units(columns.T))
+        return super().__call__(_around(x, positions))
+
+
+def _padded(x: Tensor) -> Tensor:
+    """[1, C, h, w] -> [h + 2, w + 2, C] with zeros around."""
+    return F.pad(x[0].permute(1, 2, 0), (0, 0, 1, 1, 1, 1))
+
+
+def _around(x: Tensor, positions: Tensor) -> Tensor:
+    """[1, C, h, w], flat positions [n] -> [n, 9 * C]: the cells around each, row by row."""
+    padded_hwc, width = _padded(x), x.shape[-1]
+    pitch = width + 2
+    first = positions.div(width, rounding_mode="floor") * pitch + positions % width
+    taps = torch.tensor([pitch * down + across for down in range(3) for across in range(3)], device=x.device)
+    cells = (first[:, None] + taps).flatten()
+    return padded_hwc.flatten(0, 1).index_select(0, cells).view(len(positions), -1)
 
 
 def layer_norm(x: Tensor, eps: float) -> Tensor:
