@@ -85,7 +85,9 @@ class Rated(nn.Module):
         y = self.encoder(x).float()
         step = self.steps.to(x.device)[level_b][..., None, None]
         q = integers(y.detach() / step)
-        z = y + (quantised(y, step) - y).detach()
+        # What a level leaves out must not be told how it would be wanted.
+        z = torch.where(step.isfinite(), y, 0.0)
+        z = z + (quantised(y, step) - z).detach()
         bits = self.light(q, q + (y / step - (y / step).detach()), level_b) / x[0, 0].numel()
         z = self.tokenizer[0].decoder_input(z, seed).contiguous(memory_format=torch.channels_last)
         return self.decoder(z, level_b).float(), bits
