@@ -25,8 +25,12 @@ from .validation import whole_photos
 
 # Pixel values (0..255), in an orthonormal transform of 16x16 pixels, of one unit of the latent.
 UNIT = 76.0
-# Rate that is worth a squared error of one step^2: that of a uniform quantizer at high rates.
-WORTH = 0.13
+# A bit is worth a squared error of so many step^2. Of a uniform quantizer at high rates it would be 0.13; noise in place
+# of rounding makes bits look dearer than they are, and latents shrank.
+WORTH = 0.09
+# What a bit more or less costs is seen beside noise of so many steps on both sides: what is rounded to 0 exactly would
+# not be drawn to it, and latents grow without end (dev/LOG.md).
+NOISE = 0.25
 # Levels weigh as (step / finest)^this: distortion over step^2 alone would leave the low rates a tenth of the weight.
 EVEN = 1.3
 # Errors of colour differences weigh more than in red, green and blue: colour steps in skies and skin are seen first.
@@ -88,7 +92,8 @@ class Rated(nn.Module):
         # What a level leaves out must not be told how it would be wanted.
         z = torch.where(step.isfinite(), y, 0.0)
         z = z + (quantised(y, step) - z).detach()
-        bits = self.light(q, q + (y / step - (y / step).detach()), level_b) / x[0, 0].numel()
+        values = y / step + NOISE * (2 * torch.rand_like(y) - 1) if self.training else q
+        bits = self.light(q, torch.where(step.isfinite(), values, 0.0), level_b) / x[0, 0].numel()
         z = self.tokenizer[0].decoder_input(z, seed).contiguous(memory_format=torch.channels_last)
         return self.decoder(z, level_b).float(), bits
 
