@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arpc_codec.codecs import crew
-from arpc_codec.codecs.adaptation import write_adapter
 from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import FormatError
-from arpc_codec.exact.pixel import export_pixel
-from arpc_codec.prior.adapter import shapes
-from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+from arpc_codec.exact.pixelstate import export_pixel
+from arpc_codec.prior.adapter import shapes, write_adapter
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.pixel import PixelPrior
 
 
 def coder(channels: int) -> PixelCoder:
     torch.manual_seed(0)
     prior = PixelPrior(PixelConfig(channels, width=8, depth=1, head=8, mixtures=2)).double()
-    return PixelCoder(prior.config, export_pixel(prior), torch.device("cpu"))
+    return PixelCoder(prior.config, export_pixel(prior))
 
 
 CODERS = {channels: coder(channels) for channels in (1, 3)}
@@ -166,8 +166,7 @@ def test_an_adapter_travels_in_the_payload() -> None:
     ramp = np.add.outer(8 * np.arange(14), 7 * np.arange(14))[..., None]
     samples = (ramp + rng.integers(0, 6, ramp.shape)).astype(np.uint8)
     adapter = {
-        part: torch.from_numpy(rng.integers(-2, 3, shape).astype(np.int8))
-        for part, shape in shapes(plain.config, plain.state).items()
+        part: rng.integers(-2, 3, shape).astype(np.int8) for part, shape in shapes(plain.config, plain.state).items()
     }
     payload = encode(samples, {1: plain.adapted(adapter)}, 16)
     assert payload != encode(samples, CODERS, 16)

@@ -45,9 +45,9 @@ class HpacCodec:
         self.model = model
 
     @classmethod
-    def load(cls, model: str | int = "lossless", device: str = "cpu") -> HpacCodec:
+    def load(cls, model: str | int = "lossless") -> HpacCodec:
         """Load a model by name or registry id. Raises ModelError when it is missing or for another codec."""
-        return cls(load_lossless(find(model).path, device))
+        return cls(load_lossless(find(model).path))
 
     def encode(
         self,

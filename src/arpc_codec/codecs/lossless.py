@@ -20,8 +20,8 @@ from ..container.cursor import Cursor
 from ..container.varint import CutError, encode_varint
 from ..entropy import pack_bits, unpack_bits
 from ..errors import FormatError
+from ..prior.adapter import read_adapter, write_adapter
 from ..tile import Tile
-from .adaptation import fit, read_adapter, write_adapter
 from .crew import ALONE, Crew
 from .pixeltiles import PixelCoder
 from .stored import deflated, read_deflated
@@ -91,6 +91,8 @@ def encode(
         coder, adapter = coders[len(group)], b""
         segments = _encode_group(part, values, coder, layout, count, crew)
         if adapt:
+            from .adaptation import fit
+
             fitted = pack(_spread(part, layout), values)
             found = fit(coder.config, coder.state, fitted, values.bits, part.size, adapt, partial(_count_step, count))
             written = write_adapter(found)

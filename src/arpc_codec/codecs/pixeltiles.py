@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..entropy.mixture import MixtureModel, Rows, code
 from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, Symbols
 from ..errors import FormatError
-from ..exact.pixel import Wavefront, adapted
-from ..exact.threads import one_thread
-from ..prior.adapter import Adapter
-from ..prior.pixel import PixelConfig
+from ..exact.grid import State, Values
+from ..exact.pixel import Wavefront
+from ..prior.adapter import Adapter, adapted
+from ..prior.features import PixelConfig
 from ..prior.wavefront import skew, steps, unskew
 
 # (tile, probabilities [n, m], symbols or None to read them) -> symbols
@@ -24,13 +22,13 @@ ChooseTile = Callable[[int, Probabilities, "Symbols | None"], Symbols]
 class PixelCoder:
     """The exact lossless prior of one model, for grey (1 channel) or colour (3)."""
 
-    def __init__(self, config: PixelConfig, state: dict[str, Tensor], device: torch.device) -> None:
-        self.config, self.state, self.device = config, state, device
-        self.mixtures = MixtureModel(state["tables.sigmoid"].cpu().numpy())
+    def __init__(self, config: PixelConfig, state: State) -> None:
+        self.config, self.state = config, state
+        self.mixtures = MixtureModel(state["tables.sigmoid"])
 
     def adapted(self, adapter: Adapter) -> PixelCoder:
         """The coder of a picture that brings an adapter."""
-        return PixelCoder(self.config, adapted(self.state, adapter), self.device)
+        return PixelCoder(self.config, adapted(self.state, adapter))
 
     def encode(self, tiles_bhwc: np.ndarray, bits: int) -> list[bytes]:
         """One stream for each tile of samples below 2^bits."""
@@ -41,7 +39,7 @@ class PixelCoder:
             encoders[tile].encode(values, chances)
             return values
 
-        self._walk(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits, tiles_bhwc.shape[:3], one)
+        self._walk(tiles_bhwc.astype(np.float64), bits, tiles_bhwc.shape[:3], one)
         return [encoder.seal() for encoder in encoders]
 
     def decode(self, streams: Sequence[bytes], shape: tuple[int, int], bits: int) -> tuple[np.ndarray, set[int]]:
@@ -56,14 +54,12 @@ class PixelCoder:
                 return np.zeros(len(chances), np.int32)
 
         samples = self._walk(None, bits, (len(streams), *shape), one)
-        return samples.cpu().numpy().astype(np.int32), broken
+        return samples.astype(np.int32), broken
 
-    @one_thread()
-    @torch.inference_mode()
-    def _walk(self, x_bhwc: Tensor | None, bits: int, shape: tuple[int, ...], one: ChooseTile) -> Tensor:
+    def _walk(self, x_bhwc: Values | None, bits: int, shape: tuple[int, ...], one: ChooseTile) -> Values:
         """Every step of all tiles; `one(tile, probabilities, symbols or None)` codes the choices of one tile."""
         batch, height, width = shape
-        front = Wavefront(self.state, self.config, (batch, height, width), bits, self.device)
+        front = Wavefront(self.state, self.config, (batch, height, width), bits)
 
         def choose(rows: Rows, chances: Probabilities, values: Symbols | None) -> Symbols:
             bounds = np.arange(1, batch + 1) * (front.now.stop - front.now.start)
@@ -76,12 +72,12 @@ class PixelCoder:
             return out
 
         truth = None if x_bhwc is None else skew(x_bhwc)
-        out = torch.zeros(steps(height, width), batch, height, self.config.channels, dtype=torch.float64)
+        out = np.zeros((steps(height, width), batch, height, self.config.channels))
         for step, found in enumerate(out):
             front.begin(step)
             for place, context in enumerate(front.plan):
-                known = None if truth is None else truth[step, :, front.now, context.channel].flatten().numpy()
+                known = None if truth is None else truth[step, :, front.now, context.channel].ravel()
                 samples = code(self.mixtures, front.mixture(place), choose, known)
                 front.settle(place, samples)
-                found[:, front.now, context.channel] = torch.from_numpy(samples).view(batch, -1)
+                found[:, front.now, context.channel] = samples.reshape(batch, -1)
         return unskew(out, width)
