@@ -72,11 +72,7 @@ def test_the_float_network_that_was_fitted_is_the_one_that_codes(picture: Callab
         assert torch.allclose(layer(changed, name).bias, wanted, atol=1e-5)
     taps = torch.from_numpy(adapter["blocks.0.taps"] * np.float32(2.0**-5))
     for new, old in zip(changed.blocks, plain.blocks, strict=True):
-        assert torch.allclose(
-            new.gating.taps,
-            old.gating.taps + torch.from_numpy(adapter["blocks.0.taps"] * np.float32(2.0**-5)),
-            atol=1e-5,
-        )
+        assert torch.allclose(new.gating.taps, old.gating.taps + taps, atol=1e-5)
 
 
 def test_rows_that_a_change_makes_too_large_are_halved() -> None:
