@@ -16,7 +16,7 @@ if sys.platform == "win32":
     options = ["/O2", "/fp:precise", "/std:c11"]
 else:
     # No multiply-add is contracted and no sum reordered: files are the same with numpy and on every machine.
-    options = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
+    options = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
 
 setup(
     ext_modules=[

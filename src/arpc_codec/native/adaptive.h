@@ -9,13 +9,17 @@ static void NAMED(fade)(Tile *tile, int first)
     const REAL *last = (const REAL *)tile->carried[(tile->step + 2) % 3] + first;
     const REAL *before = (const REAL *)tile->carried[(tile->step + 1) % 3] + first;
     REAL *own = (REAL *)tile->carried[tile->step % 3] + first + 1;
-    for (size_t i = 0; i < tile->carried_count * pitch; i += pitch)
+    for (size_t i = 0; i < tile->carried_count * pitch; i += pitch) {
+        SOON(last + i + AHEAD * pitch + LANES);
+        SOON(before + i + AHEAD * pitch + LANES - 1);
+        SOON(own + i + AHEAD * pitch + LANES - 1);
         EACH_LANE {
             REAL sum = last[i + l + 1] * west;
             sum += last[i + l] * north_east;
             sum += before[i + l] * north;
             own[i + l] = sum;
         }
+    }
 }
 
 /* Solves the system of a place, elimination without pivots; the solution is the last column. */

@@ -16,7 +16,12 @@
 #endif
 
 #define LANES 16
+/* GCC would unroll these loops before it looks for vectors, and then find none. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define EACH_LANE _Pragma("GCC unroll 1") for (int l = 0; l < LANES; l++)
+#else
 #define EACH_LANE for (int l = 0; l < LANES; l++)
+#endif
 
 /* An index that must be below a size. Debug builds (ARPC_CHECKS) stop where it is not. */
 #ifdef ARPC_CHECKS
@@ -34,6 +39,14 @@ static inline ptrdiff_t checked_index(ptrdiff_t index, ptrdiff_t size, const cha
 #else
 #define AT(index, size) (index)
 #endif
+
+/* What will be read soon: strides from quantity to quantity are too long for processors to see them coming. */
+#if defined(__GNUC__)
+#define SOON(address) __builtin_prefetch(address)
+#else
+#define SOON(address) ((void)0)
+#endif
+enum { AHEAD = 8 };
 
 static inline int smaller(int a, int b) { return a < b ? a : b; }
 static inline int larger(int a, int b) { return a > b ? a : b; }
@@ -54,15 +67,23 @@ static inline int32_t held_int(int32_t x, int32_t low, int32_t high)
 /* Nearest integer, half to even, of |x| <= 2^51, without a library. */
 static inline double nearest(double x)
 {
+#if defined(VECTORS_256) || defined(VECTORS_512)
+    return __builtin_rint(x);
+#else
     const double shift = 6755399441055744.0; /* 1.5 * 2^52 */
     return x + shift - shift;
+#endif
 }
 
 /* The largest integer not above |x| <= 2^51. */
 static inline double below(double x)
 {
+#if defined(VECTORS_256) || defined(VECTORS_512)
+    return __builtin_floor(x);
+#else
     double near = nearest(x);
     return near - (near > x ? 1.0 : 0.0);
+#endif
 }
 
 /* Nearest multiple of 1 / unit inside +-limit, times unit. limit * unit is an integer, so holding first is the same. */

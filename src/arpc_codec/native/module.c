@@ -58,7 +58,7 @@ static int versions(Version *found)
 #ifdef VERSIONS
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         found[count++] = (Version){"avx512", walk_avx512};
     if (__builtin_cpu_supports("avx2"))
         found[count++] = (Version){"avx2", walk_avx2};

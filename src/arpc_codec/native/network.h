@@ -57,6 +57,7 @@ static void mix(Tile *tile, int block, int first, const Block *layers, int32_t (
         for (int tap = 0; tap < model->taps.count; tap++) {
             double weight = layers->taps[(size_t)tap * model->width + i];
             const float *gate = from[tap] + i * tile->pitch;
+            SOON(gate + AHEAD * tile->pitch + LANES - 1);
             EACH_LANE sum[l] += gate[l] * weight;
         }
         EACH_LANE out[i][l] = (int32_t)nearest(held(sum[l], -SILU_MOST, SILU_MOST));
