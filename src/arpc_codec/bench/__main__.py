@@ -105,7 +105,7 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     default=True,
     help="Let a peer use a size whose smallest file is larger than ours even if another size reaches ours.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Pictures at a time; processes of hpac.")
+@click.option("--jobs", default=1, show_default=True, help="Pictures at a time; threads of hpac.")
 @click.option("--limit", type=int, help="Only the first pictures.")
 @click.option(
     "--shown",

@@ -66,7 +66,7 @@ class Rectangle(click.ParamType):
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
 @common.folder_options
-@common.jobs_option("the files of a folder, or for one lossless picture")
+@common.jobs_option("Processes for the files of a folder, or threads for one lossless picture")
 @common.max_pixels_option
 @common.log_options
 def decode(

@@ -45,7 +45,7 @@ from arpc_codec.places import Place
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option
 @common.folder_options
-@common.jobs_option("the pictures of a folder, or for one lossless picture")
+@common.jobs_option("Processes for the pictures of a folder, or threads for one lossless picture")
 @click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
 @click.option(
     "--alpha",

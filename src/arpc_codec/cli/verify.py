@@ -26,7 +26,7 @@ Original = TypeVar("Original")
 @click.option("--against", metavar="IMG", help="Compare with this picture (one IN only): PSNR, or identity.")
 @common.fill_options
 @common.device_option
-@common.jobs_option("one lossless picture")
+@common.jobs_option("Threads for one lossless picture")
 @common.max_pixels_option
 @common.log_options
 def verify(
