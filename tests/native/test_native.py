@@ -162,18 +162,22 @@ def test_a_contracted_multiply_add_is_seen(tmp_path: Path) -> None:
     assert "AssertionError" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1"
+    return build(tmp_path_factory.mktemp("sanitized"), ARPC_DEBUG="1", ARPC_CFLAGS=flags)
+
+
 @needs_module
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sanitizers are preloaded as on Linux")
 @pytest.mark.parametrize("version", VERSIONS)
-def test_fuzzed_under_sanitizers(version: str, tmp_path: Path) -> None:
+def test_fuzzed_under_sanitizers(version: str, sanitized: Path) -> None:
     """Any size, depth, model and stream, every index checked: nothing is read or written where it should not be."""
-    flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1"
-    module = build(tmp_path, ARPC_DEBUG="1", ARPC_CFLAGS=flags)
     library = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     preloaded = {"LD_PRELOAD": library.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1"}
     for first in itertools.count(10_000, 25):
-        done = run(module, first, 25, ARPC_NATIVE=version, **preloaded)
+        done = run(sanitized, first, 25, ARPC_NATIVE=version, **preloaded)
         assert done.returncode == 0, done.stderr[-4000:]
         if first >= 10_000 + 75:
             break
