@@ -121,8 +121,9 @@ def micro_lossless(micro_home: Path) -> HpacCodec:
     import torch
 
     from arpc_codec.codecs.hpac import HpacCodec
-    from arpc_codec.exact.pixel import export_pixel
-    from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+    from arpc_codec.exact.pixelstate import export_pixel
+    from arpc_codec.prior.features import PixelConfig
+    from arpc_codec.prior.pixel import PixelPrior
     from arpc_codec.zoo.lossless import load_lossless, save_lossless
 
     torch.manual_seed(2)

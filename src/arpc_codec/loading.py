@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from arpc_codec.container import Header
 from arpc_codec.errors import ModelError, UsageError
-from arpc_codec.zoo.registry import find
+from arpc_codec.zoo.registry import ModelEntry, find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ AUTO_CAPTION = "auto"
 DEVICES = ("auto", "cpu", "cuda")
 # The model of a codec when none is named.
 DEFAULT_MODELS = {"arpc": "tiny", "progic": "progic", "hpac": "lossless"}
-_CLASSES = {"arpc": "ArpcCodec", "progic": "ProgicCodec", "hpac": "HpacCodec"}
+_CLASSES = {"arpc": "ArpcCodec", "progic": "ProgicCodec"}
 
 
 def choose(codec: str | None, lossless: bool) -> str:
@@ -54,10 +54,11 @@ def load(model: str | int, device: str, codec: str = "arpc") -> LossyCodec:
     return found
 
 
-def load_lossless(model: str | int, device: str) -> HpacCodec:
-    """The codec hpac with a model; as `load`."""
-    found: HpacCodec = _load("hpac", *_place(model, device, "hpac"))
-    return found
+def load_lossless(model: str | int, device: str = "cpu") -> HpacCodec:
+    """The codec hpac with a model; as `load`, but it runs on the processor whatever the device, and without torch."""
+    _check_device(device)
+    entry = _entry(model, "hpac")
+    return _load_lossless(entry.name, str(entry.path))
 
 
 def caption_for(caption: str, pixels_hwc: NDArray[np.uint8], model: str | int, device: str, codec: str) -> str:
@@ -80,11 +81,8 @@ def load_for(header: Header, device: str) -> LossyCodec:
 
 def _place(model: str | int, device: str, codec: str) -> tuple[str, str, str]:
     """(name, folder, device) of a model for a codec."""
-    if device not in DEVICES:
-        raise UsageError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
-    entry = find(model)
-    if entry.codec != codec:
-        raise ModelError(f"model '{entry.name}' belongs to codec {entry.codec}, not to {codec}")
+    _check_device(device)
+    entry = _entry(model, codec)
     if device != "cpu":
         import torch
 
@@ -95,7 +93,27 @@ def _place(model: str | int, device: str, codec: str) -> tuple[str, str, str]:
     return entry.name, str(entry.path), device
 
 
+def _check_device(device: str) -> None:
+    """Raises UsageError when it is none."""
+    if device not in DEVICES:
+        raise UsageError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
+
+
+def _entry(model: str | int, codec: str) -> ModelEntry:
+    entry = find(model)
+    if entry.codec != codec:
+        raise ModelError(f"model '{entry.name}' belongs to codec {entry.codec}, not to {codec}")
+    return entry
+
+
 # The folder is part of the key only: ARPC_HOME may change between calls.
+@lru_cache(maxsize=4)
+def _load_lossless(name: str, folder: str) -> HpacCodec:
+    from arpc_codec.codecs.hpac import HpacCodec
+
+    return HpacCodec.load(name)
+
+
 @lru_cache(maxsize=4)
 def _load(codec: str, name: str, folder: str, device: str) -> Any:
     return getattr(import_module(f"arpc_codec.codecs.{codec}"), _CLASSES[codec]).load(name, device)

@@ -19,7 +19,6 @@ from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.words import NOTHING, lossless_findings
 from arpc_codec.bench.table import Facts
 from arpc_codec.bench.times import Cost
-from arpc_codec.codecs.crew import ALONE
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import ExactPicture, write_exact
@@ -59,7 +58,7 @@ def test_every_peer_gives_back_what_it_takes(name: str) -> None:
 
 
 def test_a_second_run_codes_nothing(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Hpac("micro-lossless", 0, ALONE)
+    ours = Hpac("micro-lossless", 0, 1)
     first = measure(tmp_path / "cache", photo, ours)
     assert first is not None
     assert (first.group, first.samples, first.raw) == ("city", 20 * 24 * 3, 20 * 24 * 3)
@@ -84,7 +83,7 @@ def test_a_run_that_was_stopped_before_the_comparison_compares(photo: Path, tmp_
 
 
 def test_ours_as_a_command(photo: Path, tmp_path: Path) -> None:
-    row = measure(tmp_path / "cache", photo, Hpac("micro-lossless", 0, ALONE), commands=True)
+    row = measure(tmp_path / "cache", photo, Hpac("micro-lossless", 0, 1), commands=True)
     assert row is not None
     for cost in (row.encode, row.decode):
         assert cost.seconds is not None

@@ -48,6 +48,35 @@ def test_the_package_imports_nothing_heavy() -> None:
     assert result.stdout.strip() == b"[]"
 
 
+@pytest.mark.parametrize("native", ["", "0"])
+def test_lossless_files_are_coded_without_torch(native: str, tmp_path: Path) -> None:
+    """By commands and in Python, with the compiled wavefront and without; and decoding one with an adapter."""
+    code = f"""
+import os, sys
+os.environ["ARPC_NATIVE"] = {native!r}
+os.chdir({str(tmp_path)!r})
+import numpy as np, arpc_codec
+from arpc_codec.cli.main import main
+samples = (np.add.outer(3 * np.arange(20), np.arange(24))[..., None] + np.arange(3)).astype(np.uint8)
+data = arpc_codec.encode(samples, lossless=True)
+assert (arpc_codec.decode_array(data) == samples).all()
+arpc_codec.decode(data).save("a.png")
+for words in (["encode", "a.png", "--lossless"], ["decode", "a.arpc", "-o", "b.png"], ["verify", "a.arpc"]):
+    try:
+        main(words, prog_name="arpc")
+    except SystemExit as end:
+        assert not end.code, (words, end.code)
+assert "torch" not in sys.modules
+if {native!r} == "":
+    adapted = arpc_codec.encode(samples, lossless=True, adapt=1)
+    assert "torch" in sys.modules
+print("done")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-1] == b"done"
+
+
 def test_info_answers_in_a_fifth_of_a_second(coded: Path) -> None:
     spent = []
     for _ in range(8):

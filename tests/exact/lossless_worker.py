@@ -9,13 +9,12 @@ import hashlib
 import sys
 
 import numpy as np
-import torch
 from worker import arguments, imitate
 
 from arpc_codec.codecs import lossless
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.container import read
-from arpc_codec.exact import fixed
+from arpc_codec.exact import grid
 from arpc_codec.imageio import ExactPicture
 
 
@@ -41,10 +40,11 @@ def main() -> None:
         lossless.TOGETHER = 1
     if "--mutate" in flags:
         # One kind of exact layer becomes its float twin: float32, weights off the grid.
-        def float_twin(self: fixed.ExactLinear, x: torch.Tensor) -> torch.Tensor:
-            return (x.float() @ (self.weight.float() * 1.0001) + self.bias.float()).double()
+        def float_twin(self: grid.Linear, x: np.ndarray) -> np.ndarray:
+            x, weight = x.astype(np.float32), self.weight.astype(np.float32) * np.float32(1.0001)
+            return (x @ weight + self.bias.astype(np.float32)).astype(np.float64)
 
-        fixed.ExactLinear.units = float_twin  # type: ignore[method-assign]
+        grid.Linear.units = float_twin  # type: ignore[method-assign]
     codec, digest = HpacCodec.load(model), hashlib.sha256()
     with imitate(flags):
         for samples in pictures():

@@ -10,15 +10,16 @@ import torch
 
 from arpc_codec.entropy.mixture import Mixture, MixtureModel, code
 from arpc_codec.entropy.symbols import SymbolDecoder, SymbolEncoder
-from arpc_codec.exact.pixel import Wavefront, export_pixel
-from arpc_codec.prior.pixel import PixelConfig, PixelPrior
-from arpc_codec.prior.statistics import observe
+from arpc_codec.exact.grid import State
+from arpc_codec.exact.pixel import Wavefront
+from arpc_codec.exact.pixelstate import export_pixel
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.observed import observe
+from arpc_codec.prior.pixel import PixelPrior
 from arpc_codec.prior.wavefront import skew, steps, unskew
 
-CPU = torch.device("cpu")
 
-
-def model(channels: int) -> tuple[PixelPrior, dict[str, torch.Tensor]]:
+def model(channels: int) -> tuple[PixelPrior, State]:
     torch.manual_seed(0)
     prior = PixelPrior(PixelConfig(channels, width=16, depth=2, head=12, mixtures=3)).double()
     with torch.no_grad():
@@ -27,22 +28,22 @@ def model(channels: int) -> tuple[PixelPrior, dict[str, torch.Tensor]]:
     return prior, export_pixel(prior)
 
 
-def tiles(picture: Callable[..., np.ndarray], channels: int, batch: int = 2) -> torch.Tensor:
+def tiles(picture: Callable[..., np.ndarray], channels: int, batch: int = 2) -> np.ndarray:
     pictures = [picture(13, 17, i) for i in range(batch)]
-    return torch.from_numpy(np.stack(pictures)[..., :channels]).double()
+    return np.stack(pictures)[..., :channels].astype(np.float64)
 
 
-def walk(state: dict, config: PixelConfig, x: torch.Tensor) -> list[list[Mixture]]:
+def walk(state: State, config: PixelConfig, x: np.ndarray) -> list[list[Mixture]]:
     """Mixtures of every step and place, teacher-forced."""
     batch, height, width, _ = x.shape
-    front = Wavefront(state, config, (batch, height, width), 8, CPU)
+    front = Wavefront(state, config, (batch, height, width), 8)
     truth, result = skew(x), []
     for step in range(steps(height, width)):
         front.begin(step)
         row: list[Mixture] = []
         for place, context in enumerate(front.plan):
             row.append(front.mixture(place))
-            front.settle(place, truth[step, :, front.now, context.channel].flatten().numpy())
+            front.settle(place, truth[step, :, front.now, context.channel].ravel())
         result.append(row)
     return result
 
@@ -57,12 +58,12 @@ def test_equal_to_the_full_masked_forward(channels: int, picture: Callable[..., 
     found = walk(state, prior.config, x)
     batch, height, width, _ = x.shape
     for place, channel in enumerate(prior.order):
-        means = torch.zeros(steps(height, width), batch, height, 3, dtype=torch.float64)
+        means = np.zeros((steps(height, width), batch, height, 3))
         for step, row in enumerate(found):
             first = max(0, -(-(step - width + 1) // 2))
-            got = torch.from_numpy(row[place].mean.T.reshape(batch, -1, 3))
+            got = row[place].mean.T.reshape(batch, -1, 3)
             means[step, :, first : first + got.shape[1]] = got
-        error = (unskew(means, width) - expected[channel][1]).abs()
+        error = np.abs(unskew(means, width) - expected[channel][1].numpy())
         assert float(error.mean()) < 0.05
         assert float(error.max()) < 2.0
 
@@ -83,7 +84,7 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     prior, state = model(channels)
     x = tiles(picture, channels)
     batch, height, width, _ = x.shape
-    mixtures = MixtureModel(state["tables.sigmoid"].numpy())
+    mixtures = MixtureModel(state["tables.sigmoid"])
     encoder = SymbolEncoder()
 
     def write(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
@@ -93,16 +94,16 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
 
     truth = skew(x)
 
-    def run(decide: Callable, known: bool) -> torch.Tensor:
-        front = Wavefront(state, prior.config, (batch, height, width), 8, CPU)
-        out = torch.zeros_like(truth)
+    def run(decide: Callable, known: bool) -> np.ndarray:
+        front = Wavefront(state, prior.config, (batch, height, width), 8)
+        out = np.zeros_like(truth)
         for step in range(steps(height, width)):
             front.begin(step)
             for place, context in enumerate(front.plan):
-                samples = truth[step, :, front.now, context.channel].flatten().numpy() if known else None
+                samples = truth[step, :, front.now, context.channel].ravel() if known else None
                 samples = code(mixtures, front.mixture(place), decide, samples)
                 front.settle(place, samples)
-                out[step, :, front.now, context.channel] = torch.from_numpy(samples).view(batch, -1)
+                out[step, :, front.now, context.channel] = samples.reshape(batch, -1)
         return unskew(out, width)
 
     run(write, True)
@@ -111,4 +112,4 @@ def test_what_is_coded_comes_back(channels: int, picture: Callable[..., np.ndarr
     def read(rows: np.ndarray, chances: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         return decoder.decode(chances)
 
-    assert torch.equal(run(read, False), x)
+    assert np.array_equal(run(read, False), x)

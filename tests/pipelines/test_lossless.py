@@ -10,21 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arpc_codec.codecs import crew
-from arpc_codec.codecs.adaptation import write_adapter
 from arpc_codec.codecs.lossless import decode, encode, groups, tiles
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import FormatError
-from arpc_codec.exact.pixel import export_pixel
-from arpc_codec.prior.adapter import shapes
-from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+from arpc_codec.exact.pixelstate import export_pixel
+from arpc_codec.prior.adapter import shapes, write_adapter
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.pixel import PixelPrior
 
 
 def coder(channels: int) -> PixelCoder:
     torch.manual_seed(0)
     prior = PixelPrior(PixelConfig(channels, width=8, depth=1, head=8, mixtures=2)).double()
-    return PixelCoder(prior.config, export_pixel(prior), torch.device("cpu"))
+    return PixelCoder(prior.config, export_pixel(prior))
 
 
 CODERS = {channels: coder(channels) for channels in (1, 3)}
@@ -74,20 +73,18 @@ def comes_back(seed: int, kind: str, shape: tuple[int, int, int], dtype: type) -
     assert np.array_equal(found.samples, samples)
 
 
-def test_several_processes_write_and_read_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "SHARE", 100)
+@pytest.mark.parametrize("native", ["", "0"])
+def test_several_threads_write_and_read_the_same_bytes(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARPC_NATIVE", native)
     rng, done = np.random.default_rng(6), []
     samples = (np.add.outer(np.arange(20), 3 * np.arange(28))[..., None] + rng.integers(0, 9, (20, 28, 4))).astype(
         np.uint8
     )
-    threads = torch.get_num_threads()
-    with crew.Crew(2) as two:
-        payload = encode(samples, CODERS, 8, crew=two, progress=lambda tiles, of: done.append((tiles, of)))
-        assert np.array_equal(decode(payload, samples.shape, np.uint8, CODERS, 8, crew=two).samples, samples)
+    payload = encode(samples, CODERS, 8, hands=2, progress=lambda tiles, of: done.append((tiles, of)))
+    assert np.array_equal(decode(payload, samples.shape, np.uint8, CODERS, 8, hands=2).samples, samples)
     assert payload == encode(samples, CODERS, 8)
     assert done[0] == (0, 24)
     assert done[-1] == (24, 24)
-    assert torch.get_num_threads() == threads
 
 
 def test_any_damaged_byte_is_found_and_stays_local() -> None:
@@ -166,8 +163,7 @@ def test_an_adapter_travels_in_the_payload() -> None:
     ramp = np.add.outer(8 * np.arange(14), 7 * np.arange(14))[..., None]
     samples = (ramp + rng.integers(0, 6, ramp.shape)).astype(np.uint8)
     adapter = {
-        part: torch.from_numpy(rng.integers(-2, 3, shape).astype(np.int8))
-        for part, shape in shapes(plain.config, plain.state).items()
+        part: rng.integers(-2, 3, shape).astype(np.int8) for part, shape in shapes(plain.config, plain.state).items()
     }
     payload = encode(samples, {1: plain.adapted(adapter)}, 16)
     assert payload != encode(samples, CODERS, 16)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arpc_codec.codecs.pixeltiles import PixelCoder
-from arpc_codec.exact.pixel import export_pixel
-from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+from arpc_codec.exact.pixelstate import export_pixel
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.pixel import PixelPrior
 
 
 def coder(channels: int) -> PixelCoder:
@@ -19,7 +20,7 @@ def coder(channels: int) -> PixelCoder:
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return PixelCoder(prior.config, export_pixel(prior), torch.device("cpu"))
+    return PixelCoder(prior.config, export_pixel(prior))
 
 
 CODERS = {channels: coder(channels) for channels in (1, 3)}

@@ -13,8 +13,10 @@ import torch
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.entropy.mixture import Mixture
 from arpc_codec.entropy.symbols import SymbolDecoder, probabilities
-from arpc_codec.exact.pixel import Wavefront, export_pixel
-from arpc_codec.prior.pixel import PixelConfig, PixelPrior
+from arpc_codec.exact.pixel import Wavefront
+from arpc_codec.exact.pixelstate import export_pixel
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.pixel import PixelPrior
 
 HEIGHT, WIDTH, BITS = 4, 6, 7
 TOP = 1 << BITS
@@ -81,13 +83,13 @@ def test_a_stream_is_what_the_specification_says(channels: int, order: list[int]
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    coder = PixelCoder(prior.config, export_pixel(prior), torch.device("cpu"))
+    coder = PixelCoder(prior.config, export_pixel(prior))
     rng = np.random.default_rng(channels)
     ramp = np.add.outer(20 * np.arange(HEIGHT), 5 * np.arange(WIDTH))[..., None]
     tile = ramp % TOP ^ rng.integers(0, 2, (HEIGHT, WIDTH, channels))
     tile[2, 3] = TOP - 1 - tile[2, 3]  # far from what is expected
     reader = Reader(coder.encode(tile[None].astype(np.int32), BITS)[0], coder.state["tables.sigmoid"].tolist())
-    front = Wavefront(coder.state, coder.config, (1, HEIGHT, WIDTH), BITS, coder.device)
+    front = Wavefront(coder.state, coder.config, (1, HEIGHT, WIDTH), BITS)
     found = np.zeros_like(tile)
     for step in range(WIDTH + 2 * (HEIGHT - 1)):
         front.begin(step)

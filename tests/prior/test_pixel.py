@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from arpc_codec.prior.pixel import PixelConfig, PixelPrior, mixture_bits
-from arpc_codec.prior.statistics import Observed, tile_statistics
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.observed import Observed
+from arpc_codec.prior.pixel import PixelPrior, mixture_bits
+from arpc_codec.prior.statistics import tile_statistics
 from arpc_codec.prior.wavefront import rank
 
 
@@ -18,7 +20,7 @@ def prior(channels: int) -> PixelPrior:
 
 
 def seen(x: torch.Tensor, mean: torch.Tensor, middle: float = 128.0) -> Observed:
-    return Observed(x, x - mean, tile_statistics(x - mean), middle)
+    return Observed(x, x - mean, torch.from_numpy(tile_statistics((x - mean).numpy())), middle)
 
 
 def test_a_distribution_sees_only_what_is_coded_before() -> None:

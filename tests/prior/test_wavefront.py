@@ -17,10 +17,10 @@ from arpc_codec.prior.wavefront import Carried, causal, rank, rows_of, skew, ste
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
 def test_skew_is_undone_and_steps_are_causal(height: int, width: int, batch: int) -> None:
-    x = torch.arange(batch * height * width, dtype=torch.float64).view(batch, height, width, 1)
+    x = np.arange(batch * height * width, dtype=np.float64).reshape(batch, height, width, 1)
     y = skew(x)
     assert y.shape == (steps(height, width), batch, height, 1)
-    assert torch.equal(unskew(y, width), x)
+    assert np.array_equal(unskew(y, width), x)
 
 
 def test_offsets_are_coded_before() -> None:
@@ -46,10 +46,10 @@ def test_solve() -> None:
 
 
 def test_prediction_sees_only_the_past_and_not_the_batch(picture: Callable[..., np.ndarray]) -> None:
-    x = torch.from_numpy(np.stack([picture(20, 24, i) for i in (1, 2)])).double()
+    x = np.stack([picture(20, 24, i) for i in (1, 2)]).astype(np.float64)
     mean = predict_tiles(x, 8)
-    assert torch.equal(predict_tiles(x[1:], 8), mean[1:])
-    changed = x.clone()
+    assert np.array_equal(predict_tiles(x[1:], 8), mean[1:])
+    changed = x.copy()
     changed[0, 9, 11, 0] += 50  # red is coded after green, before blue
     other = predict_tiles(changed, 8)
     same = (other == mean)[0]
@@ -68,26 +68,26 @@ def test_it_follows_a_linear_law(channels: int) -> None:
     """Waves obey a linear recursion that no fixed predictor knows: after a while the error vanishes."""
     rows, columns = np.mgrid[:32, :48]
     planes = [100 + 60 * np.sin(0.5 * rows + 0.9 * columns + c) + 20 * np.sin(0.2 * rows) for c in range(channels)]
-    x = torch.from_numpy(np.stack(planes, -1))[None]
-    error = (predict_tiles(x, 8) - x).abs()[0, 16:, 8:40]
-    step = (x[:, :, 1:] - x[:, :, :-1]).abs()[0, 16:, 8:40]
+    x = np.stack(planes, -1)[None]
+    error = np.abs(predict_tiles(x, 8) - x)[0, 16:, 8:40]
+    step = np.abs(x[:, :, 1:] - x[:, :, :-1])[0, 16:, 8:40]
     assert float(error.mean()) < 0.1 * float(step.mean())
 
 
 def test_carried_sums_are_a_recursion_over_the_picture() -> None:
     height, width, fade = 5, 7, (0.5, 0.2, 0.25)
-    x = torch.randn(1, height, width, 1, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    own, found = skew(x), torch.zeros(steps(height, width), 1, height, 1, dtype=torch.float64)
+    x = np.random.default_rng(4).normal(size=(1, height, width, 1))
+    own, found = skew(x), np.zeros((steps(height, width), 1, height, 1))
     carried = Carried(1, 1, height)
     for step in range(len(own)):
         rows = rows_of(step, height, width)
         sums = carried.faded(fade, rows)
-        found[step, :, rows, 0] = torch.from_numpy(sums[0])
-        carried.put(sums + own[step, :, rows, 0].numpy())
-    state = torch.zeros(height + 1, width + 2, dtype=torch.float64)  # a row above, a column to either side
+        found[step, :, rows, 0] = sums[0]
+        carried.put(sums + own[step, :, rows, 0])
+    state = np.zeros((height + 1, width + 2))  # a row above, a column to either side
     for row in range(height):
         for column in range(width):
             west, north, north_east = state[row + 1, column], state[row, column + 1], state[row, column + 2]
             expected = fade[0] * west + fade[1] * north + fade[2] * north_east
-            assert torch.isclose(unskew(found, width)[0, row, column, 0], expected)
+            assert np.isclose(unskew(found, width)[0, row, column, 0], expected)
             state[row + 1, column + 1] = expected + x[0, row, column, 0]

@@ -16,9 +16,7 @@ from arpc_codec.codecs.hpac import HpacCodec
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot be told so")
 NAMES = ("signal", "socket", "types", "selectors", "queue", "tempfile", "struct", "torch", "numpy")
 COMMAND = """
-from arpc_codec.codecs import crew
 from arpc_codec.cli.main import main
-crew.SHARE = 100
 if __name__ == "__main__":
     main(prog_name="arpc")
 """
@@ -71,12 +69,6 @@ def test_workers_of_folders(trap: Path, tmp_path: Path, micro_lossless: HpacCode
     words = ["encode", ".", "--out-dir", "../out", "-j", "2", "--lossless", "-m", "micro-lossless"]
     run(tmp_path, COMMAND, *words, home=micro_home)
     assert {path.name for path in (tmp_path / "out").glob("*.arpc")} == {"a.arpc", "b.arpc"}
-
-
-def test_a_crew(trap: Path, tmp_path: Path, micro_lossless: HpacCodec, micro_home: Path) -> None:
-    Image.fromarray(np.full((20, 40, 3), 7, np.uint8)).save(trap / "a.png")
-    run(tmp_path, COMMAND, "encode", "a.png", "-j", "2", "--lossless", "-m", "micro-lossless", home=micro_home)
-    assert (trap / "a.arpc").exists()
 
 
 def test_a_pool(trap: Path, tmp_path: Path) -> None:

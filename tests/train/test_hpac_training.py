@@ -15,7 +15,7 @@ from PIL import Image
 
 from arpc_codec.codecs.lossless import decode, encode
 from arpc_codec.errors import ModelError
-from arpc_codec.prior.pixel import PixelConfig
+from arpc_codec.prior.features import PixelConfig
 from arpc_codec.train.pixel import PixelTraining, load_clean
 from arpc_codec.train.runs import hpac
 from arpc_codec.zoo.lossless import load_lossless

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
-from arpc_codec.codecs.crew import ALONE, Crew
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import MAX_PIXELS, Codec, Container, Header, read
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
@@ -60,16 +59,16 @@ class Decoding(Task):
     def __call__(
         self,
         data: bytes,
-        crew: Crew = ALONE,
+        hands: int = 1,
         part: Part = lambda done, of: None,
         step: Callable[[int, bytes], None] | None = None,
     ) -> Made:
         """The picture of a file, what there is of it when it is damaged or cut short.
 
-        One crew works on one lossless picture; part(done, of) is called after each of its tiles, step(number, file)
+        So many hands work on one lossless picture; part(done, of) is called after each of its tiles, step(number, file)
         with the picture after each scale or stage. Raises ArpcError when there is no picture.
         """
-        return self._decoded(self._read(data), crew, part, step)
+        return self._decoded(self._read(data), hands, part, step)
 
     def _read(self, data: bytes) -> Container:
         return read(data, max_pixels=self.max_pixels)
@@ -77,7 +76,7 @@ class Decoding(Task):
     def _decoded(
         self,
         container: Container,
-        crew: Crew = ALONE,
+        hands: int = 1,
         part: Part = lambda done, of: None,
         step: Callable[[int, bytes], None] | None = None,
     ) -> Made:
@@ -86,7 +85,7 @@ class Decoding(Task):
             return self._progressively(container, step)
         if (self.scales, self.stages, step) != (None, None, None):
             raise UsageError("a lossless file comes whole: --scales, --stages and --steps do not apply")
-        return self._exactly(container, crew, part)
+        return self._exactly(container, hands, part)
 
     def _progressively(self, container: Container, step: Callable[[int, bytes], None] | None) -> Made:
         header = container.header
@@ -166,7 +165,7 @@ class Decoding(Task):
             (*self._ignored(header.codec), *notes),
         )
 
-    def _exactly(self, container: Container, crew: Crew, part: Part) -> Made:
+    def _exactly(self, container: Container, hands: int, part: Part) -> Made:
         from arpc_codec.imageio import exact_format, fitted, write_exact
 
         header = container.header
@@ -174,11 +173,8 @@ class Decoding(Task):
             exact_format(self.format)
         else:
             self._check_format()
-        area = region_tile(self.region, header.height, header.width)
-        # Before torch is imported: the others import it meanwhile.
-        crew.gather(area.height * area.width)
         codec = load_lossless(header.model_id, self.device)
-        found = codec.decode(container, progress=part, crew=crew, region=self.region)
+        found = codec.decode(container, progress=part, hands=hands, region=self.region)
         if self.thumbnail is None:
             picture, notes = fitted(found.picture, self.format)
             file = write_exact(picture, self.format)

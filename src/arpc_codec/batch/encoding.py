@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
-from arpc_codec.codecs.crew import ALONE, Crew
 from arpc_codec.container import MAX_PIXELS, ChunkType, Codec
 from arpc_codec.errors import UsageError
 from arpc_codec.loading import AUTO_CAPTION, caption_for, load, load_lossless
@@ -81,13 +80,13 @@ class Encoding(Task):
         """As for every task, and which weights the model has. Raises ModelError when it is missing."""
         return {**super().options(), "fingerprint": find(self.model).fingerprint}
 
-    def __call__(self, data: bytes, crew: Crew = ALONE, part: Part = lambda done, of: None) -> Made:
-        """The file of a picture; with one crew for one lossless picture, and part(done, of) after each of its tiles.
+    def __call__(self, data: bytes, hands: int = 1, part: Part = lambda done, of: None) -> Made:
+        """The file of a picture; by so many hands if it is lossless, and part(done, of) after each of its tiles.
 
         Raises ArpcError for what is no picture or cannot be coded.
         """
         if self.codec == "hpac":
-            return self._exactly(data, crew, part)
+            return self._exactly(data, hands, part)
         return self._progressively([self._read(data)])[0]
 
     @property
@@ -138,15 +137,13 @@ class Encoding(Task):
             made.append(Made(encoded.data, width, height, self.model, summary, notes))
         return made
 
-    def _exactly(self, data: bytes, crew: Crew, part: Part) -> Made:
+    def _exactly(self, data: bytes, hands: int, part: Part) -> Made:
         from arpc_codec.imageio import read_exact
 
         picture = read_exact(data, max_pixels=self.max_pixels)
         height, width = picture.samples.shape[:2]
-        # Before torch is imported: the others import it meanwhile.
-        crew.gather(height * width)
         codec = load_lossless(self.model, self.device)
-        file = codec.encode(picture, adapt=self.adapt or 0, caption=self.caption, progress=part, crew=crew)
+        file = codec.encode(picture, adapt=self.adapt or 0, caption=self.caption, progress=part, hands=hands)
         summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
         return Made(file, width, height, self.model, summary, (*picture.notes, *picture.left_out))
 

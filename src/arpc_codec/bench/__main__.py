@@ -26,7 +26,6 @@ from arpc_codec.bench.sheet import listed
 from arpc_codec.bench.steps import jsonl, steps_csv
 from arpc_codec.bench.table import Facts, markdown
 from arpc_codec.bench.times import Timing, machine, time_file, times_csv
-from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError
 from arpc_codec.metrics.panel import METRICS, missing_metrics
 
@@ -106,7 +105,7 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     default=True,
     help="Let a peer use a size whose smallest file is larger than ours even if another size reaches ours.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Pictures at a time; processes of hpac.")
+@click.option("--jobs", default=1, show_default=True, help="Pictures at a time; threads of hpac.")
 @click.option("--limit", type=int, help="Only the first pictures.")
 @click.option(
     "--shown",
@@ -191,9 +190,9 @@ def main(
         floors=floors,
     )
     bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), console=console)
-    with bar as progress, Crew(jobs) as crew:
+    with bar as progress:
         if Hpac.name in names:
-            coders += [Hpac(model_of.get(Hpac.name), adapt, crew) for adapt in adapts]
+            coders += [Hpac(model_of.get(Hpac.name), adapt, jobs) for adapt in adapts]
         lossy = ours or targets
         steps, exhibits, times = _lossy(plan, paths, jobs, shown, timed, progress) if lossy else ([], [], [])
         rows = _exact(plan.cache, paths, coders, timed, progress)

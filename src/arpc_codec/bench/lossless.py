@@ -20,7 +20,6 @@ from arpc_codec.bench.run import pictures
 from arpc_codec.bench.sheet import csv_text
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
 from arpc_codec.bench.times import COST_COLUMNS, WAYS, Cost, as_command, cells, kept
-from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError
 from arpc_codec.exact.threads import one_thread
 from arpc_codec.imageio import read_exact
@@ -182,8 +181,8 @@ def main(
     for title, reason in missing.items():
         click.echo(f"missing: {title}: {reason}", err=True)
     rows = []
-    with Crew(jobs) as crew, TemporaryDirectory() as unkept:
-        coders += [Hpac(model, adapt, crew) for adapt in adapts]
+    with TemporaryDirectory() as unkept:
+        coders += [Hpac(model, adapt, jobs) for adapt in adapts]
         for path in pictures(folder)[:limit]:
             for coder in coders:
                 row = measure(cache or Path(unkept), path, coder)

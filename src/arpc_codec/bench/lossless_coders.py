@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from arpc_codec.bench.ours import arpc_command, version_of
 from arpc_codec.bench.watch import Command
-from arpc_codec.codecs.crew import Crew
 from arpc_codec.container import read
 from arpc_codec.imageio import ExactPicture, read_exact, write_exact
 from arpc_codec.loading import load_lossless, model_for
@@ -167,14 +166,13 @@ LOSSLESS_PEERS: Mapping[str, type[LosslessPeer]] = {peer.name: peer for peer in 
 
 
 class Hpac(LosslessCoder):
-    """Ours, with so many steps of adaptation, by the processes of a crew."""
+    """Ours, with so many steps of adaptation, by so many threads."""
 
     name = "hpac"
 
-    def __init__(self, model: str | None, adapt: int, crew: Crew) -> None:
+    def __init__(self, model: str | None, adapt: int, hands: int) -> None:
         """Loads the model. Raises ModelError when it is missing or belongs to another codec."""
-        self.model, self.setting, self._crew = model_for(self.name, model), adapt, crew
-        self.cores = crew.most
+        self.model, self.setting, self.cores = model_for(self.name, model), adapt, hands
         self._options = ["--lossless", *(["--adapt", str(adapt)] if adapt else [])]
         self.title = " ".join(["arpc", *self._options])
         self._codec = load_lossless(self.model, "cpu")
@@ -183,10 +181,10 @@ class Hpac(LosslessCoder):
         return version_of(self.model)
 
     def encode(self, samples: Samples) -> bytes:
-        return self._codec.encode(ExactPicture(samples), adapt=int(self.setting), crew=self._crew)
+        return self._codec.encode(ExactPicture(samples), adapt=int(self.setting), hands=self.cores)
 
     def decode(self, data: bytes) -> Samples:
-        return self._codec.decode(read(data), crew=self._crew).picture.samples
+        return self._codec.decode(read(data), hands=self.cores).picture.samples
 
     def encode_command(self, samples: Samples) -> Command:
         """The command that makes the same file."""

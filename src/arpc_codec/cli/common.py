@@ -286,7 +286,7 @@ def jobs_option(use: str) -> Callable[[Command], Command]:
         type=click.IntRange(min=1),
         default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
         metavar="N",
-        help=f"Processes for {use} (as many as cores, at most {MOST_JOBS}).",
+        help=f"{use} (as many as cores, at most {MOST_JOBS}).",
     )
 
 

@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 from arpc_codec.cli import common, folders
-from arpc_codec.codecs.crew import Crew
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.files import is_stream
 from arpc_codec.places import Place
@@ -67,7 +66,7 @@ class Rectangle(click.ParamType):
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
 @common.device_option
 @common.folder_options
-@common.jobs_option("the files of a folder, or for one lossless picture")
+@common.jobs_option("Processes for the files of a folder, or threads for one lossless picture")
 @common.max_pixels_option
 @common.log_options
 def decode(
@@ -143,7 +142,6 @@ def decode(
     only_steps = steps is not None and out is None and out_dir is None
     if steps is not None:
         steps.mkdir(parents=True, exist_ok=True)
-    crew = Crew(jobs)
 
     def work(name: str) -> int:
         target = outputs.target(name, decoding.suffix)
@@ -153,7 +151,7 @@ def decode(
         start = time.perf_counter()
         step = None if steps is None else lambda number, file: outputs.write(file, step_path(name, number))
         data = common.read_bytes(name)
-        made = decoding(data, crew, log.part, step)
+        made = decoding(data, jobs, log.part, step)
         if not only_steps:
             outputs.write(made.data, target)
         if certainty is not None:
@@ -176,8 +174,7 @@ def decode(
             raise ArpcError(f"the steps in {steps} named {stem}-* are those of {other} already")
         return str(steps / f"{stem}-{number:02d}{decoding.suffix}")
 
-    with crew:
-        return common.run_all(inputs, work, log)
+    return common.run_all(inputs, work, log)
 
 
 def _write_certainty(data: bytes, out: str, force: bool, **options: Any) -> None:

@@ -7,7 +7,6 @@ import time
 import click
 
 from arpc_codec.cli import common, folders
-from arpc_codec.codecs.crew import Crew
 from arpc_codec.places import Place
 
 
@@ -46,7 +45,7 @@ from arpc_codec.places import Place
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
 @common.device_option
 @common.folder_options
-@common.jobs_option("the pictures of a folder, or for one lossless picture")
+@common.jobs_option("Processes for the pictures of a folder, or threads for one lossless picture")
 @click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
 @click.option(
     "--alpha",
@@ -123,7 +122,6 @@ def encode(
         from arpc_codec.imageio import suffixes
 
         return folders.run(inputs, suffixes(exact=codec == "hpac"), encoding, outputs, how, log)
-    crew = Crew(jobs)
 
     def work(name: str) -> int:
         target = outputs.target(name, encoding.suffix)
@@ -131,7 +129,7 @@ def encode(
             log.note(name, f"{target} exists, skipped")
             return 0
         start = time.perf_counter()
-        made = encoding(common.read_bytes(name), crew, log.part)
+        made = encoding(common.read_bytes(name), jobs, log.part)
         outputs.write(made.data, target)
         log.note(name, "; ".join(made.notes))
         log.once(made.notes)
@@ -141,5 +139,4 @@ def encode(
         log.detail(name, f"{time.perf_counter() - start:.2f} s with model {made.model}")
         return made.code
 
-    with crew:
-        return common.run_all(inputs, work, log)
+    return common.run_all(inputs, work, log)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.codecs.crew import Crew
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError, describe
 
@@ -27,7 +26,7 @@ Original = TypeVar("Original")
 @click.option("--against", metavar="IMG", help="Compare with this picture (one IN only): PSNR, or identity.")
 @common.fill_options
 @common.device_option
-@common.jobs_option("one lossless picture")
+@common.jobs_option("Threads for one lossless picture")
 @common.max_pixels_option
 @common.log_options
 def verify(
@@ -49,7 +48,7 @@ def verify(
     """
     if against is not None and len(inputs) > 1:
         raise UsageError("--against compares one file")
-    log, crew = common.Log(quiet, verbose), Crew(jobs)
+    log = common.Log(quiet, verbose)
 
     def work(name: str) -> int:
         from arpc_codec.container import read
@@ -59,8 +58,7 @@ def verify(
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
         if header.lossless is not None:
-            crew.gather(header.height * header.width)
-            found = load_lossless(header.model_id, device).decode(container, progress=log.part, crew=crew)
+            found = load_lossless(header.model_id, device).decode(container, progress=log.part, hands=jobs)
             said = found.cut or "every tile good" if not found.damage else ""
             difference = "" if against is None else _difference(found.picture, against, max_pixels)
             parts = [part for part in (said, difference) if part]
@@ -81,8 +79,7 @@ def verify(
         damage = f"{noun} {decoded.damaged[0]}" if decoded.damaged else extras.notes[0] if extras.notes else ""
         return _report(name, damage, container.truncated, parts, 0, quiet, any(decoded.lost))
 
-    with crew:
-        return common.run_all(inputs, work, log)
+    return common.run_all(inputs, work, log)
 
 
 def _report(

@@ -1,19 +1,23 @@
-"""Adapt the lossless prior to a picture: rate plus description length, costliest patches first, then all (SARP-FT)."""
+"""Adapt the lossless prior to a picture: rate plus description length, costliest patches first, then all (SARP-FT).
+
+The one part of lossless coding that needs torch.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy.integers import decode_integers, encode_integers
-from ..exact.pixel import import_pixel
-from ..prior.adapter import Adapter, attach, collect, shapes, unit_bits
-from ..prior.pixel import PixelConfig, coding_bits
-from ..prior.statistics import observe
+from ..exact.grid import State
+from ..exact.pixelstate import import_pixel
+from ..prior.adapter import Adapter, unit_bits
+from ..prior.features import PixelConfig
+from ..prior.lowrank import attach, collect
+from ..prior.observed import observe
+from ..prior.pixel import coding_bits
 
 PATCH = 64
 # Pixels at the edges of a patch that see too little of its surroundings.
@@ -28,7 +32,7 @@ BITS_PER_DOUBLING = 4.0
 
 def fit(
     config: PixelConfig,
-    state: dict[str, Tensor],
+    state: State,
     tiles_bhwc: np.ndarray,
     bits: int,
     samples: int,
@@ -36,7 +40,7 @@ def fit(
     progress: Callable[[int], None] = lambda steps_done: None,
 ) -> Adapter:
     """Adapter of a picture of `samples` samples from some of its tiles, in `steps` steps."""
-    seen = observe(torch.from_numpy(tiles_bhwc.astype(np.float64)), bits).float()
+    seen = observe(tiles_bhwc.astype(np.float64), bits).float()
     patches = seen.changed(_patches)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -58,18 +62,6 @@ def fit(
             optimiser.step()
             progress(step + 1)
     return collect(added)
-
-
-def write_adapter(adapter: Adapter) -> bytes:
-    """Bytes of an adapter."""
-    return encode_integers([part.flatten().numpy() for part in adapter.values()])
-
-
-def read_adapter(data: bytes, config: PixelConfig, state: dict[str, Tensor]) -> Adapter:
-    """Adapter for an integer state. Raises FormatError when the bytes are none."""
-    parts = shapes(config, state)
-    values = decode_integers(data, [math.prod(shape) for shape in parts.values()])
-    return {part: torch.from_numpy(v).view(shape) for v, (part, shape) in zip(values, parts.items(), strict=True)}
 
 
 def _description(added: Mapping[str, Tensor]) -> Tensor:

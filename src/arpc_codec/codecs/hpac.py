@@ -17,7 +17,6 @@ from ..imageio import ExactPicture
 from ..tile import Region, Tile, region_tile
 from ..zoo.lossless import LosslessModel, load_lossless
 from ..zoo.registry import find
-from .crew import ALONE, Crew
 from .lossless import Progress, decode, encode
 
 # Tiles that a message tells the place of.
@@ -45,9 +44,9 @@ class HpacCodec:
         self.model = model
 
     @classmethod
-    def load(cls, model: str | int = "lossless", device: str = "cpu") -> HpacCodec:
+    def load(cls, model: str | int = "lossless") -> HpacCodec:
         """Load a model by name or registry id. Raises ModelError when it is missing or for another codec."""
-        return cls(load_lossless(find(model).path, device))
+        return cls(load_lossless(find(model).path))
 
     def encode(
         self,
@@ -56,9 +55,9 @@ class HpacCodec:
         adapt: int = 0,
         caption: str = "",
         progress: Progress = lambda done, of: None,
-        crew: Crew = ALONE,
+        hands: int = 1,
     ) -> bytes:
-        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of)."""
+        """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of). hands: threads."""
         height, width, channels = picture.samples.shape
         header = Header(
             codec=Codec.HPAC,
@@ -71,7 +70,7 @@ class HpacCodec:
             lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
         )
         coders, side = self.model.coders, self.model.tile
-        payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, crew=crew)
+        payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, hands=hands)
         chunks = tuple(to_chunk(name, value) for name, value in picture.metadata.items())
         return write(Container(header, (payload,), chunks))
 
@@ -80,13 +79,13 @@ class HpacCodec:
         container: Container,
         *,
         progress: Progress = lambda done, of: None,
-        crew: Crew = ALONE,
+        hands: int = 1,
         region: Region | None = None,
     ) -> ExactDecoded:
         """The picture of a file, damaged and cut ones too; region: only its pixels, from the tiles that have them.
 
-        Damage in other tiles is noticed by the file check only. Raises FormatError when no tile is good, ModelError for
-        a file of another model, UsageError for a region that is not inside the picture.
+        hands: threads. Damage in other tiles is noticed by the file check only. Raises FormatError when no tile is
+        good, ModelError for a file of another model, UsageError for a region that is not inside the picture.
         """
         header, mode = container.header, container.header.lossless
         if mode is None:
@@ -103,7 +102,7 @@ class HpacCodec:
             self.model.coders,
             mode.tile,
             progress=progress,
-            crew=crew,
+            hands=hands,
             area=region_tile(region, header.height, header.width),
         )
         # A whole segment lacks no tile, and a cut one lacks some: otherwise its length or another is wrong.

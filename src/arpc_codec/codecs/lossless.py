@@ -20,9 +20,9 @@ from ..container.cursor import Cursor
 from ..container.varint import CutError, encode_varint
 from ..entropy import pack_bits, unpack_bits
 from ..errors import FormatError
+from ..prior.adapter import read_adapter, write_adapter
 from ..tile import Tile
-from .adaptation import fit, read_adapter, write_adapter
-from .crew import ALONE, Crew
+from .hands import Stop, share
 from .pixeltiles import PixelCoder
 from .stored import deflated, read_deflated
 from .values import Values, choose, pack, read_values, unpack, write_values
@@ -72,12 +72,12 @@ def encode(
     *,
     adapt: int = 0,
     progress: Progress = lambda done, of: None,
-    crew: Crew = ALONE,
+    hands: int = 1,
 ) -> bytes:
     """Payload of uint8 or uint16 samples; `coders`: the prior for groups of 1 and of 3 channels.
 
-    adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller. crew: who
-    works on it.
+    adapt: steps of fitting the prior to the picture; an adapter is used where it makes the payload smaller. hands:
+    threads that work on it.
     """
     height, width, channels = samples_hwc.shape
     layout, plan = list(tiles(height, width, side)), groups(channels)
@@ -89,12 +89,14 @@ def encode(
         part = samples_hwc[..., group[0] : group[-1] + 1]
         values = choose(part)
         coder, adapter = coders[len(group)], b""
-        segments = _encode_group(part, values, coder, layout, count, crew)
+        segments = _encode_group(part, values, coder, layout, count, hands)
         if adapt:
+            from .adaptation import fit
+
             fitted = pack(_spread(part, layout), values)
             found = fit(coder.config, coder.state, fitted, values.bits, part.size, adapt, partial(_count_step, count))
             written = write_adapter(found)
-            own = _encode_group(part, values, coder.adapted(found), layout, count, crew)
+            own = _encode_group(part, values, coder.adapted(found), layout, count, hands)
             if sum(map(len, own.values())) + len(written) < sum(map(len, segments.values())):
                 adapter, segments = written, own
         head += write_values(values) + encode_varint(len(adapter)) + adapter
@@ -130,12 +132,11 @@ def _count_step(count: Callable[[int], None], steps_done: int) -> None:
 
 
 def _encode_group(
-    part: np.ndarray, values: Values, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], crew: Crew
+    part: np.ndarray, values: Values, coder: PixelCoder, layout: list[Tile], count: Callable[[int], None], hands: int
 ) -> dict[Tile, bytes]:
-    hands = crew.gather(part.shape[0] * part.shape[1])
     batches = list(_batches(layout, hands))
     jobs = ((coder, pack(np.stack([part[tile.window] for tile in batch]), values), values.bits) for batch in batches)
-    coded = crew.run(_encode_tiles, jobs, hands, partial(_count, count, batches))
+    coded = share(_encode_tiles, jobs, hands, partial(_count, count, batches))
     return {
         tile: data
         for batch, segments in zip(batches, coded, strict=True)
@@ -143,8 +144,8 @@ def _encode_group(
     }
 
 
-def _encode_tiles(coder: PixelCoder, stack_bhwc: np.ndarray, bits: int) -> list[bytes]:
-    streams = coder.encode(stack_bhwc, bits)
+def _encode_tiles(coder: PixelCoder, stack_bhwc: np.ndarray, bits: int, stop: Stop) -> list[bytes]:
+    streams = coder.encode(stack_bhwc, bits, stop)
     return [_shortest(own, bits, stream) for own, stream in zip(stack_bhwc, streams, strict=True)]
 
 
@@ -162,10 +163,10 @@ def decode(
     coders: Mapping[int, PixelCoder],
     side: int,
     progress: Progress = lambda done, of: None,
-    crew: Crew = ALONE,
+    hands: int = 1,
     area: Tile | None = None,
 ) -> Lossless:
-    """Samples [H, W, C] of a payload, whole or cut; crew: who works on it. area: only the samples in it.
+    """Samples [H, W, C] of a payload, whole or cut; hands: threads that work on it. area: only the samples in it.
 
     Raises FormatError when not even one of their tiles is good.
     """
@@ -190,12 +191,11 @@ def decode(
     # Only now: a few bytes may claim a picture of a million tiles.
     layout = list(tiles(*shape[:2], side))
     count = _counter(len(found) * len(plan), progress)
-    hands = crew.gather(sum(tile.height * tile.width for tile in found))
     decoded: list[dict[Tile, np.ndarray]] = []
     for place, (_, values, coder) in enumerate(plan):
         batches = list(_batches(list(found), hands))
         jobs = [({tile: found[tile][1][place] for tile in batch}, values, dtype, coder) for batch in batches]
-        parts = crew.run(_decode_tiles, jobs, hands, partial(_count, count, batches))
+        parts = share(_decode_tiles, jobs, hands, partial(_count, count, batches))
         decoded.append({tile: part for batch in parts for tile, part in batch.items()})
     samples, damaged = np.zeros((area.height, area.width, shape[2]), dtype), []
     for tile, (check, _) in found.items():
@@ -228,7 +228,7 @@ def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, 
 
 
 def _decode_tiles(
-    data: Mapping[Tile, bytes], values: Values, dtype: type[np.unsignedinteger], coder: PixelCoder
+    data: Mapping[Tile, bytes], values: Values, dtype: type[np.unsignedinteger], coder: PixelCoder, stop: Stop
 ) -> dict[Tile, np.ndarray]:
     """Samples of tiles of one shape; those whose data is impossible are left out."""
     ranks: dict[Tile, np.ndarray] = {}
@@ -240,7 +240,7 @@ def _decode_tiles(
     walked = [tile for tile, segment in data.items() if segment[:1] == bytes([PRIOR])]
     if walked:
         streams = [data[tile][1:] for tile in walked]
-        stack, broken = coder.decode(streams, (walked[0].height, walked[0].width), values.bits)
+        stack, broken = coder.decode(streams, (walked[0].height, walked[0].width), values.bits, stop)
         ranks |= {tile: stack[index] for index, tile in enumerate(walked) if index not in broken}
     samples = {}
     for tile, part in ranks.items():

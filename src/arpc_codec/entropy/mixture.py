@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ..exact.tables import SIGMOID_GRID, SIGMOID_RANGE
+from ..exact.grid import SIGMOID_GRID, SIGMOID_RANGE
 from .symbols import COUNT, Probabilities, Symbols
 
 MEAN_BITS = 8  # grid of the means, in samples
@@ -26,7 +26,7 @@ FLOOR_BITS = 14
 # Cells of a window and parts of a cell; how many mean scales a window is wide at least.
 CELLS = 16
 FOCUS = 12.0
-Values: TypeAlias = npt.NDArray[np.float64]
+Values: TypeAlias = npt.NDArray[np.floating[Any]]
 Rows: TypeAlias = npt.NDArray[np.intp]
 # (rows, probabilities [n, m], symbols): codes the symbols of some samples, or with None reads them; returns them.
 Choose = Callable[[Rows, Probabilities, "Symbols | None"], Symbols]

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..prior.context import PHASES
-
-ACTIVATION_BITS = 12
-ACTIVATION_LIMIT = 128.0
-WEIGHT_BITS = 15
-MAX_EXPONENT = 20
-BIAS_BITS = 20
-MAX_INPUTS = 1 << 19
+from .grid import (
+    ACTIVATION_BITS,
+    ACTIVATION_LIMIT,
+    BIAS_BITS,
+    GELU_BITS,
+    MAX_EXPONENT,
+    MAX_INPUTS,
+    WEIGHT_BITS,
+)
 
 
 def snap(x: Tensor, bits: int = ACTIVATION_BITS, limit: float = ACTIVATION_LIMIT) -> Tensor:
@@ -153,3 +155,18 @@ def look_up(table: Tensor, x: Tensor, bits: int) -> Tensor:
     half = float(table.numel() // 2)
     index = (x * 2.0**bits).round_().clamp_(-half, half).add_(half)
     return table.index_select(0, index.flatten().to(torch.int32)).view(x.shape)
+
+
+class Silu:
+    """silu of values rounded to multiples of 2^-9 within +-64, on the activation grid."""
+
+    def __init__(self, table: Tensor) -> None:
+        """table: int32, see `silu_table`; its ends hold beyond it."""
+        index = torch.arange(-64 << GELU_BITS, (64 << GELU_BITS) + 1, device=table.device)
+        below = table[(index + len(table) // 2).clamp(0, len(table) - 1)].double() * 2.0**-ACTIVATION_BITS
+        self.values, self.limit = below + index.clamp_min(0).double() * 2.0**-GELU_BITS, float(64 << GELU_BITS)
+
+    def __call__(self, units: Tensor) -> Tensor:
+        """Of values in units of 2^-9, which are overwritten. Same shape."""
+        index = units.round_().clamp_(-self.limit, self.limit).add_(self.limit).to(torch.int32)
+        return self.values.index_select(0, index.flatten()).view(units.shape)

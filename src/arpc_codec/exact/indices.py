@@ -14,9 +14,9 @@ from torch import Tensor
 from ..entropy.mixture import chances
 from ..prior.indices import IndexConfig, IndexPrior
 from ..prior.quincunx import AROUND, NEAR, Pass, gathered, grouped, merged, passes
-from .fixed import BIAS_BITS, ExactLinear, quantize_bias, quantize_rows, snap
-from .pixel import Silu
-from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, exp_table, silu_table
+from .fixed import ExactLinear, Silu, quantize_bias, quantize_rows, snap
+from .grid import BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS
+from .tables import exp_table, silu_table
 
 # Positions computed at a time: what they take stays below some 50 MB.
 CHUNK = 4096

@@ -10,7 +10,8 @@ from ..prior.config import PriorConfig
 from ..prior.planes import KNOWN, SEEN, SHOWN, own_sums, own_tokens, pairs
 from ..scales import Schedule
 from ..tokenizer.planes import SLOTS, Planes
-from .fixed import BIAS_BITS, ExactConv3x3, ExactLinear, snap, to_activation
+from .fixed import ExactConv3x3, ExactLinear, snap, to_activation
+from .grid import BIAS_BITS
 from .prior import Caches, ExactBitPrior, ExactPrior
 
 

@@ -18,17 +18,8 @@ from ..prior.config import PriorConfig
 from ..prior.context import known_marks
 from ..prior.rope import axis_positions
 from ..scales import Schedule
-from .fixed import (
-    ACTIVATION_BITS,
-    BIAS_BITS,
-    ExactConv3x3,
-    ExactLinear,
-    layer_norm,
-    look_up,
-    snap,
-    unit_length,
-)
-from .tables import EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
+from .fixed import ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
+from .grid import ACTIVATION_BITS, BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
 
 # Unit vectors on this grid have dot products that are float32 numbers.
 COSINE_BITS = 11

@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 
 from ..prior.rope import angle_tables
-
-GELU_BITS = 9  # grid of the argument
-GELU_RANGE = 8
-EXP_BITS = 7
-EXP_RANGE = 16
-PROBABILITY_BITS = 16
-LOGIT_BITS = 6
-LOGIT_RANGE = 12
-ROTATION_BITS = 14
-SIGMOID_BITS = 24
-SIGMOID_GRID = 6
-SIGMOID_RANGE = 20
+from .grid import (
+    EXP_BITS,
+    EXP_RANGE,
+    GELU_BITS,
+    GELU_RANGE,
+    LOGIT_BITS,
+    LOGIT_RANGE,
+    PROBABILITY_BITS,
+    ROTATION_BITS,
+    SIGMOID_BITS,
+    SIGMOID_GRID,
+    SIGMOID_RANGE,
+)
 
 
 def gelu_table() -> Tensor:

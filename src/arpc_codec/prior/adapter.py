@@ -5,25 +5,23 @@ Every linear layer gets W + 2^-8 B A of low rank (LoRA) and b + 2^-5 d, the taps
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+import math
+from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+import numpy as np
+import numpy.typing as npt
 
-from .pixel import Block, PixelConfig, PixelPrior
+from ..entropy.integers import decode_integers, encode_integers
+from ..exact.grid import BIAS_BITS, WEIGHT_BITS, State, Values, powers
+from .features import PixelConfig
 
 RANK = 2
 # Units as powers of two: coarse ones, as the bytes of a fine adapter cost more than it gains (dev/LOG.md).
 FACTOR_BITS = 4
 SHIFT_BITS = 5
-LARGEST = 127
-# Spread of the first factor at the start, in its units.
-FIRST_SPREAD = 1.5
 
 # int8 changes in coding order: NAME.a [r, in], NAME.b [out, r], NAME.bias [out] of each layer, then blocks.I.taps.
-Adapter = dict[str, Tensor]
+Adapter: TypeAlias = dict[str, npt.NDArray[np.int8]]
 
 
 def layers(config: PixelConfig) -> list[str]:
@@ -33,16 +31,7 @@ def layers(config: PixelConfig) -> list[str]:
     return ["embed", *blocks, *heads]
 
 
-def layer(prior: PixelPrior, name: str) -> nn.Linear:
-    """The module of a name of `layers`."""
-    gated = name.endswith((".a", ".v", ".proj"))
-    path = name.replace("blocks.", "").split(".")
-    module = prior.get_submodule(f"blocks.{path[0]}.gating.{path[1]}" if gated else name)
-    assert isinstance(module, nn.Linear)
-    return module
-
-
-def shapes(config: PixelConfig, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def shapes(config: PixelConfig, state: State) -> dict[str, tuple[int, ...]]:
     """Parts of an adapter for an integer state in coding order, with their shapes."""
     result: dict[str, tuple[int, ...]] = {}
     for name in layers(config):
@@ -56,58 +45,36 @@ def unit_bits(part: str) -> int:
     return SHIFT_BITS if part.endswith((".bias", ".taps")) else FACTOR_BITS
 
 
-class LowRank(nn.Module):
-    """Parametrization of a weight [out, in] with rounded factors."""
-
-    def __init__(self, outputs: int, inputs: int) -> None:
-        super().__init__()
-        self.a = nn.Parameter(torch.randn(RANK, inputs) * FIRST_SPREAD * 2.0**-FACTOR_BITS)
-        self.b = nn.Parameter(torch.zeros(outputs, RANK))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """The weight with its change."""
-        return weight + rounded(self.b, FACTOR_BITS) @ rounded(self.a, FACTOR_BITS)
+def write_adapter(adapter: Adapter) -> bytes:
+    """Bytes of an adapter."""
+    return encode_integers([part.ravel() for part in adapter.values()])
 
 
-class Offset(nn.Module):
-    """Parametrization of a bias or of taps with a rounded difference."""
-
-    def __init__(self, shape: torch.Size) -> None:
-        super().__init__()
-        self.d = nn.Parameter(torch.zeros(shape))
-
-    def forward(self, start: Tensor) -> Tensor:
-        """The values with their change."""
-        return start + rounded(self.d, SHIFT_BITS)
+def read_adapter(data: bytes, config: PixelConfig, state: State) -> Adapter:
+    """Adapter for an integer state. Raises FormatError when the bytes are none."""
+    parts = shapes(config, state)
+    values = decode_integers(data, [math.prod(shape) for shape in parts.values()])
+    return {part: v.reshape(shape) for v, (part, shape) in zip(values, parts.items(), strict=True)}
 
 
-def integers(x: Tensor, bits: int) -> Tensor:
-    """Nearest integers in units of 2^-bits, within +-127."""
-    return (x * 2.0**bits).round().clamp(-LARGEST, LARGEST)
+def adapted(state: State, adapter: Adapter) -> State:
+    """Integer state with the changes of an adapter: sums and products of small integers, the same everywhere."""
+    result: dict[str, npt.NDArray[Any]] = dict(state)
+    for name in (part.removesuffix(".b") for part in adapter if part.endswith(".b")):
+        exponent = state[f"{name}.exponent"].astype(np.int32)
+        # Below 2^8 ranks of 2^14, times a power of two: exact in float64.
+        change: Values = adapter[f"{name}.b"].astype(np.float64) @ adapter[f"{name}.a"].astype(np.float64)
+        matrix = state[f"{name}.weight"] + change * powers(exponent - 2 * FACTOR_BITS)[:, None]
+        result[f"{name}.weight"], result[f"{name}.exponent"] = _narrowed(matrix, exponent)
+    for name in (part for part in adapter if part.endswith((".bias", ".taps"))):
+        shift = adapter[name] * 2.0 ** (BIAS_BITS - SHIFT_BITS)
+        result[name] = (state[name] + shift).clip(-(2**30), 2**30).astype(np.int32)
+    return result
 
 
-def rounded(x: Tensor, bits: int) -> Tensor:
-    """On the grid of the integers; the gradient is that of the identity."""
-    return x + (integers(x, bits) * 2.0**-bits - x).detach()
-
-
-def attach(prior: PixelPrior) -> dict[str, nn.Parameter]:
-    """Freeze a prior and give it trainable changes, which are returned under the names of an adapter's parts."""
-    prior.requires_grad_(False)
-    added: dict[str, nn.Parameter] = {}
-    for name in layers(prior.config):
-        linear = layer(prior, name)
-        low, offset = LowRank(*linear.weight.shape), Offset(linear.bias.shape)
-        parametrize.register_parametrization(linear, "weight", low)
-        parametrize.register_parametrization(linear, "bias", offset)
-        added |= {f"{name}.a": low.a, f"{name}.b": low.b, f"{name}.bias": offset.d}
-    for i, block in enumerate(cast(list[Block], list(prior.blocks))):
-        offset = Offset(block.gating.taps.shape)
-        parametrize.register_parametrization(block.gating, "taps", offset)
-        added[f"blocks.{i}.taps"] = offset.d
-    return added
-
-
-def collect(added: Mapping[str, Tensor]) -> Adapter:
-    """The changes of `attach` as integers."""
-    return {part: integers(x.detach(), unit_bits(part)).to(torch.int8) for part, x in added.items()}
+def _narrowed(matrix: Values, exponent: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8]]:
+    """int16 matrix and int8 exponents: rows of [out, in] in units of 2^-exponent, halved until they fit."""
+    limit = 2.0**WEIGHT_BITS - 1
+    while (wide := np.rint(np.abs(matrix).max(1)) > limit).any():
+        matrix, exponent = np.where(wide[:, None], matrix / 2, matrix), exponent - wide.astype(np.int32)
+    return np.rint(matrix).astype(np.int16), exponent.astype(np.int8)

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .wavefront import Carried, Offset, Samples, Values, rows_of, skew, unskew
 
@@ -127,7 +125,7 @@ class AdaptivePrediction:
         """Go to a step. bases [C, B, R]: the mean of W and N of each channel, which all inputs are less of."""
         self.now = rows
         self.samples.go(step, rows)
-        window = self.samples.around(self.offsets)
+        window = self.samples.window(self.offsets)
         west, north = window[:, self.offsets.index(W)], window[:, self.offsets.index(N)]
         self.bases = (west + north) * 0.5
         relative = np.zeros((window.shape[0] * window.shape[1] + 1, *window.shape[2:]), self.dtype)
@@ -168,10 +166,10 @@ class AdaptivePrediction:
         self.carried.put(self.sums)
 
 
-def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
+def predict_tiles(x_bhwc: Values, bits: int) -> Values:
     """Prediction of every sample of tiles [B, H, W, C] float64 of `bits` bits, not rounded, as a decoder makes it."""
     batch, height, width, channels = x_bhwc.shape
-    truth = skew(x_bhwc).numpy()
+    truth = skew(x_bhwc)
     mean = np.zeros_like(truth)
     prediction = AdaptivePrediction(channels, (batch, height, width), bits)
     for step in range(len(truth)):
@@ -180,4 +178,4 @@ def predict_tiles(x_bhwc: Tensor, bits: int) -> Tensor:
         for place, context in enumerate(prediction.plan):
             mean[step, :, rows, context.channel] = prediction.predict(place)
             prediction.settle(place, truth[step, :, rows, context.channel])
-    return unskew(torch.from_numpy(mean), width)
+    return unskew(mean, width)

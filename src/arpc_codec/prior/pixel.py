@@ -1,62 +1,19 @@
 """The lossless prior: how far, and in which shape, samples scatter around their adaptive linear prediction.
 
-Features of a pixel are errors of the prediction and differences of samples nearby, in units of the local error, so that
-the network does not know how bright, how noisy or how deep a picture is. Blocks of content-aware gating (HPAC, CALLIC)
-mix them over the causal neighbourhood; a head for each channel, which also sees the channels before it, gives a mixture
-of logistics.
+Blocks of content-aware gating (HPAC, CALLIC) mix the features of the pixels (`features.py`) over the causal
+neighbourhood; a head for each channel, which also sees the channels before it, gives a mixture of logistics.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .adaptive import HERE, NE, NN, NW, WW, N, W, contexts
-from .statistics import Observed, count, local_scales
-from .wavefront import Field, Grid, causal
-
-ERRORS = tuple(causal(3))
-NEARBY = (W, NW, NE, WW, NN)
-# Offsets of the gated blocks: what they computed at the pixel itself counts too.
-TAPS = (HERE, *causal(2))
-CLIP = 8.0
-# Scales at which s / (s + a) tells scales apart.
-SCALE_MARKS = (1.0, 8.0)
-
-
-def pixel_features(sample: Field, error: Field, scales: Tensor, statistics: Tensor) -> Tensor:
-    """[..., F] features that do not depend on the pixel itself. scales [C, ...], statistics [n, ...]."""
-    unit, nearby = scales[:, None], sample.window((*NEARBY, N))
-    base = (nearby[:, :1] + nearby[:, -1:]) / 2
-    parts = [
-        (error.window(ERRORS) / unit).clamp(-CLIP, CLIP),
-        ((nearby[:, :-1] - base) / unit).clamp(-CLIP, CLIP),
-        *(unit / (unit + mark) for mark in SCALE_MARKS),
-    ]
-    return torch.cat([statistics, torch.cat(parts, 1).flatten(0, 1)]).movedim(0, -1)
-
-
-def channel_features(mean: Tensor, base: Tensor, scale: Tensor, before: list[Tensor]) -> Tensor:
-    """[..., G] features of one channel: its prediction, and the scaled errors of the channels before it."""
-    parts = [((mean - base) / scale).clamp(-CLIP, CLIP), *(scale / (scale + mark) for mark in SCALE_MARKS)]
-    for z in before:
-        parts += [z, z.abs()]
-    return torch.stack(parts, -1)
-
-
-@dataclass(frozen=True)
-class PixelConfig:
-    """channels: 1 (grey or alpha) or 3. mixtures: logistics in a mixture."""
-
-    channels: int = 3
-    width: int = 64
-    depth: int = 2
-    expand: int = 3
-    head: int = 64
-    mixtures: int = 4
+from .adaptive import N, W, contexts
+from .features import CLIP, ERRORS, NEARBY, SCALE_MARKS, TAPS, PixelConfig, channel_features, pixel_features
+from .observed import Observed, TensorGrid
+from .statistics import count, local_scales
 
 
 class Gating(nn.Module):
@@ -125,18 +82,18 @@ class PixelPrior(nn.Module):
 
     def forward(self, seen: Observed) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Per channel (weight logits, means, log of 1 / scale), each [B, H, W, K], in samples."""
-        sample, error = Grid(seen.samples, seen.middle), Grid(seen.errors, 0.0)
+        sample, error = TensorGrid(seen.samples, seen.middle), TensorGrid(seen.errors, 0.0)
         means, scales = (seen.samples - seen.errors).unbind(-1), local_scales(error)
         bases = (sample.window((W,)) + sample.window((N,)))[:, 0] / 2
         z = (seen.errors.movedim(-1, 0) / scales).clamp(-CLIP, CLIP)
-        h = self.embed(pixel_features(sample, error, scales, seen.statistics.movedim(-1, 0)))
+        h = self.embed(pixel_features(torch, sample, error, scales, seen.statistics.movedim(-1, 0)).movedim(0, -1))
         for block in self.blocks:
             h = block(h)
         h = self.norm(h)
         result: list[tuple[Tensor, Tensor, Tensor]] = [(h, h, h)] * self.config.channels
         for place, channel in enumerate(self.order):
             mean, before = means[channel], [z[c] for c in self.order[:place]]
-            own = channel_features(mean, bases[channel], scales[channel], before)
+            own = channel_features(torch, mean, bases[channel], scales[channel], before).movedim(0, -1)
             out = self.outer[place](F.silu(self.inner[place](torch.cat([h, own], -1))))
             weight, shift, rate = out.chunk(3, -1)
             scale = scales[channel][..., None]

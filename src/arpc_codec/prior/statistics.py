@@ -7,22 +7,17 @@ the wavefront as the sums of `adaptive.py` are, by +, * and / of float64 arrays,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
+from .adaptive import NE, NN, NW, WW, N, W
 from .wavefront import Carried, Field, Grid, Samples, Values, rows_of, skew, unskew
 
 # Errors nearby that the local scale is the mean of, W and N counted twice, and the least scale, in samples.
 NEARBY_ERRORS = (W, N, NW, NE, WW, NN)
 LEAST_SCALE = 0.5
-Index: TypeAlias = "int | slice | Tensor | tuple[int | slice, ...]"
 
 # How much of the sums comes from W, N and NE: they reach some hundred pixels far.
 FADE = (0.5, 0.23, 0.26)
@@ -32,46 +27,9 @@ LARGEST = 4.0
 CONFIDENT = 4.0
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What the lossless prior sees of tiles: samples, errors of their prediction [B, H, W, C], statistics [B, H, W, n].
-
-    middle: of the alphabet; counts as sample beyond a tile.
-    """
-
-    samples: Tensor
-    errors: Tensor
-    statistics: Tensor
-    middle: float
-
-    def changed(self, change: Callable[[Tensor], Tensor]) -> Observed:
-        """Every field changed in the same way."""
-        return Observed(change(self.samples), change(self.errors), change(self.statistics), self.middle)
-
-    def __getitem__(self, index: Index) -> Observed:
-        """Some of the tiles, or a part of each."""
-        return self.changed(lambda field: field[index])
-
-    def float(self) -> Observed:
-        """In float32, as the network is trained."""
-        return self.changed(lambda field: field.float())
-
-    @staticmethod
-    def joined(join: Callable[[list[Tensor]], Tensor], parts: list[Observed]) -> Observed:
-        """Several as one, by torch.cat or torch.stack."""
-        samples, errors = join([part.samples for part in parts]), join([part.errors for part in parts])
-        return Observed(samples, errors, join([part.statistics for part in parts]), parts[0].middle)
-
-
-def observe(x_bhwc: Tensor, bits: int) -> Observed:
-    """All of tiles [B, H, W, C] float64 of `bits` bits, in float64, as a decoder sees it pixel by pixel."""
-    errors = x_bhwc - predict_tiles(x_bhwc, bits)
-    return Observed(x_bhwc, errors, tile_statistics(errors), float(1 << bits - 1))
-
-
-def local_scales(error: Field) -> Tensor:
-    """[C, ...]: weighted mean of the absolute errors nearby, at least 0.5 samples."""
-    nearby = error.window(NEARBY_ERRORS).abs()
+def local_scales(error: Field) -> Any:
+    """[C, ...]: weighted mean of the absolute errors nearby, at least 0.5 samples; in numpy or torch as the field."""
+    nearby = abs(error.window(NEARBY_ERRORS))
     # Errors are multiples of 2^-8: the sums are exact in any order.
     return (nearby.sum(1) + nearby[:, :2].sum(1) + LEAST_SCALE * 8.0) / 8.0
 
@@ -106,16 +64,16 @@ class ErrorStatistics:
     def learn(self, z_cbr: Values) -> None:
         """Take in the step's errors, in units of their local scale."""
         z = z_cbr.clip(-LARGEST, LARGEST)
-        nearby = self.scaled.around((W, N))
+        nearby = self.scaled.window((W, N))
         self.sums += products(z, nearby[:, 0], nearby[:, 1])
         self.carried.put(self.sums)
         for channel, part in enumerate(z):
             self.scaled.put(channel, part)
 
 
-def tile_statistics(errors_bhwc: Tensor) -> Tensor:
+def tile_statistics(errors_bhwc: Values) -> Values:
     """[B, H, W, n]: the statistics of every pixel of tiles, from the errors of their prediction."""
-    z = skew((errors_bhwc / local_scales(Grid(errors_bhwc, 0.0)).movedim(0, -1)).double()).numpy()
+    z = skew(errors_bhwc / np.moveaxis(local_scales(Grid(errors_bhwc, 0.0)), 0, -1))
     batch, height, width, channels = errors_bhwc.shape
     statistics = ErrorStatistics(channels, (batch, height, width))
     out = np.zeros((*z.shape[:3], count(channels)))
@@ -123,4 +81,4 @@ def tile_statistics(errors_bhwc: Tensor) -> Tensor:
         rows = rows_of(step, height, width)
         out[step, :, rows] = statistics.features(step, rows).transpose(1, 2, 0)
         statistics.learn(z[step, :, rows].transpose(2, 0, 1))
-    return unskew(torch.from_numpy(out), width)
+    return unskew(out, width)

@@ -12,13 +12,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 # (dr, dc)
 Offset = tuple[int, int]
-# What goes from step to step is held in numpy: thousands of small operations, each of which costs torch far more.
 Values: TypeAlias = npt.NDArray[np.floating[Any]]
 
 DELTA = 2
@@ -46,40 +42,41 @@ def causal(radius: int) -> list[Offset]:
     return sorted(window, key=lambda o: (o[0] * o[0] + o[1] * o[1], o))
 
 
-def skew(x_bhwc: Tensor) -> Tensor:
+def skew(x_bhwc: Values) -> Values:
     """[B, H, W, C] -> [S, B, H, C]; 0 where a step has no pixel in a row."""
     batch, height, width, channels = x_bhwc.shape
-    out = x_bhwc.new_zeros(steps(height, width), batch, height, channels)
+    out = np.zeros((steps(height, width), batch, height, channels), x_bhwc.dtype)
     for row in range(height):
-        out[DELTA * row : DELTA * row + width, :, row] = x_bhwc[:, row].transpose(0, 1)
+        out[DELTA * row : DELTA * row + width, :, row] = x_bhwc[:, row].swapaxes(0, 1)
     return out
 
 
-def unskew(y_sbhc: Tensor, width: int) -> Tensor:
+def unskew(y_sbhc: Values, width: int) -> Values:
     """[S, B, H, C] -> [B, H, W, C]; undoes `skew`."""
-    rows = [y_sbhc[DELTA * row : DELTA * row + width, :, row].transpose(0, 1) for row in range(y_sbhc.shape[2])]
-    return torch.stack(rows, 1)
+    rows = [y_sbhc[DELTA * row : DELTA * row + width, :, row].swapaxes(0, 1) for row in range(y_sbhc.shape[2])]
+    return np.stack(rows, 1)
 
 
 class Field(Protocol):
     """Something that has a value at every pixel: samples or errors of their prediction."""
 
-    def window(self, offsets: Sequence[Offset]) -> Tensor:
-        """[C, offsets, ...]: the values at offsets from the pixels in question."""
+    def window(self, offsets: Sequence[Offset]) -> Any:
+        """[C, offsets, ...]: the values at offsets from the pixels in question, in numpy or torch."""
 
 
 class Grid:
     """A field over whole tiles [B, H, W, C], `outside` beyond them (the nearest value inside would be a later one)."""
 
-    def __init__(self, values_bhwc: Tensor, outside: float) -> None:
+    def __init__(self, values_bhwc: Values, outside: float) -> None:
         self.size = values_bhwc.shape[1:3]
-        self.padded = F.pad(values_bhwc.permute(3, 0, 1, 2), (3, 3, 3, 0), value=outside)
+        border = ((0, 0), (0, 0), (3, 0), (3, 3))
+        self.padded = np.pad(np.moveaxis(values_bhwc, 3, 0), border, constant_values=outside)
 
-    def window(self, offsets: Sequence[Offset]) -> Tensor:
+    def window(self, offsets: Sequence[Offset]) -> Values:
         """[C, offsets, B, H, W]."""
         height, width = self.size
         parts = [self.padded[..., 3 + dr : 3 + dr + height, 3 + dc : 3 + dc + width] for dr, dc in offsets]
-        return torch.stack(parts, 1)
+        return np.stack(parts, 1)
 
 
 class Samples:
@@ -99,7 +96,7 @@ class Samples:
         """To the pixels of a step in some rows."""
         self.place, self.count = (self.STEPS + step) * self.pitch + rows.start + self.ROWS, rows.stop - rows.start
 
-    def around(self, offsets: Sequence[Offset]) -> Values:
+    def window(self, offsets: Sequence[Offset]) -> Values:
         """[C, offsets, B, R]."""
         key = tuple(offsets)
         if key not in self.tables:
@@ -107,10 +104,6 @@ class Samples:
             self.tables[key] = shifts[:, None] + np.arange(self.height)
         index = self.tables[key][:, : self.count] + self.place
         return self.skewed.take(index, 2).swapaxes(1, 2)
-
-    def window(self, offsets: Sequence[Offset]) -> Tensor:
-        """[C, offsets, B, R]."""
-        return torch.from_numpy(self.around(offsets))
 
     def put(self, channel: int, values_br: Values) -> None:
         """The step's own values of one channel."""

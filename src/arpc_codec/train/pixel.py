@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from ..prior import adaptive
 from ..prior.adaptive import predict_tiles
+from ..prior.observed import Observed
 from ..prior.pixel import PixelPrior, coding_bits
-from ..prior.statistics import Observed, tile_statistics
+from ..prior.statistics import tile_statistics
 from . import ranks
 from .loop import LoopConfig, Metrics, run
 from .regrade import regrade
@@ -62,11 +63,12 @@ def observed(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
     with ranks.in_turn():
         if not cache.is_file():
             cache.parent.mkdir(parents=True, exist_ok=True)
-            made = [(x.double() - predict_tiles(x.double(), 8)).to(torch.float16) for x in parts]
+            doubles = (x.double().numpy() for x in parts)
+            made = [torch.from_numpy(x - predict_tiles(x, 8)).to(torch.float16) for x in doubles]
             save_file({"errors": torch.cat(made)}, cache)
     errors = load_file(cache)["errors"]
-    statistics = [tile_statistics(part.double()).to(torch.float16) for part in errors.split(TOGETHER)]
-    return Observed(samples, errors, torch.cat(statistics), MIDDLE)
+    statistics = [torch.from_numpy(tile_statistics(part.double().numpy())) for part in errors.split(TOGETHER)]
+    return Observed(samples, errors, torch.cat([part.to(torch.float16) for part in statistics]), MIDDLE)
 
 
 def both_gradings(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import ModelError
 from .bundle import load_folder
 from .lossless import load_lossless
 from .progic import load_progic
 from .registry import ModelEntry
 
-_LOADERS = {"arpc": load_folder, "progic": load_progic, "hpac": load_lossless}
+_LOADERS: dict[str, Callable[..., object]] = {"arpc": load_folder, "progic": load_progic, "hpac": load_lossless}
 
 
 def check(entry: ModelEntry) -> None:

@@ -8,20 +8,22 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from ..errors import ModelError
 from .registry import CONFIG, ModelEntry, read_entry
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 # Name of a tensor -> the tensor, as in one safetensors file.
-Tensors = dict[str, Tensor]
+Tensors: TypeAlias = "dict[str, Tensor]"
 
 # Three bytes in a file, far from the ids given out by hand.
 _DERIVED_IDS = range(1 << 14, 1 << 21)
@@ -32,10 +34,10 @@ class Folder(NamedTuple):
 
     entry: ModelEntry
     sizes: dict[str, Any]
-    files: dict[str, Tensors]
+    files: dict[str, dict[str, Any]]
 
 
-def fingerprint(sizes: Mapping[str, Any], files: Mapping[str, Tensors]) -> str:
+def fingerprint(sizes: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> str:
     """SHA-256 (hex) of the sizes as canonical JSON and of every tensor's name, type, shape and bytes, by name.
 
     Of several files the stem of its file precedes each name.
@@ -47,10 +49,20 @@ def fingerprint(sizes: Mapping[str, Any], files: Mapping[str, Tensors]) -> str:
         for name, tensor in own.items()
     }
     for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        kind, shape, data = _contents(tensors[name])
+        digest.update(f"\n{name} {kind} {shape}\n".encode())
+        digest.update(data)
     return digest.hexdigest()
+
+
+def _contents(tensor: Any) -> tuple[str, tuple[int, ...], bytes]:
+    """(type as torch calls it, shape, bytes) of a tensor of torch or an array of numpy."""
+    if isinstance(tensor, np.ndarray):
+        return f"torch.{tensor.dtype}", tensor.shape, tensor.tobytes()
+    import torch
+
+    data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return str(tensor.dtype), tuple(tensor.shape), data
 
 
 def derived_id(mark: str) -> int:
@@ -70,7 +82,7 @@ def write_folder(
     licence: str,
     codec: str,
     sizes: Mapping[str, Any],
-    files: Mapping[str, Tensors],
+    files: Mapping[str, Mapping[str, Any]],
     linked: Mapping[str, Path] = MappingProxyType({}),
 ) -> str:
     """Write a model folder; returns the fingerprint, from which the id follows where it is None.
@@ -84,7 +96,7 @@ def write_folder(
         if file in linked:
             _link(linked[file], folder / file)
         else:
-            save_file(tensors, folder / file)
+            _library(tensors).save_file(tensors, folder / file)
     values = {
         "id": derived_id(mark) if model_id is None else model_id,
         "name": name,
@@ -98,6 +110,11 @@ def write_folder(
         # safetensors lets nobody else read what it writes; models may be shared.
         shutil.copymode(folder / CONFIG, folder / file)
     return mark
+
+
+def _library(tensors: Mapping[str, Any]) -> Any:
+    """The part of safetensors for these."""
+    return import_module(f"safetensors.{'numpy' if isinstance(next(iter(tensors.values())), np.ndarray) else 'torch'}")
 
 
 def _link(source: Path, target: Path) -> None:
@@ -114,17 +131,20 @@ def read_folder(
     *,
     check: bool,
     optional: Mapping[str, str] = MappingProxyType({}),
+    library: str = "torch",
 ) -> Folder:
     """What `write_folder` wrote. Raises ModelError when it is missing, unreadable or (with `check`) altered.
 
-    optional: sizes that config.json may have, and the file that is then there, too.
+    optional: sizes that config.json may have, and the file that is then there, too. library: torch or numpy, whose
+    arrays the tensors become.
     """
     entry = read_entry(folder)
     with naming(entry):
         values = json.loads((folder / CONFIG).read_text())
         there = [key for key in optional if key in values]
         sizes, files = [*sizes, *there], [*files, *(optional[key] for key in there)]
-        found = Folder(entry, {key: values[key] for key in sizes}, {file: load_file(folder / file) for file in files})
+        load = import_module(f"safetensors.{library}").load_file
+        found = Folder(entry, {key: values[key] for key in sizes}, {file: load(folder / file) for file in files})
         if check and fingerprint(found.sizes, found.files) != entry.fingerprint:
             raise ModelError(f"model '{entry.name}': weights do not match their fingerprint")
     return found

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from ..codecs.pixeltiles import PixelCoder
 from ..errors import ModelError
-from ..prior.pixel import PixelConfig
+from ..exact.grid import State
+from ..prior.features import PixelConfig
 from .folder import naming, read_folder, write_folder
 from .registry import ModelEntry
 
@@ -34,7 +32,7 @@ def save_lossless(
     name: str,
     licence: str,
     tile: int,
-    priors: dict[int, tuple[PixelConfig, dict[str, Tensor]]],
+    priors: dict[int, tuple[PixelConfig, State]],
 ) -> str:
     """Write a model folder; returns the fingerprint."""
     sizes = {"tile": tile, "priors": {GROUPS[channels]: asdict(config) for channels, (config, _) in priors.items()}}
@@ -42,15 +40,15 @@ def save_lossless(
     return write_folder(folder, model_id, name, licence, "hpac", sizes, {PRIOR: tensors})
 
 
-def load_lossless(folder: Path, device: str = "cpu", *, check: bool = False) -> LosslessModel:
+def load_lossless(folder: Path, *, check: bool = False) -> LosslessModel:
     """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
-    entry, sizes, files = read_folder(folder, ("tile", "priors"), (PRIOR,), check=check)
+    entry, sizes, files = read_folder(folder, ("tile", "priors"), (PRIOR,), check=check, library="numpy")
     with naming(entry):
         coders = {}
         for channels, group in GROUPS.items():
             config = PixelConfig(**sizes["priors"][group])
             state = {k.removeprefix(f"{group}."): v for k, v in files[PRIOR].items() if k.startswith(f"{group}.")}
-            coders[channels] = PixelCoder(config, state, torch.device(device))
+            coders[channels] = PixelCoder(config, state)
             if config.channels != channels:
                 raise ModelError(f"model '{entry.name}': the {group} prior has {config.channels} channels")
         return LosslessModel(entry, coders, int(sizes["tile"]))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from ...exact.pixel import export_pixel, import_pixel
-from ...prior.pixel import PixelConfig, PixelPrior
-from ...zoo.folder import Tensors
+from ...exact.grid import State
+from ...exact.pixelstate import export_pixel, import_pixel
+from ...prior.features import PixelConfig
+from ...prior.pixel import PixelPrior
 from ...zoo.lossless import GROUPS, load_lossless, save_lossless
 from ...zoo.registry import find_or_open
 from ..pixel import PixelTraining, load_clean, train_pixel
@@ -48,14 +49,14 @@ def run_export_hpac(weights: dict[str, str], out: Path, model_id: int, name: str
     return save_lossless(out, model_id, name, licence, TILE, priors)
 
 
-def _exported(group: str, trained: Path) -> tuple[PixelConfig, Tensors]:
+def _exported(group: str, trained: Path) -> tuple[PixelConfig, State]:
     """Sizes and integers of trained weights."""
     model = PixelPrior(CONFIGS[group])
     model.load_state_dict(load_state(trained))
     return model.config, export_pixel(model.double())
 
 
-def _prior_of(model: str, group: str) -> tuple[PixelConfig, Tensors]:
+def _prior_of(model: str, group: str) -> tuple[PixelConfig, State]:
     """Sizes and integers of a model's prior for a group."""
     found = load_lossless(find_or_open(model).path)
     coder = found.coders[CONFIGS[group].channels]
