@@ -25,7 +25,7 @@ from .validation import whole_photos
 
 # Pixel values (0..255), in an orthonormal transform of 16x16 pixels, of one unit of the latent.
 UNIT = 76.0
-# A bit is worth a squared error of so many step^2. Of a uniform quantizer at high rates it would be 0.13; noise in place
+# A bit is worth a squared error of so many step^2. Of a uniform quantizer at high rates it would be 0.13; noise instead
 # of rounding makes bits look dearer than they are, and latents shrank.
 WORTH = 0.09
 # What a bit more or less costs is seen beside noise of so many steps on both sides: what is rounded to 0 exactly would
