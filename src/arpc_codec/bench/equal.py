@@ -68,7 +68,8 @@ def main(
             cells.append(cell(_part(image, part), path.stem, f"{image.nbytes} bytes of pixels"))
             drawn = others if each else sorted(others, key=lambda other: badness(by, other[1].values[by]))[:1]
             cells += [_cell(bench, coder, file, by, part) for coder, file in [(ours, own), *drawn]]
-            won += all(badness(by, own.values[by]) < badness(by, file.values[by]) for _, file in others)
+            better = [badness(by, own.values[by]) < badness(by, file.values[by]) for _, file in others]
+            won += bool(better) and all(better)
             total += 1
     contact_sheet(cells, 2 + len(rivals) if each else COLUMNS).save(out)
     missing = ", ".join([*(name for name, peer in chosen.items() if peer.missing()), *missing_metrics(weights)])

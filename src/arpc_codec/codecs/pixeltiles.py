@@ -1,7 +1,7 @@
 """Tiles of samples <-> streams through the lossless prior.
 
 The compiled wavefront (`native`) walks them one by one; in numpy tiles of one shape are walked together, which takes
-some ten times as long and gives the same bytes.
+some nine times as long and gives the same bytes.
 """
 
 from __future__ import annotations
