@@ -1,4 +1,4 @@
-"""No change makes files of the bundled models larger or their pictures worse than bench/baseline.json says."""
+"""No change makes files of the bundled models larger or their pictures worse than dev/bench/baseline.json says."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from arpc_codec.bench import baseline as module
-from arpc_codec.bench.baseline import MARGINS, OUTDATED, STEPS, Row, baseline, compare, main, measure
 from arpc_codec.errors import ArpcError
 from arpc_codec.metrics.panel import METRICS
+from dev.bench import baseline as module
+from dev.bench.baseline import MARGINS, OUTDATED, STEPS, Row, baseline, compare, main, measure
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "metrics"
 LPIPS = tuple(name for name in MARGINS if METRICS[name].weights)

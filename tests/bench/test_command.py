@@ -69,7 +69,7 @@ def test_cost_and_scale_in_a_report(folder: Path, tmp_path: Path, capsys: pytest
     rows.write_text("{}")
     capsys.readouterr()
     assert bench(folder, out, "--scale", str(rows)) == 1
-    assert "no rows of bench.scale" in capsys.readouterr().err
+    assert "no rows of dev.bench.scale" in capsys.readouterr().err
     assert bench(folder, out, "--limit", "1") == 0
     assert "Cost and scale" not in (out / "report.html").read_text("utf-8")
 

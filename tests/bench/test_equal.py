@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench import equal
 from arpc_codec.bench.peers import Jpeg, WebP
+from dev.bench import equal
 
 
 def test_the_other_codec_is_the_best_that_is_not_smaller(

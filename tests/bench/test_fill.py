@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.fill import main
+from dev.bench.fill import main
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.loss import Link, Way, main, read_outcomes, survive, table, ways
+from arpc_codec.bench.outcomes import read_outcomes
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.errors import UsageError
+from dev.bench.loss import Link, Way, main, survive, table, ways
 
 OPTIONS = ("--mtu", "120", "--fewer", "2", "--fewer", "1")
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.lossless import COLUMNS, Row, lossless_csv, main, measure, present, summaries, table
+from arpc_codec.bench.lossless import COLUMNS, Row, lossless_csv, measure, present, summaries, table
 from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Png, WebP
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.words import NOTHING, lossless_findings
 from arpc_codec.bench.table import Facts
 from arpc_codec.bench.times import Cost
+from arpc_codec.cli.main import main
 from arpc_codec.codecs.hpac import HpacCodec
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import ExactPicture, write_exact
@@ -127,12 +127,17 @@ def test_a_peer_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     }
 
 
-def test_the_script_prints_the_table(photo: Path) -> None:
-    done = CliRunner().invoke(main, [str(photo.parent), "--model", "micro-lossless", "--no-peers", "--adapt", "0"])
-    assert done.exit_code == 0, done.output
-    head, _, line = done.stdout.splitlines()
+def test_the_command_prints_the_table(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", str(photo.parent), "-o", str(tmp_path / "out"), "--codec", "hpac", "--model", "micro-lossless"]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--lossless-peers", "", "--adapt", "0", "--adapt", "1", "--timed", "0"])
+    assert not left.value.code
+    head, _, *lines = capsys.readouterr().out.splitlines()[-4:]
     assert head.startswith("| pictures | codec | files | bits a sample |")
-    assert line.startswith("| city | arpc --lossless | 1 | ")
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| city", "arpc --lossless", "1"],
+        ["| city", "arpc --lossless --adapt 1", "1"],
+    ]
 
 
 def made_up() -> list[Row]:

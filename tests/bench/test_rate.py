@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.rate import coded_scales, main, rate_per_scale
 from arpc_codec.codecs.arpc import ArpcCodec
+from dev.bench.rate import coded_scales, main, rate_per_scale
 
 Picture = Callable[..., np.ndarray]
 

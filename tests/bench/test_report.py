@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from arpc_codec.bench.compare import compare
-from arpc_codec.bench.loss import Outcome
+from arpc_codec.bench.outcomes import Outcome
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.report.curves import all_series, chart
 from arpc_codec.bench.report.figure import figure

@@ -28,10 +28,10 @@ from arpc_codec.bench.growth import (
 from arpc_codec.bench.ours import version_of
 from arpc_codec.bench.report.plot import OURS
 from arpc_codec.bench.report.scale import scale_section
-from arpc_codec.bench.samples import mirrored
-from arpc_codec.bench.scale import Measurements, main
 from arpc_codec.errors import ArpcError
 from arpc_codec.loading import DEFAULT_MODELS
+from dev.bench.samples import mirrored
+from dev.bench.scale import Measurements, main
 
 
 def made_up(power: float = 1.0, codec: str = "arpc", sides: tuple[int, ...] = (64, 512, 1024, 2048)) -> list[Row]:
@@ -143,7 +143,7 @@ def test_bad_choices(words: list[str], tmp_path: Path) -> None:
 def test_another_file_is_named(tmp_path: Path) -> None:
     for text in ("{}x", json.dumps([{"codec": "arpc"}])):
         (tmp_path / "a.json").write_text(text)
-        with pytest.raises(ArpcError, match=r"a\.json: no rows of bench\.scale"):
+        with pytest.raises(ArpcError, match=r"a\.json: no rows of dev\.bench\.scale"):
             read_rows(tmp_path / "a.json")
 
 

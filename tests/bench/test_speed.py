@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from arpc_codec.bench.speed import main, milliseconds
+from arpc_codec.bench.times import milliseconds
 from arpc_codec.codecs.progic import ProgicCodec
+from dev.bench.speed import main
 
 
 def test_rows_and_their_sizes(

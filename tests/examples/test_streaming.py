@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import arpc_codec
-from arpc_codec.bench.samples import photo
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.container import read, truncate
 from arpc_codec.metrics.panel import METRICS, panel
 from arpc_codec.scales import latent_size
 from arpc_codec.zoo.registry import bundled
+from dev.bench.samples import photo
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "metrics"
 WEIGHTS = Path(os.environ.get("ARPC_METRICS", SHARED))

@@ -21,6 +21,7 @@ two_cores = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="wants two cores, and to choose"
 )
 pytestmark = pytest.mark.skipif(not bundled("tiny").is_dir(), reason="the weights of the bundled model are missing")
+ROOT = Path(__file__).resolve().parents[2]
 ARPC = [sys.executable, "-m", "arpc_codec.cli"]
 SAID = ("OMP_", "GOMP_", "KMP_", "MKL_")
 
@@ -114,10 +115,14 @@ def test_commands_say_how_to_wait_before_torch_is_imported(words: list[str], sai
     assert policy == (said or "PASSIVE")
 
 
-def test_modules_of_the_bench_and_workers_say_so_too(tmp_path: Path) -> None:
-    code = f"import sys, importlib\nimport arpc_codec.bench\n{SAYS}"
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("bench", ["arpc_codec.bench", "dev.bench"])
+def test_modules_of_the_benches_say_so_too(bench: str) -> None:
+    words = [sys.executable, "-c", f"import sys\nimport {bench}\n{SAYS}"]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["PASSIVE", "False"]
+
+
+def test_workers_say_so_too(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from arpc_codec.processes import pool\n"

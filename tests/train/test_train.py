@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from arpc_codec.bench.rate import coded_scales, float_bits, rate_per_scale
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import read, truncate
@@ -36,6 +35,7 @@ from arpc_codec.train.prior import EVEN, Batch, PriorTraining, bit_losses, scale
 from arpc_codec.train.runs import arpc as runs
 from arpc_codec.train.tokenizer import TokenizerTraining, count_tokens, start
 from arpc_codec.train.weights import load_config, load_prior, load_tokenizer
+from dev.bench.rate import coded_scales, float_bits, rate_per_scale
 
 SIZES: dict[str, Any] = {
     "encoder_widths": [8, 8],

@@ -12,10 +12,10 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.growth import read_rows
-from arpc_codec.bench.loss import read_outcomes
-from arpc_codec.bench.lossless import Row, adapt_option, lossless_csv, measure, present
+from arpc_codec.bench.lossless import Row, lossless_csv, measure, present
 from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder
 from arpc_codec.bench.ours import CODECS, Ours
+from arpc_codec.bench.outcomes import read_outcomes
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.report.figure import figure
@@ -91,7 +91,9 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
 @click.option(
     "--ks", multiple=True, help="Scale or stage counts, such as 4,6,8 (all); once for each codec that has some."
 )
-@adapt_option
+@click.option(
+    "--adapt", "adapts", type=int, multiple=True, default=(0,), help="Lossless: steps of adaptation (0), repeatable."
+)
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)
 @click.option("--lossless-peers", default=",".join(LOSSLESS_PEERS), show_default=True, help="Beside hpac.")
@@ -118,13 +120,13 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     "--scale",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Rows of bench.scale, to be drawn too.",
+    help="Rows of dev.bench.scale (in a checkout), to be drawn too.",
 )
 @click.option(
     "--loss",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Rows of bench.loss, to be drawn too.",
+    help="Rows of dev.bench.loss (in a checkout), to be drawn too.",
 )
 @click.option(
     "--timed",

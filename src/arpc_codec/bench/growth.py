@@ -1,4 +1,4 @@
-"""How time and memory grow with the picture: measured rows, fitted exponents, and what is worse than linear."""
+"""How time and memory grow with the picture: rows of `dev.bench.scale`, exponents, and what is worse than linear."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENOUGH = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """One encoding or decoding in a process of its own, as `bench.probe` prints it: seconds and MiB."""
+    """One encoding or decoding in a process of its own, as `dev.bench.probe` prints it: seconds and MiB."""
 
     start_s: float
     start_mib: float
@@ -167,7 +167,7 @@ def verdict(found: Sequence[Fit]) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of a file of `bench.scale`. Raises ArpcError for another file."""
+    """All rows of a file of `dev.bench.scale`. Raises ArpcError for another file."""
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
         if not isinstance(entries, list):
@@ -176,7 +176,7 @@ def read_rows(path: Path) -> list[Row]:
             Row(**entry | {"encode": Cost(**entry["encode"]), "decode": Cost(**entry["decode"])}) for entry in entries
         ]
     except (ValueError, TypeError, KeyError) as error:
-        raise ArpcError(f"{path}: no rows of bench.scale: {error}") from error
+        raise ArpcError(f"{path}: no rows of dev.bench.scale: {error}") from error
 
 
 def rows_text(rows: Iterable[Row]) -> str:

@@ -1,7 +1,6 @@
-"""Our lossless codec beside the others, real bytes: in `arpc bench --codec hpac`, and alone as a table.
+"""Our lossless codec beside the others (`arpc bench --codec hpac`): every file is decoded and compared.
 
-`python -m arpc_codec.bench.lossless DIR`. Pictures are grouped by what stands before the first hyphen of their names.
-Every file is decoded and compared.
+Pictures are grouped by what stands before the first hyphen of their names.
 """
 
 from __future__ import annotations
@@ -10,13 +9,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import click
 import numpy as np
 
 from arpc_codec.bench.lossless_coders import LOSSLESS_PEERS, Hpac, LosslessCoder, Samples
-from arpc_codec.bench.run import pictures
 from arpc_codec.bench.sheet import csv_text
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
 from arpc_codec.bench.times import COST_COLUMNS, WAYS, Cost, as_command, cells, kept
@@ -158,39 +154,3 @@ def lossless_csv(rows: Iterable[Row]) -> str:
         return place | cells(row.encode, row.decode)
 
     return csv_text(COLUMNS, map(line, rows))
-
-
-adapt_option = click.option(
-    "--adapt", "adapts", type=int, multiple=True, default=(0,), help="Lossless: steps of adaptation (0), repeatable."
-)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model", default="lossless", show_default=True, help="Model of our codec.")
-@adapt_option
-@click.option("--peers/--no-peers", default=True, help="Measure the other formats too.")
-@click.option("--jobs", default=1, show_default=True, help="Processes of our codec.")
-@click.option("--limit", type=int, help="Only the first pictures.")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (none are kept).")
-def main(
-    folder: Path, model: str, adapts: tuple[int, ...], peers: bool, jobs: int, limit: int | None, cache: Path | None
-) -> None:
-    """Compare lossless codecs on the pictures of DIR, one after the other; the table goes to stdout."""
-    coders, missing = present(LOSSLESS_PEERS if peers else ())
-    for title, reason in missing.items():
-        click.echo(f"missing: {title}: {reason}", err=True)
-    rows = []
-    with TemporaryDirectory() as unkept:
-        coders += [Hpac(model, adapt, jobs) for adapt in adapts]
-        for path in pictures(folder)[:limit]:
-            for coder in coders:
-                row = measure(cache or Path(unkept), path, coder)
-                if row is not None:
-                    rows.append(row)
-                    click.echo(f"{path.name} {row.title} {8 * row.bytes / row.samples:.3f}", err=True)
-    click.echo(table(rows), nl=False)
-
-
-if __name__ == "__main__":
-    main()

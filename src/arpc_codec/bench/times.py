@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from arpc_codec.bench.ours import Codec
 from arpc_codec.bench.peers import Peer
 from arpc_codec.bench.run import Bench, Measured, Plan, Step, read_rgb
 from arpc_codec.bench.sheet import csv_text
-from arpc_codec.bench.speed import milliseconds
 from arpc_codec.bench.store import FileKey, Store
 from arpc_codec.bench.watch import Command, watch
 from arpc_codec.exact.threads import one_thread
@@ -87,6 +88,17 @@ def kept(
 def as_command(store: Store, key: FileKey, way: str, command: Command) -> Sequence[float | None]:
     """Seconds and most MiB of a command, run once."""
     return kept(store, key, (f"{way} command seconds", f"{way} command MiB"), lambda: watch(command))
+
+
+def milliseconds(call: Call, runs: int) -> tuple[float, ...]:
+    """(median, least) time of `runs` calls, after one that does not count."""
+    call()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - start))
+    return median(times), min(times)
 
 
 def _median(call: Call) -> list[float]:

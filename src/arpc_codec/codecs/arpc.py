@@ -37,7 +37,7 @@ from .verification import another_machine
 
 # Cells on each side of what the convolutions take at a time.
 WINDOW = 48
-# Logits of two machines may be this far apart; measured by `bench.noise`, see docs/exactness.md.
+# Logits of two machines may be this far apart; measured by `dev.bench.noise`, see docs/exactness.md.
 DEFAULT_GUARD = 3e-4
 
 

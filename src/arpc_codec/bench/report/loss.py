@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from arpc_codec.bench.loss import Outcome
+from arpc_codec.bench.outcomes import Outcome
 from arpc_codec.bench.report.curves import metric_chart
 from arpc_codec.bench.report.plot import MARKS, OURS, Series, legend, linear_axis
 from arpc_codec.bench.report.tables import loss_table
@@ -14,7 +14,7 @@ from arpc_codec.metrics.panel import METRICS
 
 
 def loss_section(outcomes: Sequence[Outcome]) -> str:
-    """HTML of what `bench.loss` measured; "" without outcomes or without a metric."""
+    """HTML of what `dev.bench.loss` measured; "" without outcomes or without a metric."""
     judges = list(outcomes[0].values) if outcomes else []
     if not judges:
         return ""

@@ -11,9 +11,9 @@ from typing import Any
 
 from arpc_codec.bench.compare import Comparison, by_codec, compare, measured_names
 from arpc_codec.bench.growth import Row as Probed
-from arpc_codec.bench.loss import Outcome
 from arpc_codec.bench.lossless import Row
 from arpc_codec.bench.lossless_coders import Hpac
+from arpc_codec.bench.outcomes import Outcome
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.published import points as published_points
@@ -45,7 +45,7 @@ def page(
 ) -> str:
     """HTML of the whole report; `exhibits` are the pictures that the viewer shows.
 
-    scale, loss: what `bench.scale` and `bench.loss` measured.
+    scale, loss: what `dev.bench.scale` and `dev.bench.loss` measured.
     """
     pictures = {step.picture for step in steps} | {row.picture for row in lossless}
     comparisons = compare(steps, times)

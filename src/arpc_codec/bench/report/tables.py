@@ -8,7 +8,7 @@ from html import escape
 from arpc_codec.bench.bdrate import bd_rate
 from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.growth import Fit
-from arpc_codec.bench.loss import Outcome
+from arpc_codec.bench.outcomes import Outcome
 from arpc_codec.bench.published import QUANTITIES, published
 from arpc_codec.bench.table import TITLES, title_of, titled
 from arpc_codec.metrics.panel import METRICS

@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.bench.fill DIR`: what filling unsent scales is worth, and a sheet to look at."""
+"""`python -m dev.bench.fill DIR`: what filling unsent scales is worth, and a sheet to look at."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from ..codecs.arpc import ArpcCodec
-from ..codecs.filling import Filling
-from ..container import read as read_container
-from ..container import truncate
-from ..imageio import read
-from ..imageio.sheet import Cell, cell, contact_sheet
-from ..metrics.panel import METRICS, missing_metrics, panel
-from .run import pictures
+from arpc_codec.bench.run import pictures
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import Filling
+from arpc_codec.container import read as read_container
+from arpc_codec.container import truncate
+from arpc_codec.imageio import read
+from arpc_codec.imageio.sheet import Cell, cell, contact_sheet
+from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
 
 JUDGES = ("lpips_alex", "lpips_squeeze", "psnr")
 

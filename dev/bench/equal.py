@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.bench.equal DIR -o sheet.jpg`: every picture beside the best other codec at the same bytes."""
+"""`python -m dev.bench.equal DIR -o sheet.jpg`: every picture beside the best other codec at the same bytes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from ..imageio.sheet import Cell, cell, contact_sheet
-from ..metrics.panel import missing_metrics
-from .ours import CODECS, Codec, Ours
-from .peers import PEERS, Peer
-from .run import Bench, Image_u8, Measured, Plan, badness, measure_picture, pictures, read_rgb
-from .sheet import listed
+from arpc_codec.bench.ours import CODECS, Codec, Ours
+from arpc_codec.bench.peers import PEERS, Peer
+from arpc_codec.bench.run import Bench, Image_u8, Measured, Plan, badness, measure_picture, pictures, read_rgb
+from arpc_codec.bench.sheet import listed
+from arpc_codec.imageio.sheet import Cell, cell, contact_sheet
+from arpc_codec.metrics.panel import missing_metrics
 
 # Photo, ours and the best other one, for two pictures.
 COLUMNS = 6

@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.bench.rate DIR`: bytes of each scale, against those by a static model of every channel."""
+"""`python -m dev.bench.rate DIR`: bytes of each scale, against those by a static model of every channel."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from ..codecs.arpc import ArpcCodec
-from ..codecs.coded import CodedScale, segment
-from ..codecs.tiles import TILE
-from ..codecs.tokens import Walk, encode_scales
-from ..entropy import bits_cost
-from ..exact.prior import ExactPrior
-from ..imageio import read
-from ..prior.coding import NoPrior
-from ..prior.model import Prior
-from ..scales import raw_bits
-from ..tokenizer import STRIDE
-from ..train.data import to_tensor
-from ..train.prior import Batch, scale_losses
-from ..train.weights import load_config, load_prior
-from .run import pictures
+from arpc_codec.bench.run import pictures
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.coded import CodedScale, segment
+from arpc_codec.codecs.tiles import TILE
+from arpc_codec.codecs.tokens import Walk, encode_scales
+from arpc_codec.entropy import bits_cost
+from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.imageio import read
+from arpc_codec.prior.coding import NoPrior
+from arpc_codec.prior.model import Prior
+from arpc_codec.scales import raw_bits
+from arpc_codec.tokenizer import STRIDE
+from arpc_codec.train.data import to_tensor
+from arpc_codec.train.prior import Batch, scale_losses
+from arpc_codec.train.weights import load_config, load_prior
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.bench.noise MODEL PICTURE...`: how far apart a float prior's logits come out on one machine.
+"""`python -m dev.bench.noise MODEL PICTURE...`: how far apart a float prior's logits come out on one machine.
 
 The same bits, coded in different ways: other thread counts, other kernels, float64, all scales at once. Then what guard
 lists cost. `--random WIDTH,DEPTH` takes random weights instead of the model's transformer: their rates mean nothing,
@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..codecs.arpc import ArpcCodec
-from ..codecs.coded import CodedScale
-from ..codecs.tokens import Walk, encode_scales
-from ..codecs.verification import computing
-from ..entropy import BitDecoder, BitEncoder
-from ..entropy.guard import GuardList, encode_list
-from ..imageio import read
-from ..prior.attention import Text
-from ..prior.coding import FloatPrior
-from ..prior.config import PriorConfig
-from ..prior.transformer import VAR
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.coded import CodedScale
+from arpc_codec.codecs.tokens import Walk, encode_scales
+from arpc_codec.codecs.verification import computing
+from arpc_codec.entropy import BitDecoder, BitEncoder
+from arpc_codec.entropy.guard import GuardList, encode_list
+from arpc_codec.imageio import read
+from arpc_codec.prior.attention import Text
+from arpc_codec.prior.coding import FloatPrior
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.transformer import VAR
 
 GUARDS = (1e-5, 1e-4, 3e-4, 1e-3)
 QUANTILES = (50.0, 99.0, 99.9)

@@ -1,14 +1,13 @@
-"""`python -m arpc_codec.bench.loss DIR`: ProGIC pictures after packet loss, with and without redundancy, as a table.
+"""`python -m dev.bench.loss DIR`: ProGIC pictures after packet loss, with and without redundancy, as a table.
 
 All ways of sending take the same bytes: those of all stages without redundancy. Fewer stages leave room for repeats.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -17,15 +16,16 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from ..codecs.progic import ProgicCodec
-from ..container import read as read_container
-from ..container import truncate, write
-from ..errors import FormatError, UsageError
-from ..imageio import read
-from ..imageio.sheet import Cell, cell, contact_sheet
-from ..metrics.panel import METRICS, missing_metrics, panel
-from ..packets import join, sort_out, split
-from .run import pictures
+from arpc_codec.bench.outcomes import Outcome, outcomes_text
+from arpc_codec.bench.run import pictures
+from arpc_codec.codecs.progic import ProgicCodec
+from arpc_codec.container import read as read_container
+from arpc_codec.container import truncate, write
+from arpc_codec.errors import FormatError
+from arpc_codec.imageio import read
+from arpc_codec.imageio.sheet import Cell, cell, contact_sheet
+from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
+from arpc_codec.packets import join, sort_out, split
 
 JUDGES = ("lpips_alex", "psnr")
 
@@ -77,16 +77,6 @@ class Link:
         return self.codec.decode(read_container(data)).pixels
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Means over pictures and trials of one way of sending at one loss rate. bytes: of all packets."""
-
-    loss: float
-    way: str
-    bytes: float
-    values: dict[str, float]
-
-
 class Tally:
     """Sums outcomes. Ways go by their number: a name has the share of redundancy, which differs between pictures."""
 
@@ -118,14 +108,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
         texts = (f"{value:.{METRICS[name].digits}f}" for name, value in one.values.items())
         lines.append(f"| {100 * one.loss:g} % | {one.way} | {one.bytes:.0f} | " + " | ".join(texts) + " |")
     return "\n".join(lines)
-
-
-def read_outcomes(path: Path) -> list[Outcome]:
-    """What `--rows` wrote. Raises UsageError for another file."""
-    try:
-        return [Outcome(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path} holds no rows of bench.loss") from error
 
 
 @click.command()
@@ -185,7 +167,7 @@ def main(
         contact_sheet(cells, len(cells) // min(show, len(files))).save(sheet)
     outcomes = tally.outcomes()
     if rows is not None:
-        rows.write_text("".join(json.dumps(asdict(one)) + "\n" for one in outcomes), "utf-8")
+        rows.write_text(outcomes_text(outcomes), "utf-8")
     click.echo(table(outcomes))
 
 

@@ -1,6 +1,6 @@
-"""`python -m arpc_codec.bench.probe`: time and peak memory of encoding or decoding, in a process that does only that.
+"""`python dev/bench/probe.py`: time and peak memory of encoding or decoding, in a process that does only that.
 
-Prints one JSON object. `bench.scale` starts it for each measurement. Linux only.
+Prints one JSON object. `dev.bench.scale` starts it for each measurement. Linux only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.bench.scale -o FILE.json`: time and memory up to 8K, and for each scale or stage.
+"""`python -m dev.bench.scale -o FILE.json`: time and memory up to 8K, and for each scale or stage.
 
 Each encoding and each decoding runs in a process of its own, on one thread.
 """
@@ -20,13 +20,14 @@ import numpy as np
 import arpc_codec
 from arpc_codec.bench.growth import QUANTITIES, Cost, Row, fits, read_rows, rows_text, verdict
 from arpc_codec.bench.ours import version_of
-from arpc_codec.bench.samples import mirrored, photo
 from arpc_codec.bench.sheet import listed
 from arpc_codec.errors import ArpcError
 from arpc_codec.loading import DEFAULT_MODELS
+from dev.bench.samples import mirrored, photo
 
 SIZES = "64,128,256,512,1024,2048,4096,7680x4320"
 _PHOTO = "astronaut"
+_PROBE = Path(__file__).with_name("probe.py")
 
 
 class Measurements:
@@ -61,7 +62,7 @@ def _measure(codec: str, size: tuple[int, int], k: int) -> Row:
         np.save(picture, mirrored(photo(_PHOTO), height, width))
 
         def probe(part: str) -> Cost:
-            words = [sys.executable, "-m", "arpc_codec.bench.probe", part, str(picture), str(file)]
+            words = [sys.executable, str(_PROBE), part, str(picture), str(file)]
             options = ["--codec", codec, "--k", str(k)]
             alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
             done = subprocess.run(

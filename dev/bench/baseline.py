@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.bench.baseline`: the bundled models on the sample photos beside the numbers of baseline.json.
+"""`python -m dev.bench.baseline`: the bundled models on the sample photos beside the numbers of baseline.json.
 
 A test holds the same comparison, so that no change makes files larger or pictures worse unnoticed.
 """
@@ -16,11 +16,11 @@ import click
 import numpy as np
 
 import arpc_codec
-from arpc_codec.bench.samples import small_photos
 from arpc_codec.bench.store import picture_id
 from arpc_codec.container import truncate
 from arpc_codec.errors import ArpcError
 from arpc_codec.metrics.panel import METRICS, panel
+from dev.bench.samples import small_photos
 
 SIDES = {"arpc": 256, "progic": 256, "hpac": 160}
 """Longer side of the photos, so that all of it takes less than a minute."""
@@ -98,7 +98,7 @@ def compare(baseline: Sequence[Row], now: Sequence[Row]) -> tuple[list[str], lis
 
 
 def baseline() -> list[Row]:
-    """The rows that come with the package."""
+    """The rows of baseline.json."""
     return [Row(**entry) for entry in json.loads(_PATH.read_text("utf-8"))]
 
 

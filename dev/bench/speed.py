@@ -1,9 +1,7 @@
-"""`python -m arpc_codec.bench.speed PICTURE`: time and memory inside one process, against the picture's size."""
+"""`python -m dev.bench.speed PICTURE`: time and memory inside one process, against the picture's size."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,21 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..container import read as read_container
-from ..imageio import read
-from ..loading import DEVICES, load
-from .watch import peak_mib
-
-
-def milliseconds(call: Callable[[], object], runs: int) -> tuple[float, ...]:
-    """(median, least) time of `runs` calls, after one that does not count."""
-    call()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        call()
-        times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times)), min(times)
+from arpc_codec.bench.times import milliseconds
+from arpc_codec.bench.watch import peak_mib
+from arpc_codec.container import read as read_container
+from arpc_codec.imageio import read
+from arpc_codec.loading import DEVICES, load
 
 
 @click.command()
