@@ -106,3 +106,12 @@ def test_group(arpc: Run) -> None:
     assert arpc("--version").stdout.startswith("arpc ")
     assert arpc("nothing").exit_code == 2
     assert arpc("train", "tokenizer", "--data", "x").exit_code == 2
+
+
+@pytest.mark.parametrize("group", ["models", "packets", "train"])
+def test_a_group_without_a_command_is_one_line(arpc: Run, group: str) -> None:
+    result = arpc(group)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("arpc: Missing command. (see '")
+    assert line.endswith(f" {group} --help')")

@@ -14,7 +14,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def models() -> None:
     """Models on this machine: the bundled ones and those in the folder ARPC_HOME."""
 

@@ -13,7 +13,7 @@ from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageErro
 SUFFIX = ".packet"
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def packets() -> None:
     """Split .arpc files into packets, and join those that arrived.
 

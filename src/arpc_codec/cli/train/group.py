@@ -23,7 +23,8 @@ from arpc_codec.cli.train import arpc, hpac, imported, progic
         progic.export_progic,
         hpac.hpac,
         hpac.export_hpac,
-    ]
+    ],
+    no_args_is_help=False,
 )
 def train() -> None:
     """Train the networks of a model: tokenizer, prior, decoder, in this order, then export.
