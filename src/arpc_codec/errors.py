@@ -9,6 +9,8 @@ from operator import index
 from typing import Any
 
 _MESSAGE_WIDTH = 500
+# A module of ours that is missing is a fault of ours.
+_HERE = ("", "arpc_codec")
 
 
 class ArpcError(Exception):
@@ -72,4 +74,6 @@ def describe(error: BaseException) -> tuple[int, str]:
         return 1, "out of memory"
     if isinstance(error, OSError):
         return 1, error.strerror or text
+    if isinstance(error, ModuleNotFoundError) and (missing := (error.name or "").split(".")[0]) not in _HERE:
+        return 1, f"the Python package {missing} is not installed"
     return 1, f"internal error, {type(error).__name__}: {text} (ARPC_DEBUG=1 shows where)"

@@ -136,6 +136,14 @@ def test_bugs_and_memory_are_one_line(arpc: Run, coded: Path, stand_in: type, mo
         (RuntimeError("CUDA out of memory. Tried"), "out of memory"),
         (KeyError("x"), "internal error, KeyError: 'x' (ARPC_DEBUG=1 shows where)"),
         (OSError(28, "No space left on device"), "No space left on device"),
+        (
+            ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"),
+            "the Python package torch is not installed",
+        ),
+        (
+            ModuleNotFoundError("No module named 'arpc_codec.x'", name="arpc_codec.x"),
+            "internal error, ModuleNotFoundError: No module named 'arpc_codec.x' (ARPC_DEBUG=1 shows where)",
+        ),
     ):
 
         def fail(*_args: object, _error: Exception = error, **_options: object) -> None:

@@ -49,9 +49,12 @@ def test_with_a_compiler_and_without(tmp_path: Path) -> None:
     words = [sys.executable, "-c", "import setuptools.build_meta as b, sys; print(b.build_sdist(sys.argv[1]))"]
     done = subprocess.run([*words, str(tmp_path)], cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
     with tarfile.open(tmp_path / done.stdout.split()[-1]) as archive:
-        names = [Path(name).name for name in archive.getnames()]
+        paths = [Path(name) for name in archive.getnames()]
         archive.extractall(tmp_path / "source", filter="data")
-    assert {path.name for path in (ROOT / "src/arpc_codec/native").glob("*.[ch]")} <= set(names)
+    assert {path.name for path in (ROOT / "src/arpc_codec/native").glob("*.[ch]")} <= {path.name for path in paths}
+    weights = {path.name for path in (ROOT / "src/arpc_codec/weights").rglob("*.safetensors")}
+    assert {path.name for path in paths if path.suffix == ".safetensors"} == weights
+    assert not {"dev", "tests"} & {part for path in paths for part in path.parts}
     (source,) = (tmp_path / "source").iterdir()
     without = installed(tmp_path / "without", source, CC="/bin/false", LDSHARED="/bin/false")
     assert without[0] == "False"
