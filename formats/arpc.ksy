@@ -8,7 +8,9 @@ meta:
   bit-endian: be
 doc: |
   Twin of arpc-v1.md, which is normative. Files cut after their header parse; `is_whole` tells which segments arrived.
-  Not checked here: the header check byte, the file check, shortest forms of numbers and captions, UTF-8, the order of chunks, trailing bytes.
+  Not checked here: the header check byte, the file check, shortest forms and ranges of numbers and captions, an ext
+  byte of 0, bits of ext and mode that exclude each other or belong to another codec, UTF-8, types and order of chunks,
+  trailing bytes.
 seq:
   - id: magic
     contents: [0xa7, 0x41, 0x0a]

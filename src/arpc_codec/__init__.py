@@ -99,13 +99,13 @@ def encode(
         raise UsageError("a lossless file keeps everything: no rate and no keep")
     if caption == AUTO_CAPTION:
         raise UsageError("caption auto does not belong to lossless")
-    from arpc_codec.hints import hints
+    from arpc_codec.hints import hints, ignored_device
     from arpc_codec.imageio import read_exact
     from arpc_codec.loading import load_lossless
 
     picture = read_exact(image, max_pixels=max_pixels)
     data = load_lossless(model_for(codec, model), device).encode(picture, adapt=adapt, caption=caption)
-    _warn((*picture.notes, *picture.left_out, *hints(picture.notes)))
+    _warn((*ignored_device(device), *picture.notes, *picture.left_out, *hints(picture.notes)))
     return data
 
 
@@ -289,6 +289,7 @@ def _decode_exact(
 ) -> ExactPicture:
     """The picture of a whole lossless file, of a cut one if allowed; FormatError when anything is damaged."""
     from arpc_codec.errors import FormatError, TruncatedError, UsageError
+    from arpc_codec.hints import ignored_device
     from arpc_codec.loading import load_lossless
 
     if scales is not None:
@@ -296,6 +297,7 @@ def _decode_exact(
     if container.truncated and not allow_truncated:
         raise TruncatedError("truncated: part of the lossless picture is missing")
     found = load_lossless(container.header.model_id, device).decode(container, region=region)
+    _warn(ignored_device(device))
     if found.damage:
         raise FormatError(f"damaged: {found.damage} (`arpc decode` saves what can be saved)")
     return found.picture

@@ -11,6 +11,11 @@ _HINTS = {
 }
 
 
+def ignored_device(device: str) -> tuple[str, ...]:
+    """What to say of a device that was asked for and that lossless coding has no use for."""
+    return ("device cuda ignored: lossless coding runs on the processor",) if device == "cuda" else ()
+
+
 def hints(notes: Iterable[str]) -> tuple[str, ...]:
     """What the notes of a file give reason to say."""
     return tuple(_HINTS[note] for note in notes if note in _HINTS)

@@ -122,9 +122,22 @@ def test_a_peer_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert missing == {
         "PNG (oxipng -o 4)": "package pyoxipng is not installed",
         "WebP (lossless, method 6)": "package imagecodecs is not installed",
+        "JPEG XL (-d 0 -e 7)": "package imagecodecs is not installed",
         "JPEG XL (-d 0 -e 9)": "package imagecodecs is not installed",
         "FLIF (flif -e -K)": "command flif is not on the path",
     }
+
+
+def test_efforts_are_codecs_of_their_own(photo: Path, tmp_path: Path) -> None:
+    both = [LOSSLESS_PEERS[name] for name in ("jxl7", "jxl")]
+    if reason := both[0].missing():
+        pytest.skip(reason)
+    rows = [measure(tmp_path / "cache", photo, peer()) for peer in both]
+    assert [row and row.title for row in rows] == ["JPEG XL (-d 0 -e 7)", "JPEG XL (-d 0 -e 9)"]
+    assert len(list((tmp_path / "cache").rglob("*.bin"))) == 2
+    # Megabytes a second both ways, of every codec, in the same run.
+    lines = table([row for row in rows if row]).splitlines()[2:]
+    assert all(float(cell) > 0 for line in lines for cell in line.strip("| ").split(" | ")[-2:])
 
 
 def test_the_command_prints_the_table(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

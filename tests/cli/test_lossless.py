@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -380,3 +381,18 @@ def test_errors_of_the_api(coded: Path) -> None:
     assert arpc_codec.decode(data[:-1], allow_truncated=True).size == (19, 5)
     with pytest.raises(FormatError, match="tile"):
         arpc_codec.decode_array(changed(data, field(data, "picture 1")[-10]))
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto", "cpu"])
+def test_a_device_that_is_no_use_is_named(arpc: Run, source: Path, tmp_path: Path, device: str) -> None:
+    """Whether there is one or not: lossless coding runs on the processor."""
+    said = "device cuda ignored: lossless coding runs on the processor"
+    coded, back = tmp_path / "a.arpc", tmp_path / "back.png"
+    for words in (("encode", source, "-o", coded, *MODEL), ("verify", coded), ("decode", coded, "-o", back)):
+        result = arpc(*words, "--device", device)
+        assert (result.exit_code, result.stderr.count(said)) == (0, device == "cuda")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        data = arpc_codec.encode(source, codec="hpac", model="micro-lossless", device=device)
+        arpc_codec.decode(data, device=device)
+    assert sum(said in str(warning.message) for warning in found) == (2 if device == "cuda" else 0)

@@ -1,7 +1,8 @@
-"""A second decoder of tokens that are integers, written from formats/arpc-v1.md alone, of pictures without tiles.
+"""A second decoder of tokens that are integers, of pictures without tiles.
 
-Its names are those of the page. Cells stand in arrays [row, column, ...], numbers are 64-bit floats. It has numpy for
-the arithmetic, constriction for the range coder, and nothing of arpc_codec.
+Written from formats/arpc-v1.md and formats/models-v1.md alone, with their names. Cells stand in arrays [row, column,
+...], numbers are 64-bit floats. It has numpy for the arithmetic, constriction for the range coder, and nothing of
+arpc_codec.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A decoder written from formats/arpc-v1.md alone finds the tokens that arpc_codec finds, to the last bit."""
+"""A decoder written from the pages of formats/ alone finds the tokens that arpc_codec finds, to the last bit."""
 
 from __future__ import annotations
 

@@ -409,3 +409,26 @@ def test_any_bytes_in_a_chunk_are_a_value_or_damage(name: str, data: bytes) -> N
     with suppress(FormatError):
         value = value_of(Chunk(ChunkType[name.upper()], data))
         assert value is None or value
+
+
+@pytest.mark.parametrize(
+    ("data", "is_value"),
+    [
+        (b"\1\3\1\4\1", True),
+        (b"\2\7\2\5\3", True),
+        (b"\0\4\1\3\1", True),
+        (b"\1\6\2\4\1", False),
+        (b"\1\3\1\x0c\x09", False),
+        (b"\3\2\2\1\1", False),
+        (b"\0\1\1\1\1", False),
+        (b"\1\0\1\4\1", False),
+        (b"\1\3\1\4\1\0", False),
+    ],
+)
+def test_a_resolution_has_one_spelling(data: bytes, is_value: bool) -> None:
+    chunk = Chunk(ChunkType.RESOLUTION, data)
+    if is_value:
+        assert to_chunk("resolution", value_of(chunk)) == chunk
+    else:
+        with pytest.raises(FormatError):
+            value_of(chunk)

@@ -7,6 +7,7 @@ import numpy as np
 from arpc_codec import native
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.statistics import tile_inputs
 from arpc_codec.zoo.lossless import load_lossless
 from arpc_codec.zoo.registry import find
 
@@ -76,7 +77,10 @@ class _InNumpy(PixelCoder):
 
 
 def compared(seed: int, coder: PixelCoder) -> None:
-    """One made-up tile: the same stream both ways, and each reads it; so do streams that no encoder wrote."""
+    """One made-up tile: the same stream both ways, and each reads it; so do streams that no encoder wrote.
+
+    What the network sees of the tile is the same, too.
+    """
     assert native.version()
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 40)), int(rng.integers(1, 24)), coder.config.channels)
@@ -84,6 +88,10 @@ def compared(seed: int, coder: PixelCoder) -> None:
     made = tile(rng, str(rng.choice(KINDS)), shape, bits)
     (stream,) = plain.encode(made[None], bits)
     assert coder.encode(made[None], bits) == [stream], (seed, shape, bits)
+    for part, expected in zip(
+        native.observe(made, bits), tile_inputs(made[None].astype(np.float64), bits), strict=True
+    ):
+        assert np.array_equal(part, expected[0].astype(np.float32)), (seed, shape, bits)
     streams = [stream, stream[: len(stream) // 2], rng.bytes(int(rng.integers(0, 200))), b"\xff" * 40]
     mixed = bytearray(stream)
     if mixed:

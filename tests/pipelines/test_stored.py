@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arpc_codec.codecs.stored import deflated, read_deflated
-from arpc_codec.codecs.values import choose, pack, read_values, unpack, write_values
+from arpc_codec.codecs.values import Values, choose, pack, read_values, unpack, write_values
 from arpc_codec.container.cursor import Cursor
 from arpc_codec.errors import FormatError
 
@@ -51,6 +51,16 @@ def test_damage_is_refused() -> None:
     for data in (b"\0", b"\x09\0\0\0", b"\x08\3abc"):
         with pytest.raises(FormatError):
             read_values(Cursor(data), 1, 8)
+
+
+@pytest.mark.parametrize("used", [None, np.array([0, 7, 9, 200])])
+@pytest.mark.parametrize("number", [4, 255, 256])
+def test_numbers_that_stand_for_no_value_are_refused(used: np.ndarray | None, number: int) -> None:
+    packed, values = np.zeros((2, 3, 1), np.int32), Values((used,), 2)
+    assert not unpack(packed, values, np.uint8).any()
+    packed[1, 2, 0] = number
+    with pytest.raises(FormatError):
+        unpack(packed, values, np.uint8)
 
 
 def test_gaps_by_chance_are_no_reason_to_pack() -> None:

@@ -19,7 +19,7 @@ from arpc_codec.tokenizer.planes import CHANCES
 from arpc_codec.train import loop
 from arpc_codec.train import tokenizer as trainer
 from arpc_codec.train.data import Photos, to_tensor
-from arpc_codec.train.light import LightContext
+from arpc_codec.train.light import LightContext, logistic_bits
 from arpc_codec.train.linear import fit_components, fit_draft, refine_means
 from arpc_codec.train.tokenizer import (
     KERNELS,
@@ -170,7 +170,8 @@ def test_rates_are_told_in_raster_order() -> None:
         """Of the value in one place, up to what does not depend on what is shown."""
         values = q.clone()
         values[0, channel, row, col] += 1
-        return light(shown, q, level) - light(shown, values, level)
+        told = light(shown, level)
+        return logistic_bits(q, *told) - logistic_bits(values, *told)
 
     before = price(q)
     for other in range(3):
@@ -190,8 +191,16 @@ def test_chances_of_all_integers_are_one() -> None:
     nn.init.normal_(light.bias)
     every = torch.arange(-60.0, 61).view(-1, 1, 1, 1)
     for level in range(2):
-        bits = light(torch.zeros_like(every), every, torch.full((len(every),), level))
+        bits = logistic_bits(every, *light(torch.zeros_like(every), torch.full((len(every),), level)))
         assert (2.0**-bits).sum().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_what_rates_are_said_to_be_is_what_integers_cost(photos: tuple[Photos, Photos]) -> None:
+    """In training, too, where latents see rates beside noise."""
+    model, x = started(photos), crops(photos)[:2]
+    level = torch.tensor([0, 3])
+    bits = model.train()(x, level)[1]
+    assert torch.equal(bits, model.eval()(x, level)[1])
 
 
 def test_rates_pull_latents_to_what_is_likely(photos: tuple[Photos, Photos]) -> None:

@@ -11,6 +11,7 @@ from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, i
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import MAX_PIXELS, Codec, Container, Header, read
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
+from arpc_codec.hints import ignored_device
 from arpc_codec.loading import load_for, load_lossless
 from arpc_codec.rate import parts_wanted
 from arpc_codec.scales import scales_shown
@@ -186,7 +187,7 @@ class Decoding(Task):
             "in part" if found.damage or found.cut else "lossless",
             found.damage and f"damaged: {found.damage}; picture written",
             found.cut and f"truncated: {found.cut}",
-            (*self._ignored(header.codec), *notes),
+            (*self._ignored(header.codec), *ignored_device(self.device), *notes),
         )
 
     def _small(self, picture: ExactPicture) -> tuple[bytes, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from arpc_codec.batch.task import TOGETHER, Failure, Made, Part, Task, caught, in_groups
 from arpc_codec.container import MAX_PIXELS, ChunkType, Codec
 from arpc_codec.errors import UsageError
+from arpc_codec.hints import ignored_device
 from arpc_codec.loading import AUTO_CAPTION, caption_for, load, load_lossless
 from arpc_codec.rate import rate_bytes
 from arpc_codec.zoo.registry import find
@@ -145,7 +146,8 @@ class Encoding(Task):
         codec = load_lossless(self.model, self.device)
         file = codec.encode(picture, adapt=self.adapt or 0, caption=self.caption, progress=part, hands=hands)
         summary = f"lossless, {8 * len(file) / picture.samples.size:.4f} bits a sample"
-        return Made(file, width, height, self.model, summary, (*picture.notes, *picture.left_out))
+        notes = (*ignored_device(self.device), *picture.notes, *picture.left_out)
+        return Made(file, width, height, self.model, summary, notes)
 
     @property
     def _kept(self) -> tuple[str, ...]:

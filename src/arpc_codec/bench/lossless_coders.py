@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -73,6 +74,7 @@ class Png(LosslessPeer):
         return f"pyoxipng {importlib.metadata.version('pyoxipng')}"
 
     def encode(self, samples: Samples) -> bytes:
+        os.environ["RAYON_NUM_THREADS"] = "1"  # it takes all cores otherwise
         import oxipng
 
         return bytes(oxipng.optimize_from_memory(write_exact(ExactPicture(samples)), level=4))
@@ -112,7 +114,7 @@ class WebP(_OfImagecodecs):
 
 
 class JpegXL(_OfImagecodecs):
-    name, title = "jxl", "JPEG XL (-d 0 -e 9)"
+    name, title, effort = "jxl", "JPEG XL (-d 0 -e 9)", 9
 
     def version(self) -> str:
         import imagecodecs
@@ -123,13 +125,19 @@ class JpegXL(_OfImagecodecs):
         import imagecodecs
 
         squeezed = samples[..., 0] if samples.shape[2] == 1 else samples
-        return bytes(imagecodecs.jpegxl_encode(squeezed, lossless=True, effort=9, numthreads=1))
+        return bytes(imagecodecs.jpegxl_encode(squeezed, lossless=True, effort=self.effort, numthreads=1))
 
     def decode(self, data: bytes) -> Samples:
         import imagecodecs
 
         samples: Samples = imagecodecs.jpegxl_decode(data, numthreads=1)
         return samples
+
+
+class JpegXL7(JpegXL):
+    """At the effort that cjxl takes unless told otherwise."""
+
+    name, title, effort = "jxl7", "JPEG XL (-d 0 -e 7)", 7
 
 
 class Flif(LosslessPeer):
@@ -162,7 +170,7 @@ class Flif(LosslessPeer):
             return files[1].read_bytes()
 
 
-LOSSLESS_PEERS: Mapping[str, type[LosslessPeer]] = {peer.name: peer for peer in (Png, WebP, JpegXL, Flif)}
+LOSSLESS_PEERS: Mapping[str, type[LosslessPeer]] = {peer.name: peer for peer in (Png, WebP, JpegXL7, JpegXL, Flif)}
 
 
 class Hpac(LosslessCoder):

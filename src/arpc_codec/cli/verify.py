@@ -52,12 +52,14 @@ def verify(
 
     def work(name: str) -> int:
         from arpc_codec.container import read
+        from arpc_codec.hints import ignored_device
         from arpc_codec.imageio import from_chunks
         from arpc_codec.loading import load_for, load_lossless
 
         container = read(common.read_bytes(name), max_pixels=max_pixels)
         header = container.header
         if header.lossless is not None:
+            log.note(name, "; ".join(ignored_device(device)))
             found = load_lossless(header.model_id, device).decode(container, progress=log.part, hands=jobs)
             said = found.cut or "every tile good" if not found.damage else ""
             difference = "" if against is None else _difference(found.picture, against, max_pixels)

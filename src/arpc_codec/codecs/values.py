@@ -71,13 +71,13 @@ def _ranks(plane_hw: np.ndarray, used: np.ndarray) -> np.ndarray:
 
 
 def unpack(packed_hwc: np.ndarray, values: Values, dtype: type[np.unsignedinteger]) -> np.ndarray:
-    """Samples [H, W, C]; undoes `pack`. Raises FormatError for a rank that has no value."""
+    """Samples [H, W, C]; undoes `pack`. Raises FormatError for a number that stands for no value."""
     planes = []
     for c, used in enumerate(values.used):
         plane = packed_hwc[..., c]
+        if plane.size and int(plane.max()) >= (1 << values.bits if used is None else len(used)):
+            raise FormatError("a sample has no value")
         if used is not None:
-            if plane.size and int(plane.max()) >= len(used):
-                raise FormatError("a sample has no value")
             plane = used[plane]
         planes.append(plane)
     return np.stack(planes, -1).astype(dtype)

@@ -80,7 +80,8 @@ def value_of(chunk: Chunk) -> Any:
             value = _PARSERS[chunk.name](cursor)
         except (CutError, UnicodeDecodeError, ValueError):
             raise FormatError(f"the chunk {chunk.name} is damaged") from None
-        if value and not cursor.remaining:
+        # One spelling for each value: a resolution in lowest terms.
+        if value and to_chunk(chunk.name, value) == chunk:
             return value
     elif len(chunk.data) == COLOURS.get(chunk.name, len(chunk.data)):
         return chunk.data or None

@@ -11,7 +11,7 @@ import numpy as np
 from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture, Values
 from ..prior.adaptive import AdaptivePrediction
 from ..prior.features import CLIP, TAPS, PixelConfig, channel_features, pixel_features
-from ..prior.statistics import ErrorStatistics, local_scales
+from ..prior.statistics import LARGEST_SCALE, ErrorStatistics, local_scales
 from ..prior.wavefront import Samples, rank, rows_of
 from .grid import BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS, Linear, Silu, State, layer_norm, look_up, snap
 
@@ -86,7 +86,7 @@ class Wavefront:
         rows = self.now = rows_of(step, *self.shape[1:])
         self.prediction.begin(step, rows)
         self.errors.go(step, rows)
-        self.scales = snap(local_scales(self.errors), limit=2.0**17)
+        self.scales = snap(local_scales(self.errors), limit=LARGEST_SCALE)
         known = self.statistics.features(step, rows)
         features = snap(pixel_features(np, self.prediction.samples, self.errors, self.scales, known))
         self.z: list[Values] = []
@@ -98,7 +98,7 @@ class Wavefront:
     def mixture(self, place: int) -> Mixture:
         """Distributions of the step's samples of one channel, tiles and rows flattened."""
         channel = self.plan[place].channel
-        self.mean = snap(self.prediction.predict(place), MEAN_BITS, 2.0**17)
+        self.mean = snap(self.prediction.predict(place), MEAN_BITS, LARGEST_SCALE)
         before = [z.clip(-CLIP, CLIP) for z in self.z]
         base = self.prediction.bases[channel]
         own = snap(channel_features(np, self.mean, base, self.scales[channel], before))

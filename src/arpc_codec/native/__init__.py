@@ -6,6 +6,7 @@ ARPC_NATIVE=0 turns it off; base, avx2 or avx512 choose vectors that the process
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ..errors import ModelError, UsageError
 from ..exact.grid import State
 from ..prior.adaptive import N, contexts
-from ..prior.features import ERRORS, NEARBY, TAPS, PixelConfig
+from ..prior.features import ERRORS, NEARBY, TAPS, PixelConfig, own_inputs, pixel_inputs
 from ..prior.wavefront import Offset
 
 try:
@@ -61,6 +62,30 @@ class NativeCoder:
         """Samples int32 [H, W, C], or None when the stream is impossible. `stop` as in `encode`."""
         data = _wavefront.decode(self.model, bytes(stream), *shape, bits, version(), stop)
         return None if data is None else np.frombuffer(data, np.int32).reshape(*shape, self.channels)
+
+
+def observe(tile_hwc: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """(errors [H, W, C], statistics [H, W, n]) float32 of samples below 2^bits, as the network is shown them."""
+    height, width, channels = tile_hwc.shape
+    samples = np.ascontiguousarray(tile_hwc, np.int32).tobytes()
+    parts = _wavefront.observe(_observer(channels), samples, height, width, bits, version(), bytearray(1))
+    errors, statistics = (np.frombuffer(part, np.float32).reshape(height, width, -1) for part in parts)
+    return errors, statistics
+
+
+@cache
+def _observer(channels: int) -> Any:
+    """A model with the smallest network, which is not asked."""
+    config = PixelConfig(channels, width=1, depth=0, expand=1, head=1, mixtures=1)
+    sizes = {"embed": (1, pixel_inputs(channels))}
+    for place in range(channels):
+        sizes |= {f"inner.{place}": (1, 1 + own_inputs(place)), f"outer.{place}": (3, 1)}
+    state: dict[str, Any] = {}
+    for name, size in sizes.items():
+        state |= {f"{name}.weight": np.zeros(size), f"{name}.exponent": np.zeros(size[0])}
+        state[f"{name}.bias"] = state[f"{name}.exponent"]
+    state |= {f"tables.{name}": np.zeros(n) for name, n in (("silu", 1), ("exp", 2048), ("rate", 1), ("sigmoid", 2562))}
+    return NativeCoder(config, state).model
 
 
 def holds(config: PixelConfig) -> bool:

@@ -136,11 +136,11 @@ static int parse(PyObject *args, Job *job)
     return 0;
 }
 
-static Outcome walk(Job *job, int32_t *samples, Encoder *encoder, Decoder *decoder)
+static Outcome walk(Job *job, int32_t *samples, Encoder *encoder, Decoder *decoder, const Observed *observed)
 {
     Running running = {PyEval_SaveThread(), job->stop, 0};
     Outcome outcome =
-        job->walk(job->model, job->height, job->width, job->bits, samples, encoder, decoder, poll, &running);
+        job->walk(job->model, job->height, job->width, job->bits, samples, encoder, decoder, observed, poll, &running);
     PyEval_RestoreThread(running.thread);
     if (outcome == NO_MEMORY)
         PyErr_NoMemory();
@@ -149,34 +149,67 @@ static Outcome walk(Job *job, int32_t *samples, Encoder *encoder, Decoder *decod
     return outcome;
 }
 
-/* data: int32 samples below 2^bits [height][width][channels]; the stream. */
+/* A copy of the samples int32 [height][width][channels] of a job, or NULL with an exception when they are none. */
+static int32_t *samples_of(const Job *job)
+{
+    if ((size_t)job->size != job->samples * 4) {
+        PyErr_SetString(PyExc_ValueError, "the samples do not fill the tile");
+        return NULL;
+    }
+    int32_t all = 0, *samples = malloc(job->samples * 4);
+    if (!samples) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memcpy(samples, job->data, job->samples * 4);
+    for (size_t i = 0; i < job->samples; i++)
+        all |= samples[i];
+    if (all >> job->bits) {
+        PyErr_SetString(PyExc_ValueError, "a sample is out of range");
+        free(samples);
+        return NULL;
+    }
+    return samples;
+}
+
+/* data: samples below 2^bits; the stream. */
 static PyObject *encode(PyObject *self, PyObject *args)
 {
     Job job;
     Encoder encoder;
     PyObject *result = NULL;
     (void)self;
-    if (parse(args, &job))
-        return NULL;
-    if ((size_t)job.size != job.samples * 4) {
-        PyErr_SetString(PyExc_ValueError, "the samples do not fill the tile");
-        return NULL;
-    }
-    int32_t *samples = malloc(job.samples * 4);
+    int32_t *samples = parse(args, &job) ? NULL : samples_of(&job);
     if (!samples)
-        return PyErr_NoMemory();
-    memcpy(samples, job.data, job.samples * 4);
-    int32_t all = 0;
-    for (size_t i = 0; i < job.samples; i++)
-        all |= samples[i];
+        return NULL;
     encoder_start(&encoder);
-    if (all >> job.bits)
-        PyErr_SetString(PyExc_ValueError, "a sample is out of range");
-    else if (walk(&job, samples, &encoder, NULL) == DONE) {
+    if (walk(&job, samples, &encoder, NULL, NULL) == DONE) {
         size_t size = encoder_seal(&encoder);
         result = encoder.data ? PyBytes_FromStringAndSize((char *)encoder.data, (Py_ssize_t)size) : PyErr_NoMemory();
     }
     free(encoder.data);
+    free(samples);
+    return result;
+}
+
+/* data: as in `encode`; float32 errors of the prediction and statistics of every pixel. */
+static PyObject *observe(PyObject *self, PyObject *args)
+{
+    Job job;
+    PyObject *result = NULL;
+    (void)self;
+    int32_t *samples = parse(args, &job) ? NULL : samples_of(&job);
+    if (!samples)
+        return NULL;
+    size_t statistics = job.samples / (size_t)job.model->channels * (size_t)job.model->statistics;
+    Observed observed = {calloc(job.samples, sizeof(float)), calloc(statistics, sizeof(float))};
+    if (!observed.errors || !observed.statistics)
+        PyErr_NoMemory();
+    else if (walk(&job, samples, NULL, NULL, &observed) == DONE)
+        result = Py_BuildValue("y#y#", (char *)observed.errors, (Py_ssize_t)(job.samples * sizeof(float)),
+                               (char *)observed.statistics, (Py_ssize_t)(statistics * sizeof(float)));
+    free(observed.errors);
+    free(observed.statistics);
     free(samples);
     return result;
 }
@@ -193,7 +226,7 @@ static PyObject *decode(PyObject *self, PyObject *args)
     if (!samples)
         return PyErr_NoMemory();
     decoder_start(&decoder, (const uint8_t *)job.data, (size_t)job.size);
-    Outcome outcome = walk(&job, samples, NULL, &decoder);
+    Outcome outcome = walk(&job, samples, NULL, &decoder, NULL);
     PyObject *result = NULL;
     if (outcome == DONE)
         result = PyBytes_FromStringAndSize((char *)samples, (Py_ssize_t)(job.samples * 4));
@@ -209,6 +242,7 @@ static PyMethodDef methods[] = {
     {"model", make_model, METH_VARARGS, "The integers of a model: (sizes, arrays)."},
     {"versions", names, METH_NOARGS, "Names of the instruction sets that this processor has, best first."},
     {"encode", encode, METH_VARARGS, "Stream of a tile: (model, samples, height, width, bits, version, stop)."},
+    {"observe", observe, METH_VARARGS, "What the network sees of a tile: arguments as those of encode."},
     {"decode", decode, METH_VARARGS, "Samples of a stream: (model, stream, height, width, bits, version, stop)."},
     {NULL, NULL, 0, NULL},
 };

@@ -28,15 +28,20 @@ typedef struct {
     uint8_t *memory;
 } Tile;
 
+/* Where the network's inputs go when a tile is only looked at: float [height][width][channels or statistics]. */
+typedef struct {
+    float *errors, *statistics;
+} Observed;
+
 /* Walks one tile; see walk.h. `poll` is called after some pixels, and ends the walk by a result other than 0. */
 typedef int (*Poll)(void *);
 typedef enum { DONE, IMPOSSIBLE, STOPPED, NO_MEMORY } Outcome;
 typedef Outcome (*Walk)(const Model *model, int height, int width, int bits, int32_t *samples, Encoder *encoder,
-                        Decoder *decoder, Poll poll, void *polled);
+                        Decoder *decoder, const Observed *observed, Poll poll, void *polled);
 
-Outcome walk_base(const Model *, int, int, int, int32_t *, Encoder *, Decoder *, Poll, void *);
-Outcome walk_avx2(const Model *, int, int, int, int32_t *, Encoder *, Decoder *, Poll, void *);
-Outcome walk_avx512(const Model *, int, int, int, int32_t *, Encoder *, Decoder *, Poll, void *);
+Outcome walk_base(const Model *, int, int, int, int32_t *, Encoder *, Decoder *, const Observed *, Poll, void *);
+Outcome walk_avx2(const Model *, int, int, int, int32_t *, Encoder *, Decoder *, const Observed *, Poll, void *);
+Outcome walk_avx512(const Model *, int, int, int, int32_t *, Encoder *, Decoder *, const Observed *, Poll, void *);
 
 int tile_new(Tile *tile, const Model *model, int height, int width, int bits, size_t work);
 void tile_free(Tile *tile);

@@ -66,7 +66,7 @@ static void go(Tile *tile, int step)
             }
 }
 
-/* What does not depend on the pixels of the step themselves. */
+/* What does not depend on the pixels of the step themselves. work: NULL where only inputs are asked for. */
 static void begin(Tile *tile, NetworkWork *work)
 {
     for (int first = tile->start; first < tile->stop; first += LANES) {
@@ -82,7 +82,8 @@ static void begin(Tile *tile, NetworkWork *work)
             ADAPTIVE(fit, tile, first);
         ADAPTIVE(gather, tile, first);
         fade_statistics(tile, first);
-        say(tile, work, first, smaller(LANES, tile->stop - first));
+        if (work)
+            say(tile, work, first, smaller(LANES, tile->stop - first));
     }
 }
 
@@ -126,17 +127,32 @@ static Outcome code_place(Tile *tile, NetworkWork *work, int place, int32_t *sam
         double mean[LANES], *means = tile->means + channel * tile->pitch + first;
         ADAPTIVE(predict, tile, place, first, mean);
         EACH_LANE means[l] = snapped(mean[l], 256.0, 131072.0) / 256.0;
-        mixture_of(tile, work, place, first);
+        if (work)
+            mixture_of(tile, work, place, first);
     }
-    if (encoder)
+    if (!decoder)
         exchange(tile, channel, samples, 1);
-    Outcome outcome = code_step(tile, encoder, decoder);
+    Outcome outcome = work ? code_step(tile, encoder, decoder) : DONE;
     if (outcome != DONE)
         return outcome;
     if (decoder)
         exchange(tile, channel, samples, 0);
     settle(tile, place);
     return DONE;
+}
+
+/* The inputs of the network that need a walk: errors of the step's pixels, statistics before them. */
+static void tell(const Tile *tile, const Observed *observed)
+{
+    size_t channels = (size_t)tile->model->channels, statistics = (size_t)tile->model->statistics;
+    for (int row = tile->start; row < tile->stop; row++) {
+        size_t at = (size_t)row * (size_t)tile->width + (size_t)(tile->step - 2 * row);
+        const double *sums = tile->faded[tile->step % 3] + row + 1;
+        for (size_t c = 0; c < channels; c++)
+            observed->errors[at * channels + c] = (float)*seen(tile, tile->errors, (int)c, HERE, row);
+        for (size_t i = 0; i < statistics; i++)
+            observed->statistics[at * statistics + i] = (float)(sums[i * tile->pitch] / (sums[0] + 4.0));
+    }
 }
 
 static void learn(Tile *tile)
@@ -149,13 +165,14 @@ static void learn(Tile *tile)
 }
 
 Outcome WALK(const Model *model, int height, int width, int bits, int32_t *samples, Encoder *encoder,
-             Decoder *decoder, Poll poll, void *polled)
+             Decoder *decoder, const Observed *observed, Poll poll, void *polled)
 {
     Tile own, *tile = &own;
     if (tile_new(tile, model, height, width, bits, sizeof(NetworkWork)))
         return NO_MEMORY;
-    NetworkWork *work = tile->work;
-    work->products.sums = work->sums;
+    NetworkWork *work = observed ? NULL : tile->work;
+    if (work)
+        work->products.sums = work->sums;
     Outcome outcome = DONE;
     int64_t pixels = 0;
     for (int step = 0; outcome == DONE && step < width + 2 * (height - 1); step++) {
@@ -163,6 +180,8 @@ Outcome WALK(const Model *model, int height, int width, int bits, int32_t *sampl
         begin(tile, work);
         for (int place = 0; outcome == DONE && place < model->channels; place++)
             outcome = code_place(tile, work, place, samples, encoder, decoder);
+        if (observed)
+            tell(tile, observed);
         learn(tile);
         pixels += tile->stop - tile->start + 1;
         if (outcome == DONE && pixels >= 4096) {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .adaptive import HERE, NE, NN, NW, WW, N, W
+from .statistics import count
 from .wavefront import Field, causal
 
 ERRORS = tuple(causal(3))
@@ -32,6 +33,16 @@ class PixelConfig:
     expand: int = 3
     head: int = 64
     mixtures: int = 4
+
+
+def pixel_inputs(channels: int) -> int:
+    """Number of the features of a pixel that do not depend on itself."""
+    return channels * (len(ERRORS) + len(NEARBY) + len(SCALE_MARKS)) + count(channels)
+
+
+def own_inputs(place: int) -> int:
+    """Number of the features of one channel, which comes at this place of the coding order."""
+    return 1 + len(SCALE_MARKS) + 2 * place
 
 
 def pixel_features(library: Any, sample: Field, error: Field, scales: Any, statistics: Any) -> Any:

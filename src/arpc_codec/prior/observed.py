@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .adaptive import predict_tiles
-from .statistics import tile_statistics
+from .. import native
+from .statistics import tile_inputs
 from .wavefront import Offset, Values
 
 Index: TypeAlias = "int | slice | Tensor | tuple[int | slice, ...]"
@@ -50,9 +51,12 @@ class Observed:
 
 def observe(x_bhwc: Values, bits: int) -> Observed:
     """All of tiles [B, H, W, C] float64 of `bits` bits, in float64, as a decoder sees it pixel by pixel."""
-    seen = x_bhwc - predict_tiles(x_bhwc, bits)
-    samples, errors, statistics = map(torch.from_numpy, (x_bhwc, seen, tile_statistics(seen)))
-    return Observed(samples, errors, statistics, float(1 << bits - 1))
+    if native.version():
+        parts = zip(*(native.observe(tile, bits) for tile in x_bhwc), strict=True)
+        errors, statistics = (torch.from_numpy(np.stack(part)).double() for part in parts)
+    else:
+        errors, statistics = map(torch.from_numpy, tile_inputs(x_bhwc, bits))
+    return Observed(torch.from_numpy(x_bhwc), errors, statistics, float(1 << bits - 1))
 
 
 class TensorGrid:

@@ -12,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from .adaptive import NE, NN, NW, WW, N, W
+from ..entropy.mixture import MEAN_BITS
+from ..exact.grid import snap
+from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
 from .wavefront import Carried, Field, Grid, Samples, Values, rows_of, skew, unskew
 
 # Errors nearby that the local scale is the mean of, W and N counted twice, and the least scale, in samples.
 NEARBY_ERRORS = (W, N, NW, NE, WW, NN)
 LEAST_SCALE = 0.5
+# What means and scales are held inside.
+LARGEST_SCALE = 2.0**17
 
 # How much of the sums comes from W, N and NE: they reach some hundred pixels far.
 FADE = (0.5, 0.23, 0.26)
@@ -73,7 +77,8 @@ class ErrorStatistics:
 
 def tile_statistics(errors_bhwc: Values) -> Values:
     """[B, H, W, n]: the statistics of every pixel of tiles, from the errors of their prediction."""
-    z = skew(errors_bhwc / np.moveaxis(local_scales(Grid(errors_bhwc, 0.0)), 0, -1))
+    scales = snap(local_scales(Grid(errors_bhwc, 0.0)), limit=LARGEST_SCALE)
+    z = skew(errors_bhwc / np.moveaxis(scales, 0, -1))
     batch, height, width, channels = errors_bhwc.shape
     statistics = ErrorStatistics(channels, (batch, height, width))
     out = np.zeros((*z.shape[:3], count(channels)))
@@ -82,3 +87,9 @@ def tile_statistics(errors_bhwc: Values) -> Values:
         out[step, :, rows] = statistics.features(step, rows).transpose(1, 2, 0)
         statistics.learn(z[step, :, rows].transpose(2, 0, 1))
     return unskew(out, width)
+
+
+def tile_inputs(x_bhwc: Values, bits: int) -> tuple[Values, Values]:
+    """(errors [B, H, W, C], statistics [B, H, W, n]) of tiles float64 of `bits` bits, as a decoder knows them."""
+    errors = x_bhwc - snap(predict_tiles(x_bhwc, bits), MEAN_BITS, LARGEST_SCALE)
+    return errors, tile_statistics(errors)

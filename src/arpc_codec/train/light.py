@@ -37,8 +37,8 @@ class LightContext(nn.Module):
         lower = torch.tril(torch.ones(channels, channels), -1).T.repeat(2, 1)
         self.register_buffer("lower", lower.repeat_interleave(units, 1))
 
-    def forward(self, q_bchw: Tensor, values_bchw: Tensor, level_b: Tensor) -> Tensor:
-        """Bits [B] of each picture: `values` are q, with a gradient that says how they would change."""
+    def forward(self, q_bchw: Tensor, level_b: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and width, each [B, C, H, W], of what is expected where the integers q are."""
         shown = torch.cat([q_bchw.clamp(-SHOWN, SHOWN), q_bchw.abs().clamp(max=SHOWN)], 1)
         x = F.conv2d(shown, self.around.weight * self.mask, self.around.bias, padding=2)
         x = F.silu(x + self.level(level_b)[:, :, None, None])
@@ -46,6 +46,11 @@ class LightContext(nn.Module):
         units = self.up(x) + torch.einsum("bihw,ij->bjhw", shown, self.own * self.lower)
         told = torch.einsum("bcuhw,cuo->bcohw", F.silu(units).unflatten(1, (self.channels, self.units)), self.out)
         mean, width = (told.float() + self.bias[level_b][..., None, None]).unbind(2)
-        distance, scale = (values_bchw - mean).abs(), width.clamp(-SHOWN, SHOWN).exp()
-        chance = torch.sigmoid((0.5 - distance) / scale) - torch.sigmoid((-0.5 - distance) / scale)
-        return -torch.log2(chance.clamp_min(LEAST)).sum((1, 2, 3))
+        return mean, width.clamp(-SHOWN, SHOWN).exp()
+
+
+def logistic_bits(values_bchw: Tensor, mean: Tensor, width: Tensor) -> Tensor:
+    """Bits [B] of intervals of one around the values, under logistic distributions."""
+    distance = (values_bchw - mean).abs()
+    chance = torch.sigmoid((0.5 - distance) / width) - torch.sigmoid((-0.5 - distance) / width)
+    return -torch.log2(chance.clamp_min(LEAST)).sum((1, 2, 3))

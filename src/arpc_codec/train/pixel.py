@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import tarfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..prior import adaptive
-from ..prior.adaptive import predict_tiles
-from ..prior.observed import Observed
+from ..prior.observed import Observed, observe
 from ..prior.pixel import PixelPrior, coding_bits
-from ..prior.statistics import tile_statistics
 from . import ranks
 from .loop import LoopConfig, Metrics, run
 from .regrade import regrade
 
 SHARD = "train-clean.tar"
-TOGETHER = 16
-MIDDLE = 128.0
 
 
 @dataclass(frozen=True)
 class PixelTraining:
-    """crop, batch: square crops of a step. margin: pixels at the edges, which see outside the crop and do not count."""
+    """crop, batch: square crops of a step. margin: pixels at the edges, which see outside the crop and do not count.
+
+    tile: side of what the crops are cut from, as large as the tiles of a file, which start without knowledge. pool:
+    number of such tiles at hand; after every `renewal` steps another one takes the place of one of them.
+    """
 
     crop: int = 64
     batch: int = 8
     margin: int = 4
     lr: float = 2e-3
+    tile: int = 256
+    pool: int = 96
+    renewal: int = 2
 
 
 def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -53,32 +52,44 @@ def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return sides["C"], sides["V"]
 
 
-def observed(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
-    """Equal pictures as the prior sees them, uint8 and float16. Their predictions, slow to make, stay in `folder`."""
-    samples = torch.from_numpy(np.stack(pictures))
-    parts = samples.split(TOGETHER)
-    # Other pictures or another predictor make another file.
-    made_from = zlib.crc32(samples.numpy().tobytes(), zlib.crc32(inspect.getsource(adaptive).encode()))
-    cache = folder / f"{name}-errors-{made_from:08x}.safetensors"
-    with ranks.in_turn():
-        if not cache.is_file():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            doubles = (x.double().numpy() for x in parts)
-            made = [torch.from_numpy(x - predict_tiles(x, 8)).to(torch.float16) for x in doubles]
-            save_file({"errors": torch.cat(made)}, cache)
-    errors = load_file(cache)["errors"]
-    statistics = [torch.from_numpy(tile_statistics(part.double().numpy())) for part in errors.split(TOGETHER)]
-    return Observed(samples, errors, torch.cat([part.to(torch.float16) for part in statistics]), MIDDLE)
+def varied(picture_hwc: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A square of a picture, turned and mirrored, half of those with colours regraded before."""
+    if picture_hwc.shape[2] == 3 and rng.random() < 0.5:
+        picture_hwc = regrade(picture_hwc, rng)
+    top, left = (int(rng.integers(length - side + 1)) for length in picture_hwc.shape[:2])
+    square = np.rot90(picture_hwc[top : top + side, left : left + side], int(rng.integers(4)))
+    return square[:, ::-1] if rng.random() < 0.5 else square
 
 
-def both_gradings(pictures: list[np.ndarray], folder: Path, name: str) -> Observed:
-    """The pictures, and behind them, when they have colours, each once regraded."""
-    plain = observed(pictures, folder, name)
-    if pictures[0].shape[2] == 1:
-        return plain
-    graded = [regrade(picture, np.random.default_rng(index)) for index, picture in enumerate(pictures)]
-    other = observed(graded, folder, f"{name}-regraded")
-    return Observed.joined(torch.cat, [plain, other])
+def shown(picture_hwc: np.ndarray) -> Observed:
+    """A picture as the prior sees it, [1, H, W, ...] float16."""
+    return observe(picture_hwc[None].astype(np.float64), 8).changed(Tensor.half)
+
+
+class Pool:
+    """Tiles that crops are cut from, renewed all the time: no picture is ever seen the same way again."""
+
+    def __init__(self, pictures: list[np.ndarray], setup: PixelTraining) -> None:
+        self.pictures, self.setup, self.steps = pictures, setup, 0
+        self.side = min(setup.tile, *(min(picture.shape[:2]) for picture in pictures))
+        self.tiles: list[Observed] = []
+
+    def _new(self, rng: np.random.Generator) -> Observed:
+        return shown(varied(self.pictures[int(rng.integers(len(self.pictures)))], self.side, rng))[0]
+
+    def crops(self, rng: np.random.Generator) -> Observed:
+        """The crops of a step, float32."""
+        if not self.tiles:
+            self.tiles = [self._new(rng) for _ in range(self.setup.pool)]
+        self.steps += 1
+        if self.steps % self.setup.renewal == 0:
+            self.tiles[int(rng.integers(len(self.tiles)))] = self._new(rng)
+        parts = []
+        for _ in range(self.setup.batch):
+            tile = self.tiles[int(rng.integers(len(self.tiles)))]
+            top, left = (int(rng.integers(self.side - self.setup.crop + 1)) for _ in range(2))
+            parts.append(tile[top : top + self.setup.crop, left : left + self.setup.crop].float())
+        return Observed.joined(torch.stack, parts)
 
 
 def train_pixel(
@@ -91,26 +102,26 @@ def train_pixel(
     """Train within `minutes`; returns the averaged weights."""
     if model.config.channels == 1:
         photos = ([p[..., 1:2] for p in photos[0]], [p[..., 1:2] for p in photos[1]])
-    train, held = (both_gradings(part, folder, name) for part, name in zip(photos, ("train", "held"), strict=True))
-
-    def crops(rng: np.random.Generator) -> Observed:
-        parts = []
-        for _ in range(setup.batch):
-            n = int(rng.integers(len(train.samples)))
-            top, left = (int(rng.integers(side - setup.crop + 1)) for side in train.samples.shape[1:3])
-            parts.append(train[n, top : top + setup.crop, left : left + setup.crop].float())
-        return Observed.joined(torch.stack, parts)
+    pool = Pool(photos[0], setup)
+    # Pictures with colours count once as they are and once regraded, the same way in every run.
+    held = {"plain": photos[1]}
+    if model.config.channels == 3:
+        held["regraded"] = [regrade(picture, np.random.default_rng(i)) for i, picture in enumerate(photos[1])]
+    seen = {half: [shown(picture) for picture in own if ranks.leads()] for half, own in held.items()}
 
     def step(index: int, progress: float) -> tuple[Tensor, Metrics]:
-        loss = coding_bits(model, crops(np.random.default_rng((index, 4))), setup.margin).mean()
+        loss = coding_bits(model, pool.crops(np.random.default_rng((index, 4))), setup.margin).mean()
         return loss, {"bits": loss.item()}
 
     @torch.no_grad()
     def validate(module: nn.Module) -> Metrics:
         assert isinstance(module, PixelPrior)
-        bits = [coding_bits(module, held[i : i + 1].float()).mean().item() for i in range(len(held.samples))]
-        halves = {"plain": bits[: len(photos[1])], "regraded": bits[len(photos[1]) :]}
-        return {"val_bits": float(np.mean(bits))} | {f"val_{k}": float(np.mean(v)) for k, v in halves.items() if v}
+        halves = {
+            half: np.mean([coding_bits(module, x.float()).mean().item() for x in own]) for half, own in seen.items()
+        }
+        means = {f"val_{half}": float(mean) for half, mean in halves.items()}
+        return {"val_bits": float(np.mean([*means.values()]))} | means
 
-    config = LoopConfig(minutes=minutes, lr=setup.lr, beta2=0.99, save_minutes=3.0, weight_decay=0.01)
+    # Validating takes a minute or more, and is not counted.
+    config = LoopConfig(minutes=minutes, lr=setup.lr, beta2=0.99, save_minutes=10.0, weight_decay=0.01)
     return run(model, step, folder, config, validate=validate).state

@@ -18,7 +18,7 @@ from ..tokenizer import MultiScalePlanes, Tokenizer, channels_last
 from ..tokenizer.planes import integers
 from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
 from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
-from .light import LightContext
+from .light import LightContext, logistic_bits
 from .linear import SIDE, fit_components, fit_draft, refine_means
 from .loop import LoopConfig, Metrics, run
 from .validation import whole_photos
@@ -92,8 +92,14 @@ class Rated(nn.Module):
         # What a level leaves out must not be told how it would be wanted.
         z = torch.where(step.isfinite(), y, 0.0)
         z = z + (quantised(y, step) - z).detach()
-        values = y / step + NOISE * (2 * torch.rand_like(y) - 1) if self.training else q
-        bits = self.light(q, torch.where(step.isfinite(), values, 0.0), level_b) / x[0, 0].numel()
+        mean, width = self.light(q, level_b)
+        bits = logistic_bits(q, mean, width)
+        if self.training:
+            # The light network learns from integers: beside noise it would take what is rounded to 0 for less sure.
+            values = torch.where(step.isfinite(), y / step + NOISE * (2 * torch.rand_like(y) - 1), 0.0)
+            beside = logistic_bits(values, mean.detach(), width.detach())
+            bits = bits + beside - beside.detach()
+        bits = bits / x[0, 0].numel()
         z = self.tokenizer[0].decoder_input(z, seed).contiguous(memory_format=torch.channels_last)
         return self.decoder(z, level_b).float(), bits
 

@@ -14,14 +14,19 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..prior.config import PriorConfig
+from ..prior.features import PixelConfig
 from ..prior.indices import IndexConfig, IndexPrior
 from ..prior.model import Prior
+from ..prior.pixel import PixelPrior
 from ..tokenizer import Tokenizer, TokenizerConfig
 from ..tokenizer.progic import Progic, ProgicConfig
 from ..tokenizer.residual_vq import TRAINING_BUFFERS
 from ..zoo.folder import Tensors
+from ..zoo.lossless import GROUPS
 
 Config = TypeVar("Config")
+# Which axis of the weights of these layers runs over hidden units.
+HIDDEN = {"up": 0, "inner": 0, "down": 1, "outer": 1}
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
 
@@ -33,6 +38,14 @@ class TrainingConfig:
     prior: PriorConfig
     context_width: int
     context_hidden: int
+
+
+@dataclass(frozen=True)
+class LosslessConfig:
+    """priors: by name of the group. tile: side of the tiles that a model's files have, in samples."""
+
+    priors: dict[str, PixelConfig]
+    tile: int
 
 
 def load_config(name: str) -> TrainingConfig:
@@ -48,6 +61,16 @@ def load_config(name: str) -> TrainingConfig:
 def load_progic_config(name: str) -> ProgicConfig:
     """As `load_config`, for a ProGIC network."""
     return _read_config(name, lambda values: ProgicConfig.from_json(values["progic"]))
+
+
+def load_lossless_config(name: str) -> LosslessConfig:
+    """As `load_config`, for the lossless priors."""
+
+    def parse(values: dict[str, Any]) -> LosslessConfig:
+        own = values["hpac"]
+        return LosslessConfig({group: PixelConfig(**own[group]) for group in GROUPS.values()}, int(own["tile"]))
+
+    return _read_config(name, parse)
 
 
 def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config:
@@ -96,6 +119,25 @@ def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
     model = IndexPrior(IndexConfig(sizes.channels, sizes.stages, sizes.entries), state["codebooks"])
     model.load_state_dict(state)
     return model
+
+
+def grown(weights: Mapping[str, Tensor], model: PixelPrior) -> dict[str, Tensor]:
+    """Weights of a lossless prior for `model`, which may have more blocks and more hidden units.
+
+    What is new does nothing yet: blocks are identities, and what units say counts for nothing. Raises ModelError when
+    something else differs.
+    """
+    state = model.state_dict()
+    for name, small in weights.items():
+        large = state.get(name)
+        grows = next((axis for part, axis in HIDDEN.items() if part in name.split(".")), None)
+        sides = () if large is None else enumerate(zip(small.shape, large.shape, strict=True))
+        if large is None or any(new < old or (new > old and axis != grows) for axis, (old, new) in sides):
+            raise ModelError(f"the prior to start from has another size in {name}")
+        if grows == 1 and small.ndim == 2:
+            large[:, small.shape[1] :] = 0
+        large[tuple(map(slice, small.shape))] = small
+    return state
 
 
 def add_noise(weights: Mapping[str, Tensor], model: Tokenizer | Progic) -> dict[str, Tensor]:

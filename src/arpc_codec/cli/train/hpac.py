@@ -12,6 +12,7 @@ from arpc_codec.cli.train import options
 
 @click.command()
 @click.option("--group", type=click.Choice(["grey", "colour"]), required=True, help="What the prior sees.")
+@options.config("lossless")
 @options.run
 @click.option("--init", default=None, metavar="FILE|MODEL", help="Weights or a model to start from.")
 @options.device
@@ -28,11 +29,12 @@ def hpac(**given: Any) -> int:
     "--grey", required=True, metavar="FILE|MODEL", help="Trained prior for grey and alpha, or the model that has it."
 )
 @click.option("--colour", required=True, metavar="FILE|MODEL", help="Trained prior for RGB, or the model that has it.")
+@options.config("lossless")
 @options.target
-def export_hpac(grey: str, colour: str, out: Path, model_id: int, name: str, licence: str) -> int:
+def export_hpac(grey: str, colour: str, config: str, out: Path, model_id: int, name: str, licence: str) -> int:
     """Make a lossless model folder of trained priors; prints its fingerprint."""
     from arpc_codec.train.runs.hpac import run_export_hpac
 
     weights = {"grey": grey, "colour": colour}
-    click.echo(run_export_hpac(weights, out=out, model_id=model_id, name=name, licence=licence))
+    click.echo(run_export_hpac(weights, out, model_id, name, licence, config))
     return 0

@@ -13,45 +13,50 @@ from ...prior.pixel import PixelPrior
 from ...zoo.lossless import GROUPS, load_lossless, save_lossless
 from ...zoo.registry import find_or_open
 from ..pixel import PixelTraining, load_clean, train_pixel
-from ..weights import load_state
-
-# Side of the tiles that a model's files have, in samples.
-TILE = 256
-CONFIGS = {
-    "grey": PixelConfig(channels=1),
-    "colour": PixelConfig(channels=3, depth=3),
-}
+from ..weights import grown, load_lossless_config, load_state
 
 
-def run_hpac(group: str, data: Path, out: Path, minutes: float, init: str | None = None, device: str = "cpu") -> None:
+def run_hpac(
+    group: str,
+    data: Path,
+    out: Path,
+    minutes: float,
+    init: str | None = None,
+    device: str = "cpu",
+    config: str = "lossless",
+) -> None:
     """Train the prior of a group; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-    `init`: weights of a run, or a model, to start from. Blocks that they lack start as identities.
+    `init`: weights of a run, or a model, to start from; what they lack of `config` does nothing at first.
     """
     torch.manual_seed(0)
-    model = PixelPrior(CONFIGS[group])
+    sizes = load_lossless_config(config)
+    model = PixelPrior(sizes.priors[group])
     if init is not None:
         trained = Path(init)
         known = load_state(trained) if trained.is_file() else import_pixel(*_prior_of(init, group)).state_dict()
-        model.load_state_dict(model.state_dict() | known)
-    train_pixel(model.to(device), load_clean(data), out, minutes, PixelTraining())
+        model.load_state_dict(grown(known, model))
+    train_pixel(model.to(device), load_clean(data), out, minutes, PixelTraining(tile=sizes.tile))
 
 
-def run_export_hpac(weights: dict[str, str], out: Path, model_id: int, name: str, licence: str) -> str:
+def run_export_hpac(
+    weights: dict[str, str], out: Path, model_id: int, name: str, licence: str, config: str = "lossless"
+) -> str:
     """Write a lossless model folder from the weights of each group; returns its fingerprint.
 
-    weights: of runs, or models, whose integers stay as they are.
+    weights: of runs, or models, whose sizes and integers stay as they are.
     """
-    priors = {}
+    sizes, priors = load_lossless_config(config), {}
     for channels, group in GROUPS.items():
         trained = Path(weights[group])
-        priors[channels] = _exported(group, trained) if trained.is_file() else _prior_of(weights[group], group)
-    return save_lossless(out, model_id, name, licence, TILE, priors)
+        own = _exported(sizes.priors[group], trained) if trained.is_file() else _prior_of(weights[group], group)
+        priors[channels] = own
+    return save_lossless(out, model_id, name, licence, sizes.tile, priors)
 
 
-def _exported(group: str, trained: Path) -> tuple[PixelConfig, State]:
+def _exported(config: PixelConfig, trained: Path) -> tuple[PixelConfig, State]:
     """Sizes and integers of trained weights."""
-    model = PixelPrior(CONFIGS[group])
+    model = PixelPrior(config)
     model.load_state_dict(load_state(trained))
     return model.config, export_pixel(model.double())
 
@@ -59,5 +64,5 @@ def _exported(group: str, trained: Path) -> tuple[PixelConfig, State]:
 def _prior_of(model: str, group: str) -> tuple[PixelConfig, State]:
     """Sizes and integers of a model's prior for a group."""
     found = load_lossless(find_or_open(model).path)
-    coder = found.coders[CONFIGS[group].channels]
+    coder = next(found.coders[channels] for channels, name in GROUPS.items() if name == group)
     return coder.config, coder.state
