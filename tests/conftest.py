@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from arpc_codec.codecs.hpac import HpacCodec
     from arpc_codec.codecs.progic import ProgicCodec
     from arpc_codec.zoo.bundle import Bundle
+
+# Torch reads it when it is imported: one thread for each worker of pytest-xdist and for the commands it starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Other workers are busy, too: an example that takes long is no fault.
+settings.register_profile("arpc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("arpc")
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,9 @@ def test_streams_are_read_from_where_they_stand(coded: Path) -> None:
     assert arpc_codec.info(file).width == 33
 
 
-@pytest.mark.parametrize("source", [None, 5, [1, 2], {}, StringIO("text"), object()], ids=repr)
+@pytest.mark.parametrize(
+    "source", [None, 5, [1, 2], {}, StringIO("text"), object()], ids=lambda source: type(source).__name__
+)
 def test_anything_else_is_refused_in_one_line(source: Any) -> None:
     calls: list[Callable[[], object]] = [
         lambda: arpc_codec.decode(source),

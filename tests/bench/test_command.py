@@ -37,8 +37,12 @@ def folder(
 ARPC = ("--model", "micro", "--ks", "2,4")
 
 
+QUICK = ("--jobs", "1", "--timed", "0")
+
+
 def bench(folder: Path, out: Path, *more: str, ours: tuple[str, ...] = ARPC) -> int:
-    words = ["bench", str(folder), "-o", str(out), *ours, "--peers", "jpeg,webp", *more]
+    """In this process and without times, unless it is told otherwise."""
+    words = ["bench", str(folder), "-o", str(out), *ours, "--peers", "jpeg,webp", *QUICK, *more]
     with pytest.raises(SystemExit) as left:
         main(words)
     return int(left.value.code or 0)
@@ -77,7 +81,7 @@ def test_cost_and_scale_in_a_report(folder: Path, tmp_path: Path, capsys: pytest
 def test_two_codecs_of_ours_in_one_report(folder: Path, tmp_path: Path, micro_progic: ProgicCodec) -> None:
     out = tmp_path / "report"
     both = ("--codec", "arpc,progic", "--model", "micro", "--model", "micro-progic", "--ks", "2,4", "--ks", "1,3")
-    assert bench(folder, out, "--jobs", "1", ours=both) == 0
+    assert bench(folder, out, ours=both) == 0
     rows = list(csv.DictReader((out / "steps.csv").open(encoding="utf-8", newline="")))
     wanted = [("arpc", "2"), ("arpc", "4"), ("progic", "1"), ("progic", "3")]
     assert list(dict.fromkeys((row["ours"], row["k"]) for row in rows)) == wanted
@@ -105,7 +109,7 @@ def test_a_second_report_decodes_nothing_and_is_the_same(
 
 def test_lossless_beside_the_others(folder: Path, tmp_path: Path, micro_lossless: HpacCodec) -> None:
     out = tmp_path / "report"
-    both = ("--codec", "arpc,hpac", "--model", "micro", "--model", "micro-lossless", "--ks", "2", "--timed", "0")
+    both = ("--codec", "arpc,hpac", "--model", "micro", "--model", "micro-lossless", "--ks", "2")
     words = ("--lossless-peers", "png,webp")
     there = [name for name in ("png", "webp") if LOSSLESS_PEERS[name].missing() is None]
     assert there
@@ -116,7 +120,7 @@ def test_lossless_beside_the_others(folder: Path, tmp_path: Path, micro_lossless
     ]
     assert "Lossless, every file decoded and compared" in (out / "table.md").read_text("utf-8")
     alone = tmp_path / "alone"
-    ours = ("--codec", "hpac", "--model", "micro-lossless", "--timed", "0")
+    ours = ("--codec", "hpac", "--model", "micro-lossless")
     assert bench(folder, alone, *words, ours=ours) == 0
     sizes = ("picture", "codec", "samples", "bytes", "bits_a_sample")
     again = list(csv.DictReader((alone / "lossless.csv").open(encoding="utf-8", newline="")))
@@ -125,9 +129,10 @@ def test_lossless_beside_the_others(folder: Path, tmp_path: Path, micro_lossless
     assert "hpac beside" in (alone / "report.html").read_text("utf-8")
 
 
+@pytest.mark.thorough
 def test_the_first_pictures_are_timed_and_all_else_is_the_same(folder: Path, tmp_path: Path) -> None:
     for name, timed in (("without", "0"), ("with", "1")):
-        assert bench(folder, tmp_path / name, "--timed", timed) == 0
+        assert bench(folder, tmp_path / name, "--timed", timed, "--jobs", "2") == 0
     for name in ("steps.csv", "steps.jsonl", "table.md"):
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
     rows = list(csv.DictReader((tmp_path / "with" / "times.csv").open(encoding="utf-8", newline="")))

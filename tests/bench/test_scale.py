@@ -96,6 +96,7 @@ def test_a_row(small: Row) -> None:
         assert cost.peak_mib > 0.9 * cost.start_mib
 
 
+@pytest.mark.thorough
 def test_a_larger_picture_costs_more(small: Row, tmp_path: Path) -> None:
     large = Measurements(tmp_path / "scale.json").row("progic", (512, 512), 2)
     assert large.bytes > small.bytes

@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -30,9 +31,11 @@ def python(*lines: str, data: bytes = b"") -> Command:
 def test_a_command_has_its_own_seconds_and_memory() -> None:
     # A parent's memory must not count: this process is larger than the first command.
     ballast = np.ones(150 << 20, np.uint8)
+    start = perf_counter()
     small = watch(python("import time", "time.sleep(0.3)"))
+    took = perf_counter() - start
     large = watch(python("import sys", "held = b'x' * (80 << 20)", "assert sys.stdin.read() == 'in'", data=b"in"))
-    assert 0.3 <= small.seconds < 5
+    assert 0.3 <= small.seconds <= took
     assert small.mib < 60 < large.mib - small.mib < 120
     assert ballast.size
 
@@ -57,7 +60,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "a.png"
 
 
-@pytest.mark.parametrize("name", ["jpeg", "vvc"])
+@pytest.mark.parametrize("name", ["jpeg", pytest.param("vvc", marks=pytest.mark.thorough)])
 def test_a_library_has_seconds_in_process_and_a_command_has_memory(name: str, photo: Path, tmp_path: Path) -> None:
     if reason := PEERS[name].missing():
         pytest.skip(reason)

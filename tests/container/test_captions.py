@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arpc_codec.container import MAX_CAPTION_BYTES, captions
@@ -36,7 +36,6 @@ SENTENCES = [
 texts = st.text(st.characters(codec="utf-8"), max_size=120).filter(lambda text: len(text.encode()) <= MAX_CAPTION_BYTES)
 
 
-@settings(deadline=None)
 @given(texts | st.text("aehnost ,.", max_size=200))
 @example("")
 @example("\0")
@@ -55,7 +54,6 @@ def test_every_text_comes_back(text: str) -> None:
     assert len(data) <= len(encode_varint(len(plain))) + len(plain) + 1
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 1), st.binary(max_size=30))
 def test_one_spelling(size: int, way: int, data: bytes) -> None:
     data = encode_varint(2 * size + way) + data
@@ -100,12 +98,17 @@ def test_refused_bytes() -> None:
         decode_text(encode_text(b"a" * 1025))
 
 
-def test_the_costliest_captions_take_little_time() -> None:
-    start = time.perf_counter()
-    for seed in (b"the ", b"\xff\xfe", b"a person's ", b"zq"):
+def test_the_costliest_captions_take_no_longer_than_usual_ones() -> None:
+    def seconds(seed: bytes) -> float:
         text = (seed * 1024)[:1024]
+        captions._ends.cache_clear()
+        start = time.process_time()
         assert decode_text(encode_text(text)) == text
-    assert time.perf_counter() - start < 10
+        return time.process_time() - start
+
+    usual = seconds(b"a red kite over a lighthouse by the sea. ")
+    for seed in (b"the ", b"\xff\xfe", b"a person's ", b"zq"):
+        assert seconds(seed) < 5 * usual
 
 
 def test_every_context_is_computed_once() -> None:

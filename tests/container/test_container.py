@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import arpc_codec.container as package
@@ -65,7 +65,6 @@ def photo(*sizes: int, chunks: tuple[Chunk, ...] = (), **fields: object) -> byte
     return write(Container(replace(header, **fields), tuple(b"x" * size for size in sizes), chunks))
 
 
-@settings(deadline=None)
 @given(st.integers(0, MAX_VARINT), st.binary(max_size=3))
 def test_varint_round_trip(value: int, behind: bytes) -> None:
     coded = encode_varint(value)
@@ -75,7 +74,6 @@ def test_varint_round_trip(value: int, behind: bytes) -> None:
             decode_varint(coded[:size], 0)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=7))
 def test_varint_has_one_spelling(data: bytes) -> None:
     try:
@@ -91,7 +89,6 @@ def test_varint_range(value: int) -> None:
         encode_varint(value)
 
 
-@settings(deadline=None)
 @given(containers())
 def test_round_trip(container: Container) -> None:
     data = write(container)
@@ -99,7 +96,6 @@ def test_round_trip(container: Container) -> None:
     assert write(read(data)) == data
 
 
-@settings(deadline=None)
 @given(containers())
 def test_every_prefix_is_truncated_or_refused(container: Container) -> None:
     data = write(container)
@@ -119,7 +115,6 @@ def test_every_prefix_is_truncated_or_refused(container: Container) -> None:
         assert sum(field.length for field in info(data[:size]).fields) == size
 
 
-@settings(deadline=None)
 @given(containers())
 def test_info_accounts_for_every_byte(container: Container) -> None:
     data = write(container)
@@ -159,7 +154,11 @@ def test_corruption_raises_nothing_unexpected() -> None:
         photo(300, codec=Codec.HPAC, lossless=LosslessMode()),
         photo(5, 300, chunks=(Chunk(ChunkType.ICC, b"profile"), Chunk(ChunkType.ALPHA, b"plane"))),
     ]
-    start = time.perf_counter()
+    start = time.process_time()
+    for turn in range(1000):
+        info(originals[turn % len(originals)])
+    whole = time.process_time() - start
+    start = time.process_time()
     for turn in range(10_000):
         data = bytearray(originals[turn % len(originals)])
         for _ in range(rng.randint(1, 4)):
@@ -176,10 +175,10 @@ def test_corruption_raises_nothing_unexpected() -> None:
             assert sum(field.length for field in info(bytes(data)).fields) == len(data)
         except ArpcError:
             continue
-    assert time.perf_counter() - start < 30
+    # Nor does a damaged file take longer to read than a whole one.
+    assert time.process_time() - start < 3 * 10 * whole
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_behind_the_magic(data: bytes) -> None:
     try:
@@ -190,7 +189,6 @@ def test_any_bytes_behind_the_magic(data: bytes) -> None:
         assert write(container) == b"\xa7A\n" + data
 
 
-@settings(deadline=None)
 @given(containers(), st.integers(1, 20))
 def test_truncate_to_scales(container: Container, scales: int) -> None:
     kept = read(truncate(write(container), scales=scales))
@@ -203,7 +201,6 @@ def test_truncate_to_scales(container: Container, scales: int) -> None:
     assert not kept.truncated
 
 
-@settings(deadline=None)
 @given(containers(), st.integers(0, 400))
 def test_truncate_to_bytes_keeps_as_much_as_fits(container: Container, max_bytes: int) -> None:
     data = write(container)

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arpc_codec.entropy import BitDecoder, BitEncoder, bits_cost, checkpoint
@@ -31,7 +31,6 @@ def sealed(*calls: tuple[np.ndarray, np.ndarray]) -> bytes:
     return encoder.seal()
 
 
-@settings(deadline=None)
 @given(CALLS, st.integers(0, 255))
 def test_round_trip_in_calls_of_any_size(calls: list[list[tuple[int, int]]], byte: int) -> None:
     encoder = BitEncoder()
@@ -52,7 +51,6 @@ def decodes(data: bytes, bits: np.ndarray, p1: np.ndarray) -> bool:
         return False
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 65535)), max_size=40))
 def test_no_neighbour_one_byte_shorter_decodes(call: list[tuple[int, int]]) -> None:
     bits, p1 = arrays(call)

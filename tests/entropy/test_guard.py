@@ -49,7 +49,7 @@ def test_the_table_is_the_rounded_sigmoid() -> None:
     assert np.array_equal(grid_counts(np.array([-1e30, -8.1, 0.2499, 0.25, 8.1, 1e30])), COUNTS[[0, 0, 16, 17, 32, 32]])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 400),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arpc_codec.entropy.integers import decode_integers, encode_integers
@@ -13,7 +13,6 @@ from arpc_codec.errors import FormatError
 GROUPS = st.lists(st.lists(st.integers(-127, 127), max_size=60), max_size=4)
 
 
-@settings(deadline=None)
 @given(GROUPS)
 def test_round_trip(groups: list[list[int]]) -> None:
     arrays = [np.array(group, np.int8) for group in groups]
@@ -27,7 +26,6 @@ def test_mostly_zeros_are_cheap() -> None:
     assert len(encode_integers([values])) < 8000 * 0.12 / 8 + 30
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60), st.lists(st.integers(0, 50), max_size=4))
 def test_any_bytes_end_in_numbers_or_a_format_error(data: bytes, sizes: list[int]) -> None:
     try:

@@ -48,7 +48,7 @@ def cost(mixture: Mixture, x: np.ndarray) -> tuple[float, list[tuple[np.ndarray,
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 4, 8, 12, 16]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_sample_comes_back(seed: int, bits: int) -> None:
     rng = np.random.default_rng(seed)
     mixture = mixtures(rng, 50, bits)
@@ -66,7 +66,7 @@ def test_every_sample_comes_back(seed: int, bits: int) -> None:
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 8, 16]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_answers_end(seed: int, bits: int) -> None:
     """A damaged stream may choose empty cells and cells beyond the alphabet: it ends all the same."""
     rng = np.random.default_rng(seed)

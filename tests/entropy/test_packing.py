@@ -14,7 +14,7 @@ from arpc_codec.errors import FormatError
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 9), min_size=1, max_size=3), st.integers(1, 16))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_come_back(seed: int, shape: list[int], bits: int) -> None:
     values = np.random.default_rng(seed).integers(0, 1 << bits, shape)
     packed = pack_bits(values, bits)

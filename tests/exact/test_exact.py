@@ -49,7 +49,7 @@ def linear_state(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Te
     return {"l.weight": matrix, "l.exponent": exponent, "l.bias": quantize_bias(bias)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 64), st.integers(1, 40), st.integers(0, 2**31))
 def test_linear_equals_integer_arithmetic(inputs: int, outputs: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -13,6 +13,8 @@ from arpc_codec.zoo.registry import bundled
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 HELPERS = ("photos.py", "shards.py")
+# The others are thorough.
+DEFAULT = ("pipes.sh", "roundtrip.py")
 pytestmark = pytest.mark.skipif(not bundled("tiny").is_dir(), reason="the weights of the bundled model are missing")
 
 
@@ -29,6 +31,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
+def examples(pattern: str) -> list[object]:
+    names = sorted(path.name for path in EXAMPLES.glob(pattern) if path.name not in HELPERS)
+    return [name if name in DEFAULT else pytest.param(name, marks=pytest.mark.thorough) for name in names]
+
+
 def run(words: list[str], environment: dict[str, str], folder: Path) -> None:
     result = subprocess.run(
         words, env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=False
@@ -38,12 +45,12 @@ def run(words: list[str], environment: dict[str, str], folder: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no POSIX shell on this machine")
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.sh")))
+@pytest.mark.parametrize("name", examples("*.sh"))
 def test_shell(name: str, environment: dict[str, str], tmp_path: Path) -> None:
     run(["sh", str(EXAMPLES / name)], environment, tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted({path.name for path in EXAMPLES.glob("*.py")} - set(HELPERS)))
+@pytest.mark.parametrize("name", examples("*.py"))
 def test_python(name: str, environment: dict[str, str], tmp_path: Path) -> None:
     run([sys.executable, str(EXAMPLES / name)], environment, tmp_path)
 

@@ -45,7 +45,6 @@ block = st.none() | st.binary(min_size=1, max_size=40)
 
 
 @needs_imagecodecs
-@settings(deadline=None)
 @given(pictures(icc=block, exif=block, xmp=block))
 def test_png_round_trip(picture: ExactPicture) -> None:
     again = read_exact(write_exact(picture))
@@ -55,7 +54,6 @@ def test_png_round_trip(picture: ExactPicture) -> None:
 
 
 @needs_imagecodecs
-@settings(deadline=None)
 @given(pictures(icc=block, xmp=block))
 def test_tiff_round_trip(picture: ExactPicture) -> None:
     again = read_exact(write_exact(picture, "tiff"))
@@ -63,7 +61,6 @@ def test_tiff_round_trip(picture: ExactPicture) -> None:
     assert not again.notes
 
 
-@settings(deadline=None)
 @given(pictures())
 def test_pam_round_trip(picture: ExactPicture) -> None:
     assert read_exact(write_exact(picture, "pam")) == picture
@@ -293,7 +290,7 @@ GOOD = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(GOOD), st.data())
 def test_damaged_files_give_a_picture_or_one_line(good: bytes, data: st.DataObject) -> None:
     broken = bytearray(good[: data.draw(st.integers(0, len(good)))])

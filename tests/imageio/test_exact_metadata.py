@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
@@ -384,7 +384,6 @@ described = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(described, st.sampled_from(["png", "tiff"]))
 def test_what_fits_comes_back(picture: ExactPicture, format: str) -> None:
     held, notes = fitted(picture, format)
@@ -394,7 +393,6 @@ def test_what_fits_comes_back(picture: ExactPicture, format: str) -> None:
     )
 
 
-@settings(deadline=None)
 @given(described)
 def test_chunks_come_back(picture: ExactPicture) -> None:
     for name, value in picture.metadata.items():
@@ -403,7 +401,6 @@ def test_chunks_come_back(picture: ExactPicture) -> None:
         assert value_of(chunk) == value
 
 
-@settings(deadline=None)
 @given(st.sampled_from(METADATA[3:-1]), st.binary(max_size=40))
 def test_any_bytes_in_a_chunk_are_a_value_or_damage(name: str, data: bytes) -> None:
     with suppress(FormatError):

@@ -286,7 +286,7 @@ PNG = file(Image.fromarray(RGB).resize((60, 40)), exif=Image.Exif())
 JPEG = file(Image.fromarray(RGB).resize((60, 40)), "JPEG")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([PNG, JPEG]), st.data())
 def test_damaged_files_give_a_picture_or_one_line(good: bytes, data: st.DataObject) -> None:
     broken = bytearray(good[: data.draw(st.integers(0, len(good)))])

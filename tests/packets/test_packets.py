@@ -346,7 +346,7 @@ def test_what_cannot_be_split(files: dict[str, bytes], progic_file: ProgicFile) 
 LARGER_NUMBER = 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(width=1, height=81, stages=7, entries=513, mtu=80, interleave=False, redundancy=0.0, seed=0)
 @given(
     width=st.integers(1, 600),
@@ -388,7 +388,7 @@ def test_round_trips_and_losses(
     assert depth_of(joined.data, entries).max() == read(joined.data).header.scales
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=80), seal=st.booleans(), magic=st.booleans())
 def test_arbitrary_bytes(data: bytes, seal: bool, magic: bool) -> None:
     blob = MAGIC * magic + data
@@ -396,7 +396,7 @@ def test_arbitrary_bytes(data: bytes, seal: bool, magic: bool) -> None:
     assert len(kept) + len(rejected) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_good_packets_with_arbitrary_changes_and_fitting_checks(files: dict[str, bytes], draw: st.DataObject) -> None:
     """Whoever can make checks can make nonsense, but only errors of this package."""

@@ -55,7 +55,7 @@ def test_runs_are_nearly_equal() -> None:
             assert {part.stop - part.start for part in runs} <= {length // count, -(-length // count)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 128), st.integers(1, 20), st.data())
 def test_any_as_many_packets_give_back_the_others(count: int, length: int, data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 1000))

@@ -66,11 +66,14 @@ def test_a_check_byte_covers_all_since_the_last_one() -> None:
     assert unchecked(schedule[2:3], 3) == 0
 
 
-def test_every_byte_of_a_small_file_is_covered(micro_planes: ArpcCodec, picture: Callable[..., np.ndarray]) -> None:
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.thorough)])
+def test_every_byte_of_a_small_file_is_covered(
+    step: int, micro_planes: ArpcCodec, picture: Callable[..., np.ndarray]
+) -> None:
     data = micro_planes.encode(picture(48, 64)).data
     clean, missed = micro_planes.decode(read(data)), 0
     assert not clean.unchecked
-    for place in range(len(data)):
+    for place in range(0, len(data), step):
         broken = bytearray(data)
         broken[place] ^= 0x55
         try:

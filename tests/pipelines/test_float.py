@@ -95,11 +95,12 @@ def test_truncated_files_are_filled(codec: ArpcCodec, picture: Picture) -> None:
     assert np.array_equal(steps[-1].pixels, shown["argmax"])
 
 
-def test_part_of_a_scale(codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("targets", [3, pytest.param(9, marks=pytest.mark.thorough)])
+def test_part_of_a_scale(targets: int, codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole phases, with the list of just these; completed the same way by a machine within the guard."""
     whole = len(codec.encode(picture(256, 256), guard=1e-3).data)
     parts = set()
-    for target in range(whole // 3, whole, whole // 12):
+    for target in np.linspace(whole // 3, whole, targets, endpoint=False, dtype=int).tolist():
         encoded = codec.encode(picture(256, 256), guard=1e-3, target_bytes=target, verify=True)
         assert len(encoded.data) <= target
         assert not encoded.notes
@@ -114,13 +115,14 @@ def test_part_of_a_scale(codec: ArpcCodec, picture: Picture, monkeypatch: pytest
 # -- noise -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kinds", [2, pytest.param(6, marks=pytest.mark.thorough)])
 def test_noise_below_the_guard_never_gives_a_wrong_token(
-    codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
+    kinds: int, codec: ArpcCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for guard in (DEFAULT_GUARD, 3e-3, 0.1):
         container = read(codec.encode(picture(256, 256), guard=guard).data)
         clean = codec.latent(container, 7, Filling("none"))
-        for seed in range(6):
+        for seed in range(kinds):
             generator = torch.Generator().manual_seed(seed)
 
             def change(x: Tensor, generator: torch.Generator = generator, guard: float = guard) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,15 +52,16 @@ def arrives(seed: int, guard: float, noise: float, phases: int) -> bool | None:
     return torch.equal(found[sent], bits[sent])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32), st.floats(1e-9, 0.12), st.integers(1, 4))
 def test_a_scale_arrives_through_noise_below_its_guard(seed: int, guard: float, phases: int) -> None:
     assert arrives(seed, guard, 0.999999 * guard, phases)
 
 
-def test_noise_above_the_guard_is_noticed() -> None:
-    """255 of 256 wrong scales, with a fixed seed: of about 400 wrong ones 1.6 are expected to pass."""
-    outcomes = [arrives(seed, 1e-4, 0.02, 4) for seed in range(400)]
+@pytest.mark.parametrize(("count", "most"), [(100, 4), pytest.param(400, 8, marks=pytest.mark.thorough)])
+def test_noise_above_the_guard_is_noticed(count: int, most: int) -> None:
+    """255 of 256 wrong scales, with fixed seeds: of about 400 wrong ones 1.6 are expected to pass."""
+    outcomes = [arrives(seed, 1e-4, 0.02, 4) for seed in range(count)]
     caught, missed = outcomes.count(None), outcomes.count(False)
-    assert caught + missed > 300
-    assert missed <= 8
+    assert caught + missed > 0.75 * count
+    assert missed <= most

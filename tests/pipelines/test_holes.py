@@ -60,7 +60,7 @@ def test_no_hole_is_left_with_a_fifth_of_the_packets_lost(
     assert np.abs(decoded.pixels.astype(float) - original.pixels).mean() < 40
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99), st.floats(0, 1))
 def test_concealment_of_something_flat_is_flat(rows: int, cols: int, seed: int, loss: float) -> None:
     known = np.random.default_rng(seed).random((rows, cols)) >= loss

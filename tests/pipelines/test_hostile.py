@@ -76,9 +76,10 @@ def run_corruptions(codec: LossyCodec, data: bytes, count: int, seed: int) -> in
     return sum(survives(codec, corrupt(data, rng)) for _ in range(count))
 
 
-def test_corruptions_are_survived_or_refused(codec: LossyCodec, picture: Picture) -> None:
+@pytest.mark.parametrize("count", [80, pytest.param(300, marks=pytest.mark.thorough)])
+def test_corruptions_are_survived_or_refused(count: int, codec: LossyCodec, picture: Picture) -> None:
     data = codec.encode(picture(48, 64)).data
-    assert 0 < run_corruptions(codec, data, 300, 0) < 300
+    assert 0 < run_corruptions(codec, data, count, 0) < count
 
 
 @pytest.mark.slow

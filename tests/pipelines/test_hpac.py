@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arpc_codec.codecs.hpac import HpacCodec
@@ -44,17 +44,14 @@ def check_round_trip(codec: HpacCodec, picture: ExactPicture, caption: str) -> N
     assert (decoded.damage, decoded.cut) == ("", "")
 
 
-FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=FIXTURES)
+@settings(max_examples=12)
 @given(picture=pictures(), caption=st.text(max_size=20))
 def test_every_picture_comes_back(micro_lossless: HpacCodec, picture: ExactPicture, caption: str) -> None:
     check_round_trip(micro_lossless, picture, caption)
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None, suppress_health_check=FIXTURES)
+@settings(max_examples=2000)
 @given(picture=pictures(), caption=st.text(max_size=20))
 def test_two_thousand_pictures_come_back(micro_lossless: HpacCodec, picture: ExactPicture, caption: str) -> None:
     check_round_trip(micro_lossless, picture, caption)

@@ -52,7 +52,7 @@ def test_photos_become_smaller(micro_coded: ProgicCodec, picture: Picture) -> No
 
 
 @given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 20), st.floats(0.3, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_indices_come_back_in_the_shorter_form(
     micro_coded: ProgicCodec, seed: int, rows: int, cols: int, power: float
 ) -> None:

@@ -38,7 +38,7 @@ PICTURES = given(
 
 
 @PICTURES
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_everything_comes_back_and_nothing_grows(
     seed: int, kind: str, shape: tuple[int, int, int], dtype: type
 ) -> None:
@@ -47,7 +47,7 @@ def test_everything_comes_back_and_nothing_grows(
 
 @pytest.mark.slow
 @PICTURES
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_two_thousand_pictures_come_back(seed: int, kind: str, shape: tuple[int, int, int], dtype: type) -> None:
     comes_back(seed, kind, shape, dtype)
 

@@ -45,7 +45,7 @@ def content(rng: np.random.Generator, kind: str, shape: tuple[int, ...], bits: i
     st.sampled_from([1, 2, 8, 12, 16]),
     st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(1, 9)),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_round_trip(seed: int, kind: str, channels: int, bits: int, shape: tuple[int, int, int]) -> None:
     tiles = content(np.random.default_rng(seed), kind, (*shape, channels), bits)
     streams = CODERS[channels].encode(tiles, bits)

@@ -16,14 +16,14 @@ SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(1, 4))
 
 
 @given(st.integers(0, 2**32), SHAPES, st.integers(1, 16))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_tiles_come_back(seed: int, shape: tuple[int, int, int], bits: int) -> None:
     tile = np.random.default_rng(seed).integers(0, 1 << bits, shape).astype(np.int32)
     assert np.array_equal(read_deflated(deflated(tile, bits), shape, bits), tile)
 
 
 @given(st.integers(0, 2**32), SHAPES, st.sampled_from([np.uint8, np.uint16]), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_come_back(seed: int, shape: tuple[int, int, int], dtype: type, step: int) -> None:
     top = np.iinfo(dtype).max
     rng = np.random.default_rng(seed)

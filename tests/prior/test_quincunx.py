@@ -13,7 +13,7 @@ SIDES = st.integers(1, 70)
 
 
 @given(SIDES, SIDES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_position_once_and_neighbours_before(rows: int, cols: int) -> None:
     coded = torch.zeros(rows * cols + 1, dtype=torch.bool)
     coded[-1] = True  # what is outside
@@ -29,7 +29,7 @@ def test_every_position_once_and_neighbours_before(rows: int, cols: int) -> None
 
 
 @given(SIDES, SIDES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_passes_are_those_of_the_specification(rows: int, cols: int) -> None:
     first = max([1] + [2**n for n in range(4) if 2**n < max(rows, cols)])
     wanted = [[(r, c) for r in range(0, rows, first) for c in range(0, cols, first)]]
@@ -61,7 +61,7 @@ def test_neighbours_are_the_nearest() -> None:
 
 
 @given(SIDES, SIDES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_all_passes_in_raster_order(rows: int, cols: int) -> None:
     tables = lattice(rows, cols)
     assert tables.neighbours.shape == (rows * cols, NEAR)

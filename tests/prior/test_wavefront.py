@@ -15,7 +15,7 @@ from arpc_codec.prior.wavefront import Carried, causal, rank, rows_of, skew, ste
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_skew_is_undone_and_steps_are_causal(height: int, width: int, batch: int) -> None:
     x = np.arange(batch * height * width, dtype=np.float64).reshape(batch, height, width, 1)
     y = skew(x)

@@ -53,6 +53,7 @@ def processor_seconds(words: list[str], **said: str) -> float:
 
 
 @two_cores
+@pytest.mark.thorough
 def test_a_decode_beside_busy_loops(tmp_path: Path, picture: Callable[..., np.ndarray], busy: None) -> None:
     """Threads that spin while they wait take 1.7 to 2 times as much here, and on more cores far more."""
     Image.fromarray(picture(192, 256)).save(tmp_path / "a.png")
@@ -85,7 +86,7 @@ for threads in (1, 1, 2, 2):
 
 
 @two_cores
-@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("load", ["lossless", pytest.param("arpc", marks=pytest.mark.thorough)])
 def test_a_library_beside_busy_loops(load: str, tmp_path: Path, picture: Callable[..., np.ndarray], busy: None) -> None:
     """Nobody sets a policy of waiting for a library's process."""
     height, options, most = LOADS[load]

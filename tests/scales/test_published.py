@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arpc_codec.scales.published import published
@@ -44,7 +44,6 @@ def test_sizes(size: tuple[int, int], coded: tuple[int, int]) -> None:
     assert published(*size).size == coded
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_the_nearest_ratio_is_chosen_and_turning_over_turns_it(height: int, width: int) -> None:
     mine, turned = published(height, width), published(width, height)

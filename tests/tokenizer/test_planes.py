@@ -54,7 +54,7 @@ def test_schedule_halves_down_to_one_cell_and_repeats_the_last() -> None:
         halved_schedule(0, 4, 5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(0, 2**31))
 def test_bits_and_integers_are_each_other(widths: list[int], seed: int) -> None:
     planes = Planes([sum(widths[: i + 1]) for i in range(len(widths))])

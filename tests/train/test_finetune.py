@@ -175,6 +175,7 @@ def test_another_number_of_bits_starts_bit_layers_anew(
     )
 
 
+@pytest.mark.thorough
 def test_the_published_model_learns(
     shared_dir: Path, infinity_tiny, captions: Callable[..., Path], tmp_path: Path
 ) -> None:

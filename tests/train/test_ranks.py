@@ -25,6 +25,7 @@ def train(out: Path, steps: int) -> list[dict[str, Tensor]]:
     return [load_file(out / f"end{rank}.safetensors") for rank in range(2)]
 
 
+@pytest.mark.thorough
 def test_two_processes_are_one_with_the_mean_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     one = importlib.import_module("ranks_worker").train

@@ -172,7 +172,7 @@ def test_bundled_configs_load(name: str) -> None:
         Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
 
 
-@pytest.mark.parametrize("halved", [False, True])
+@pytest.mark.parametrize("halved", [False, pytest.param(True, marks=pytest.mark.thorough)])
 @pytest.mark.usefixtures("small", "pixel_loss")
 def test_from_photos_to_files(
     halved: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., np.ndarray]
