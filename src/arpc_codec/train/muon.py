@@ -16,12 +16,21 @@ _A, _B, _C = 3.4445, -4.775, 2.0315
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Roughly U V^T of a matrix U S V^T: all singular values become about 1."""
+    """Roughly U V^T of a matrix U S V^T: all singular values become about 1.
+
+    Every step multiplies by a polynomial of the Gram matrix, so the steps are gone through with that small matrix, and
+    their product meets the long one once.
+    """
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    product = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     for _ in range(steps):
-        gram = x @ x.T
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        factor = _B * gram + _C * gram @ gram
+        factor.diagonal().add_(_A)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
