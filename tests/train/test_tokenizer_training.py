@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from arpc_codec.train.tokenizer import (
     start,
     train_tokenizer,
 )
+from arpc_codec.train.weights import deeper
 
 CHANNELS = 12
 CONFIG = TokenizerConfig(
@@ -273,3 +275,27 @@ def test_counts_are_of_the_tokens_of_crops(photos: tuple[Photos, Photos], monkey
     coarse = torch.cat([tokens[..., :2].flatten(0, 2) for tokens in bits[:-6]])
     wanted = (coarse.sum(0) + 0.4) / (len(coarse) + 0.8)
     assert torch.allclose(quantizer.usual(0, schedule)[:2].float(), wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("changed", [{"encoder_depths": (3, 2)}, {"decoder_depths": (2, 1, 3, 1)}])
+def test_a_deeper_network_starts_as_the_one_that_it_grows_from(
+    changed: dict[str, tuple[int, ...]], photos: tuple[Photos, Photos]
+) -> None:
+    small = started(photos)
+    for name, parameter in small.named_parameters():
+        if "conv2" in name or "modulation" in name:
+            nn.init.normal_(parameter, std=0.3)
+    large = Rated(Tokenizer(replace(CONFIG, **changed)))
+    assert sum(p.numel() for p in large.parameters()) > sum(p.numel() for p in small.parameters())
+    large.load_state_dict(deeper(small.state_dict(), large))
+    x, level_b = crops(photos), torch.tensor([0, 1, 2, 3, 4, 4])
+    with torch.no_grad():
+        for found, expected in zip(large.eval()(x, level_b), small.eval()(x, level_b), strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_what_is_no_block_is_not_made_up(photos: tuple[Photos, Photos]) -> None:
+    model = started(photos)
+    lacking = {name: value for name, value in model.state_dict().items() if name != "decoder.stem.weight"}
+    with pytest.raises(RuntimeError, match=r"decoder\.stem\.weight"):
+        model.load_state_dict(deeper(lacking, model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..prior.config import PriorConfig
@@ -27,6 +28,9 @@ from ..zoo.lossless import GROUPS
 Config = TypeVar("Config")
 # Which axis of the weights of these layers runs over hidden units.
 HIDDEN = {"up": 0, "inner": 0, "down": 1, "outer": 1}
+# Residual blocks of a tokenizer's networks by resolution, and what its decoder knows of each.
+BLOCK = re.compile(r"((?:encoder\.(?:fine|coarse)|decoder\.stages\.\d+)\.)\d+\.")
+MODULATION = "decoder.modulation.weight"
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
 
@@ -92,9 +96,9 @@ def load_state(weights: Path) -> Tensors:
 
 
 def load_tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
-    """A tokenizer from weights. Raises ModelError when there are none."""
+    """A tokenizer from weights, which may have fewer blocks (`deeper`). Raises ModelError when there are none."""
     model = Tokenizer(sizes.tokenizer)
-    model.load_state_dict(load_state(weights))
+    model.load_state_dict(deeper(load_state(weights), model))
     return model
 
 
@@ -137,6 +141,32 @@ def grown(weights: Mapping[str, Tensor], model: PixelPrior) -> dict[str, Tensor]
         if grows == 1 and small.ndim == 2:
             large[:, small.shape[1] :] = 0
         large[tuple(map(slice, small.shape))] = small
+    return state
+
+
+def deeper(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Weights of a tokenizer for a `model` with more residual blocks at some resolutions; all others stay as they are.
+
+    New blocks follow those that are there and add nothing yet.
+    """
+    own, state = model.state_dict(), dict(weights)
+    state |= {name: own[name] for name in own.keys() - weights.keys() if BLOCK.match(name)}
+    rows = state.get(MODULATION)
+    if rows is not None:
+        stages: dict[str, list[str]] = {}
+        for name in own:
+            found = BLOCK.match(name)
+            if found and name.startswith("decoder") and name.endswith("conv2.bias"):
+                stages.setdefault(found[1], []).append(name)
+        parts, first = [], 0
+        for names in stages.values():
+            for name in names:
+                # Scale and bias of each channel that the block adds to.
+                size = 2 * len(own[name])
+                known = name in weights
+                parts.append(rows[:, first : first + size] if known else rows.new_zeros(len(rows), size))
+                first += size * known
+        state[MODULATION] = torch.cat(parts, 1)
     return state
 
 

@@ -25,7 +25,7 @@ from ..loop import STATE
 from ..pictures import PictureTraining
 from ..prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
 from ..tokenizer import Rated, TokenizerTraining, count_tokens, start, train_tokenizer
-from ..weights import TrainingConfig, load_config, load_prior, load_state, load_tokenizer
+from ..weights import TrainingConfig, deeper, load_config, load_prior, load_state, load_tokenizer
 
 # What a run of the tokenizer leaves for the trainers that follow.
 TRAINED = "tokenizer.safetensors"
@@ -45,8 +45,8 @@ def run_tokenizer(
 ) -> None:
     """Train a tokenizer on rate and squared error; checkpoints and log.jsonl go to `out`.
 
-    The averaged weights, with what is usual of its tokens, are out/tokenizer.safetensors. `init`: weights of such a run
-    instead of the best linear codec. `batch`: times as many crops in a step.
+    The averaged weights, with what is usual of its tokens, are out/tokenizer.safetensors. `init`: weights of such a
+    run, which may have fewer blocks, instead of the best linear codec. `batch`: times as many crops in a step.
     """
     sizes = load_config(config)
     torch.manual_seed(0)
@@ -55,7 +55,7 @@ def run_tokenizer(
     tokenizer = Tokenizer(sizes.tokenizer)
     model = Rated(tokenizer)
     if init is not None:
-        model.load_state_dict(load_state(init))
+        model.load_state_dict(deeper(load_state(init), model))
     elif not (out / STATE).is_file():
         start(model, train.at_least(LINEAR_SIDE))
     averaged = train_tokenizer(model.to(device), (train, held), out, minutes, setup)
