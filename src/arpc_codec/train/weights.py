@@ -29,7 +29,7 @@ Config = TypeVar("Config")
 # Which axis of the weights of these layers runs over hidden units.
 HIDDEN = {"up": 0, "inner": 0, "down": 1, "outer": 1}
 # Residual blocks of a tokenizer's networks by resolution, and what its decoder knows of each.
-BLOCK = re.compile(r"((?:encoder\.(?:fine|coarse)|decoder\.stages\.\d+)\.)\d+\.")
+BLOCK = re.compile(r"(encoder\.(fine|coarse)|decoder\.stages\.\d+)\.\d+\.")
 MODULATION = "decoder.modulation.weight"
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
@@ -151,19 +151,12 @@ def deeper(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]
     """
     own, state = model.state_dict(), dict(weights)
     state |= {name: own[name] for name in own.keys() - weights.keys() if BLOCK.match(name)}
-    rows = state.get(MODULATION)
-    if rows is not None:
-        stages: dict[str, list[str]] = {}
+    if MODULATION in state:
+        rows, parts, first = state[MODULATION], [], 0
+        # Scale and bias of each channel that a block adds to, in the order of the blocks.
         for name in own:
-            found = BLOCK.match(name)
-            if found and name.startswith("decoder") and name.endswith("conv2.bias"):
-                stages.setdefault(found[1], []).append(name)
-        parts, first = [], 0
-        for names in stages.values():
-            for name in names:
-                # Scale and bias of each channel that the block adds to.
-                size = 2 * len(own[name])
-                known = name in weights
+            if BLOCK.match(name) and name.startswith("decoder") and name.endswith("conv2.bias"):
+                size, known = 2 * len(own[name]), name in weights
                 parts.append(rows[:, first : first + size] if known else rows.new_zeros(len(rows), size))
                 first += size * known
         state[MODULATION] = torch.cat(parts, 1)
