@@ -51,12 +51,13 @@ def test_tokens_never_change(
         assert getattr(make_model_vectors, digest)(codec, path) == wanted[key], name
 
 
-def test_lossless_files_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("model", ["lossless", "lossless-large"])
+def test_lossless_files_never_change(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "formats")
     from make_model_vectors import exact_pictures, sample_digest
 
-    folder, values = expected_of("lossless")
-    codec = HpacCodec.load("lossless")
+    folder, values = expected_of(model)
+    codec = HpacCodec.load(model)
     assert codec.model.entry.fingerprint == values["fingerprint"]
     for name, wanted in values["files"].items():
         path = folder / f"{name}.arpc"

@@ -1,4 +1,4 @@
-"""The bundled lossless model: it is the one of the registry, and photographs come back in fewer bytes than as PNG."""
+"""The bundled lossless models: they are those of the registry, and photographs come back in fewer bytes than as PNG."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from arpc_codec.zoo.registry import find
 REGISTRY = Path(__file__).parents[2] / "formats" / "models.toml"
 
 
-def test_it_is_the_registered_model() -> None:
-    entry = load_lossless(find("lossless").path, check=True).entry
-    section = next(part for part in REGISTRY.read_text().split("[[model]]") if 'name = "lossless"' in part)
+@pytest.mark.parametrize("model", ["lossless", "lossless-large"])
+def test_it_is_the_registered_model(model: str) -> None:
+    entry = load_lossless(find(model).path, check=True).entry
+    section = next(part for part in REGISTRY.read_text().split("[[model]]") if f'name = "{model}"' in part)
     assert dict(re.findall(r'^(\w+) = "?([^"\n]*)"?$', section, re.MULTILINE)) == {
         "id": str(entry.id),
         "name": entry.name,
@@ -40,6 +41,14 @@ def test_a_photo_comes_back_smaller_than_png(mode: str) -> None:
     file = arpc_codec.encode(picture, lossless=True)
     assert len(file) < 0.9 * len(png.getvalue())
     assert np.array_equal(np.asarray(arpc_codec.decode(file)), np.asarray(picture))
+
+
+def test_a_file_names_the_larger_model_that_made_it() -> None:
+    data = pytest.importorskip("skimage.data")
+    picture = data.astronaut()[:64, 128:192]
+    file = arpc_codec.encode(picture, lossless=True, model="lossless-large")
+    assert arpc_codec.info(file).model_id == find("lossless-large").id
+    assert np.array_equal(np.asarray(arpc_codec.decode(file)), picture)
 
 
 def test_deep_noise_costs_about_its_entropy() -> None:

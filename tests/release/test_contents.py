@@ -47,7 +47,7 @@ def test_models_are_whole_and_no_checkpoint_is_among_them(named: dict[str, set[P
 
     weights = {path for path in named["weights/**/*"] if path.suffix == ".safetensors"}
     folders = {path.parent for path in named["weights/**/*"]}
-    assert {folder.name for folder in folders} == {"tiny", "progic", "lossless"}
+    assert {folder.name for folder in folders} == {"tiny", "progic", "lossless", "lossless-large"}
     for folder in folders:
         assert find(folder.name).name == folder.name
         assert (folder / "config.json").is_file()
@@ -57,6 +57,7 @@ def test_models_are_whole_and_no_checkpoint_is_among_them(named: dict[str, set[P
         "progic/progic.safetensors",
         "progic/indices.safetensors",
         "lossless/prior.safetensors",
+        "lossless-large/prior.safetensors",
     }
 
 

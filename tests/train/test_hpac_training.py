@@ -128,12 +128,12 @@ def test_growing_does_not_shrink_or_widen() -> None:
             grown(state, PixelPrior(replace(SMALL, **change)))
 
 
-def test_the_bundled_model_grows_into_the_bundled_config() -> None:
-    """Its sizes are no larger than those that are trained now."""
-    found = load_lossless(find("lossless").path)
+@pytest.mark.parametrize(("start", "config"), [("lossless", "lossless-large"), ("lossless-large", "lossless-large")])
+def test_bundled_models_grow_into_the_bundled_config(start: str, config: str) -> None:
+    found = load_lossless(find(start).path)
     for channels, group in GROUPS.items():
         own = import_pixel(found.coders[channels].config, found.coders[channels].state)
-        model = PixelPrior(load_lossless_config("lossless").priors[group])
+        model = PixelPrior(load_lossless_config(config).priors[group])
         model.load_state_dict(grown(own.state_dict(), model))
 
 

@@ -42,7 +42,7 @@ from arpc_codec.places import Place
     metavar="G",
     help="Imported models: how far apart the logits of two machines may be (3e-4).",
 )
-@click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`; tiny, progic or lossless).")
+@click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`); lossless-large: slower, smaller.")
 @common.device_option
 @common.folder_options
 @common.jobs_option("Processes for the pictures of a folder, or threads for one lossless picture")

@@ -37,7 +37,7 @@ def list_models(as_json: bool) -> int:
             click.echo(json.dumps(plain))
         else:
             mark = entry.fingerprint[:12]
-            click.echo(f"{entry.id:>3}  {entry.name:<12} {entry.codec:<6} {mark}  {entry.licence:<12} {entry.path}")
+            click.echo(f"{entry.id:>3}  {entry.name:<14} {entry.codec:<6} {mark}  {entry.licence:<12} {entry.path}")
     return 0
 
 
