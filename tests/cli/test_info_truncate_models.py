@@ -88,7 +88,7 @@ def test_models(arpc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     config = {"id": 900, "name": "mine", "codec": "hpac", "fingerprint": "ab" * 32, "licence": "CC0-1.0"}
     (folder / "config.json").write_text(json.dumps(config))
     monkeypatch.setenv("ARPC_HOME", str(tmp_path))
-    assert f"900  mine         hpac   {'ab' * 6}  CC0-1.0      {folder}" in arpc("models", "list").stdout
+    assert f"900  mine           hpac   {'ab' * 6}  CC0-1.0      {folder}" in arpc("models", "list").stdout
     listed = [json.loads(line) for line in arpc("models", "list", "--json").stdout.splitlines()]
     assert {"schema": 1, **config, "path": str(folder)} in listed
     for name in ("mine", "900"):

@@ -220,7 +220,7 @@ def test_verify(arpc: Run, coded: Path, cut: Path, damaged: Path, photo: Path) -
 
 
 def test_models_check(arpc: Run, micro_progic: ProgicCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "102  micro-progic progic " in arpc("models", "list").stdout
+    assert "102  micro-progic   progic " in arpc("models", "list").stdout
     assert arpc("models", "path", "micro-progic").stdout == f"{micro_progic.model.entry.path}\n"
     result = arpc("models", "check", "micro-progic", "102")
     assert (result.exit_code, result.stdout) == (0, "micro-progic: ok\n102: ok\n")
