@@ -128,7 +128,10 @@ def test_growing_does_not_shrink_or_widen() -> None:
             grown(state, PixelPrior(replace(SMALL, **change)))
 
 
-@pytest.mark.parametrize(("start", "config"), [("lossless", "lossless-large"), ("lossless-large", "lossless-large")])
+@pytest.mark.parametrize(
+    ("start", "config"),
+    [("lossless", "lossless"), ("lossless", "lossless-large"), ("lossless-large", "lossless-large")],
+)
 def test_bundled_models_grow_into_the_bundled_config(start: str, config: str) -> None:
     found = load_lossless(find(start).path)
     for channels, group in GROUPS.items():
