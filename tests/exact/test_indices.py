@@ -13,12 +13,15 @@ from arpc_codec.exact.indices import ExactIndexPrior, export_indices
 from arpc_codec.prior.indices import IndexConfig, IndexPrior
 
 
-@pytest.fixture(scope="module")
-def prior() -> IndexPrior:
-    """Random weights large enough for probabilities from nearly 0 to nearly 1."""
+@pytest.fixture(scope="module", params=[6, 9])
+def prior(request: pytest.FixtureRequest) -> IndexPrior:
+    """Random weights large enough for probabilities from nearly 0 to nearly 1; entries of which all or 6 of 9 channels
+    are seen."""
     torch.manual_seed(0)
     spread = torch.tensor([3.0, 2.0, 1.0])[:, None, None]
-    prior = IndexPrior(IndexConfig(6, 3, 64, widths=(40, 24), low=12), (torch.randn(3, 64, 6) * spread).half().float())
+    unseen = torch.randn(3, 64, request.param - 6, generator=torch.Generator().manual_seed(1))
+    codebooks = torch.cat([torch.randn(3, 64, 6) * spread, unseen], 2).half().float()
+    prior = IndexPrior(IndexConfig(6, 3, 64, widths=(40, 24), low=12), codebooks)
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -131,16 +131,58 @@ def test_an_interrupted_run_takes_the_same_steps(
 
 
 def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
-    """Its networks are the same, but for the rows of the modulation."""
+    """The networks are the same, and so is the picture of as many sums, whichever blocks the smaller one leaves out."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(**WIDTHS))
+    tokenizer = Tokenizer(TokenizerConfig(**(WIDTHS | {"decoder_depths": (1, 2, 1, 2)})))
+    for name, parameter in tokenizer.decoder.named_parameters():
+        nn.init.normal_(parameter, std=0.1)
+        if name.startswith(("stages.0.1.conv2", "stages.2.1.conv2")):
+            nn.init.zeros_(parameter)
+    rows = tokenizer.decoder.modulation.weight
+    # What the second blocks at 1/16 and 1/4 say: they stand behind the first of 1/16 and that of 1/4.
+    rows.data[:, 16:32] = rows.data[:, 64:80] = 0
     model = Progic(CONFIG)
     missing = take_weights(model, tokenizer.state_dict())
-    assert all(name.startswith(("quantizer.", "decoder.modulation")) for name in missing)
+    assert all(name.startswith("quantizer.") for name in missing)
     assert torch.equal(model.encoder.stem.weight, tokenizer.encoder.stem.weight)
+    z = torch.randn(1, CONFIG.channels, 3, 4)
+    for stages, lacks in ((1, 4), (2, 3), (3, 2)):
+        drawn = model.decoder(z, model.used(stages)), tokenizer.decoder(z, tokenizer.state(lacks, filled=False))
+        assert torch.allclose(*drawn, atol=1e-5)
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
+
+
+def test_a_decoder_on_the_latents_of_a_tokenizer(
+    photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train progic-decoder` fits codebooks once; the encoder stays that of the tokenizer."""
+    torch.manual_seed(0)
+    (tmp_path / "config.json").write_text(json.dumps({"progic": asdict(CONFIG)}))
+    monkeypatch.setattr(runs, "load_photos", lambda data: (photos[0], Photos([], [])))
+    monkeypatch.setattr(runs, "LINEAR_SIDE", 96)
+    monkeypatch.setattr(runs.PictureTraining, "crops", SETUP.crops)
+    monkeypatch.setattr(runs, "start", partial(start, pictures=12))
+
+    def trained(weights: dict[str, Tensor], minutes: float) -> Result:
+        save_file(weights, tmp_path / "start.safetensors")
+        words = ["--config", tmp_path / "config.json", "--progic", tmp_path / "start.safetensors", "--minutes", minutes]
+        words += ["--data", tmp_path, "--metrics", tmp_path, "--out", tmp_path / "run"]
+        return CliRunner().invoke(main, ["train", "progic-decoder", *map(str, words)])
+
+    other = trained(Tokenizer(TokenizerConfig(**(WIDTHS | {"encoder_widths": (8, 16)}))).state_dict(), 0.02)
+    assert other.exit_code == ModelError.exit_code
+    assert "other sizes" in other.stderr
+    weights = Tokenizer(TokenizerConfig(**WIDTHS)).state_dict()
+    assert trained(weights, 0.02).exit_code == 0
+    first = load_file(tmp_path / "run" / "weights.safetensors")
+    monkeypatch.setattr(runs, "start", None)  # a run that goes on has them
+    assert trained(weights, 0.04).exit_code == 0
+    after = load_file(tmp_path / "run" / "weights.safetensors")
+    assert torch.equal(first["quantizer.codebooks"], after["quantizer.codebooks"])
+    assert all(torch.equal(after[name], weights[name]) for name in weights if name.startswith("encoder."))
+    assert not torch.equal(after["decoder.out.weight"], weights["decoder.out.weight"])
 
 
 def test_a_decoder_alone_leaves_files_as_they_are(

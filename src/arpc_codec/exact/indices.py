@@ -30,7 +30,8 @@ Choose = Callable[[Tensor, "Tensor | None"], Tensor]
 def export_indices(prior: IndexPrior) -> dict[str, Tensor]:
     """Integer state of a trained prior: int16 weights, int8 row exponents, int32 biases, tables; without codebooks."""
     state: dict[str, Tensor] = {}
-    unit = math.floor(math.log2(INPUT_LIMIT / float(prior.codebooks[0].abs().max().clamp_min(2.0**-20))))
+    seen = prior.codebooks[0, :, : prior.config.channels]
+    unit = math.floor(math.log2(INPUT_LIMIT / float(seen.abs().max().clamp_min(2.0**-20))))
     scale = prior.scale.double() * 2.0**-unit
 
     def put(name: str, weight: Tensor, bias: Tensor) -> None:
@@ -56,7 +57,8 @@ class ExactIndexPrior:
 
     def __init__(self, state: dict[str, Tensor], config: IndexConfig, codebooks: Tensor) -> None:
         cpu = torch.device("cpu")
-        self.config, self.codebooks = config, codebooks.to(cpu, torch.float32)
+        self.config = config
+        self.codebooks = codebooks[..., : config.channels].to(cpu, torch.float32).contiguous()
         self.unit = 2.0 ** int(state["unit"])
         self.around, self.near, self.outer = (
             ExactLinear(state, name, cpu, GELU_BITS) for name in ("around", "near", "outer")
@@ -181,14 +183,14 @@ class ExactIndexPrior:
         return torch.from_numpy(chances(mass.numpy()))
 
     def _sums(self, before: Sequence[Tensor]) -> Tensor | None:
-        """[P, C] float32, as the quantizer adds them; None for no stages."""
+        """[P, channels seen] float32, as the quantizer adds them; None for no stages."""
         sums = None
         for stage, index in enumerate(before):
             sums = self._with(stage, sums, index)
         return sums
 
     def _with(self, stage: int, sums: Tensor | None, index: Tensor) -> Tensor:
-        """[n, C] float32: `sums` of the stages before and the entries of this one."""
+        """[n, channels seen] float32: `sums` of the stages before and the entries of this one."""
         entries = self.codebooks[stage].index_select(0, index)
         return entries if sums is None else sums + entries
 

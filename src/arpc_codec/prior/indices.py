@@ -23,7 +23,9 @@ from .quincunx import AROUND, NEAR, PLACES, gathered, lattice
 
 @dataclass(frozen=True)
 class IndexConfig:
-    """channels, stages, entries: of the quantizer. widths: of the MLP. low: inputs of the choice of the second half.
+    """stages, entries: of the quantizer. channels: the first so many of its entries are seen, as a few tell nearly all.
+
+    widths: of the MLP. low: inputs of the choice of the second half.
 
     Raises ValueError when `entries` is not a power of two from 4 on.
     """
@@ -51,7 +53,7 @@ class IndexConfig:
 
 
 class IndexPrior(nn.Module):
-    """The network and the codebooks [stages, entries, channels], ordered by bisection, that it was trained for."""
+    """The network and the codebooks [stages, entries, C], ordered by bisection, that it was trained for."""
 
     codebooks: Tensor
     scale: Tensor
@@ -61,7 +63,7 @@ class IndexPrior(nn.Module):
         self.config = config
         (inner, outer), entries = config.widths, config.entries
         self.register_buffer("codebooks", codebooks.clone())
-        self.register_buffer("scale", 1 / codebooks[0].std(0).clamp_min(1e-6))
+        self.register_buffer("scale", 1 / codebooks[0, :, : config.channels].std(0).clamp_min(1e-6))
         self.around = nn.Linear(len(AROUND) * config.channels, inner)
         self.near = nn.Linear(NEAR * (config.channels + 1), inner, bias=False)
         self.places = nn.Parameter(torch.zeros(config.stages, PLACES, inner))
@@ -76,7 +78,8 @@ class IndexPrior(nn.Module):
         """Bits [stages, B, H * W] of the indices [B, stages, H, W] of all stages."""
         batch, stages, rows, cols = indices_bshw.shape
         tables, index_sn = lattice(rows, cols), indices_bshw.transpose(0, 1).flatten(1)
-        entries = torch.stack([book[i] for book, i in zip(self.codebooks, index_sn, strict=True)]) * self.scale
+        seen = self.codebooks[..., : self.config.channels]
+        entries = torch.stack([book[i] for book, i in zip(seen, index_sn, strict=True)]) * self.scale
         # The row behind each map stands for what is outside.
         maps = F.pad(entries.cumsum(0).unflatten(1, (batch, -1)), (0, 0, 0, 1))
         before = F.pad(maps[:-1], (0, 0, 0, 0, 0, 0, 1, 0))

@@ -19,13 +19,13 @@ from ..tokenizer.progic import ProgicDecoder
 from .data import Photos
 from .loop import Metrics
 from .losses import LossWeights, ReconstructionLoss
+from .muon import DECODER_KERNELS
 from .pictures import PictureTrainer, PictureTraining
 from .validation import judge, save_sheet
 
 # The linear path has weights of 1e-3: full steps would destroy it. Modulations are rarely seen: each state has its own
 # rows.
 RATES = {"decoder.linear": 0.02, "decoder.modulation": 4.0}
-KERNELS = tuple(f"decoder.{part}" for part in ("stem", "attention", "stages", "up"))
 # Missing scales of a validation, and of its sheet.
 SHOWN, SHEET = (0, 2, 3, 4, 5, 6), (2, 4, 5, 6)
 
@@ -40,7 +40,7 @@ class DecoderTraining(PictureTraining):
     """
 
     lr: float = 1e-3
-    muon: tuple[str, ...] = KERNELS
+    muon: tuple[str, ...] = DECODER_KERNELS
     adversary_from: float = 0.3
     small: float = 0.25
     filled_share: float = 0.6

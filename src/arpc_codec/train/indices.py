@@ -27,12 +27,14 @@ TOGETHER = 8
 class IndexTraining:
     """crops: (height, width, how many are encoded). positions: of the latent, about so many in a step.
 
-    held: one in so many crops, of other photographs, is for validation.
+    held: one in so many crops, of other photographs, is for validation. seen: channels that the prior is shown, at
+    most; its first layer is most of its time.
     """
 
     crops: tuple[tuple[int, int, int], ...] = ((256, 256, 2800), (384, 512, 350), (512, 384, 350))
     positions: int = 768
     held: int = 25
+    seen: int = 16
     lr: float = 2e-3
 
 
@@ -83,7 +85,7 @@ def train_indices(
         tensor.data = tensor.data.half().float()
     books = network.quantizer.codebooks = reordered(network.quantizer.codebooks)
     stages, entries, channels = books.shape
-    model = IndexPrior(IndexConfig(channels, stages, entries), books)
+    model = IndexPrior(IndexConfig(min(channels, setup.seen), stages, entries), books)
     channels_last(network)
     data = encode_all(network.eval(), photos, folder, setup)
     shares = np.array([height * width * count for height, width, count in setup.crops], float)

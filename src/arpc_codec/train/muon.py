@@ -11,6 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Where kernels of the networks of tokenizer/progic.py are worth it: not in linear paths, whose scales are right from
+# the start, nor in embeddings.
+ENCODER_KERNELS = tuple(f"encoder.{part}" for part in ("stem", "fine", "down", "attention", "coarse", "out"))
+DECODER_KERNELS = tuple(f"decoder.{part}" for part in ("stem", "attention", "stages", "up"))
 # Quintic Newton-Schulz coefficients of the paper.
 _A, _B, _C = 3.4445, -4.775, 2.0315
 

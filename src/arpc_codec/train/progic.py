@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,16 @@ from ..tokenizer.residual_vq import used_share
 from .data import CropMix, Photos, random_crop, to_tensor
 from .linear import SIDE, fit_components, fit_draft
 from .loop import Metrics
-from .losses import ReconstructionLoss
+from .losses import LossWeights, ReconstructionLoss
+from .muon import DECODER_KERNELS, ENCODER_KERNELS
 from .pictures import PictureTrainer, PictureTraining
 from .validation import judge, save_sheet, whole_photos
-from .weights import add_noise
+from .weights import MODULATION, add_noise, fewer_blocks
 
 # As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
-# Pictures that go through the encoder at once when codebooks start.
-BATCH = 24
+# Pictures that go through the encoder at once when codebooks start, and how many linear paths are fitted to.
+BATCH, FITTED = 24, 240
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ProgicTraining(PictureTraining):
     With others = N - 1 the loss is the paper's sum over all prefixes, of weights 1 - p for the whole and p / (N - 1)
     for each other. Fewer, drawn anew for every picture, estimate it without bias: five decodes a step are too slow
     on a CPU.
-    fixed: encoder and codebooks stay, and with them all files.
+    error: weight of the squared error beside `losses`. fixed: encoder and codebooks stay, and with them all files.
     """
 
     crops: CropMix = ((192, 192, 4, 0.6), (256, 384, 2, 0.25), (512, 384, 1, 0.15))
@@ -41,6 +43,9 @@ class ProgicTraining(PictureTraining):
     partial_weight: float = 0.5
     commitment: float = 4.0
     fixed: bool = False
+    error: float = 2.0
+    losses: LossWeights = field(default_factory=lambda: LossWeights(alex=0.6, squeeze=0.5))
+    muon: tuple[str, ...] = (*ENCODER_KERNELS, *DECODER_KERNELS)
 
 
 def reconstruct(model: Progic, x: Tensor) -> dict[str, Tensor]:
@@ -52,23 +57,31 @@ def reconstruct(model: Progic, x: Tensor) -> dict[str, Tensor]:
     }
 
 
-def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 240, side: int = SIDE) -> None:
+def start(model: Progic, photos: Photos, *, fresh: bool, pictures: int = 3200, side: int = SIDE) -> None:
     """Start the codebooks as k-means of real residuals; of a `fresh` dense network first the linear paths, too."""
     rng = np.random.default_rng(0)
-    x = to_tensor([random_crop(rng, photos, (side, side)) for _ in range(pictures)])
+
+    def crops(count: int) -> Tensor:
+        return to_tensor([random_crop(rng, photos, (side, side)) for _ in range(count)])
+
+    x = crops(min(pictures, FITTED))
     if fresh and model.config.dense:
         fit_components(model.encoder.linear, x)
     with torch.no_grad():
-        y = torch.cat([model.encoder(part) for part in x.split(BATCH)]).contiguous()
+        more = (crops(BATCH) for _ in range((pictures - len(x)) // BATCH))
+        y = torch.cat([model.encoder(part) for part in chain(x.split(BATCH), more)]).contiguous()
     model.quantizer.start(y, torch.Generator().manual_seed(0))
     if fresh and model.config.dense:
-        fit_draft(model.decoder, model.quantizer(y).prefixes, x)
+        fit_draft(model.decoder, model.quantizer(y[: len(x)]).prefixes, x)
 
 
 def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     """Take every weight whose name and shape fit; returns the names that keep their start."""
-    state = add_noise(weights, model)
-    own, books = model.state_dict(), "quantizer.codebooks"
+    state = fewer_blocks(add_noise(weights, model), model)
+    own, books, stages = model.state_dict(), "quantizer.codebooks", model.config.stages
+    if MODULATION in own and len(state.get(MODULATION, ())) > stages:
+        # A tokenizer's decoder, which is told how many scales are missing, draws such sums when this many are.
+        state[MODULATION] = state[MODULATION][2 : 2 + stages].flip(0)
     if books in state and "quantizer.sums" not in state:
         # A model folder lacks the moving means: each entry goes on as the mean of one vector, itself.
         state["quantizer.sums"] = state[books].float()
@@ -104,6 +117,12 @@ def train_progic(
         copies = x.repeat(setup.others, 1, 1, 1).contiguous(memory_format=torch.channels_last)
         whole, terms = trainer.criterion(x_hat[: len(x)], x)
         partial, partial_terms = trainer.criterion(x_hat[len(x) :], copies)
+        error = (x_hat - torch.cat([x, copies])).square().flatten(1).mean(1)
+        terms["error"] = error[: len(x)].mean().item()
+        whole, partial = (
+            own.float() + setup.error * errors.mean()
+            for own, errors in ((whole, error[: len(x)]), (partial, error[len(x) :]))
+        )
         loss = (1 - setup.partial_weight) * whole + setup.partial_weight * partial
         loss, more = trainer.contested(x_hat, torch.cat([x, copies]), loss, model.decoder.last, progress)
         terms |= more | {f"partial_{name}": value for name, value in partial_terms.items()}

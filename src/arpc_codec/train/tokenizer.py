@@ -21,6 +21,7 @@ from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
 from .light import LightContext, logistic_bits
 from .linear import SIDE, fit_components, fit_draft, refine_means
 from .loop import LoopConfig, Metrics, run
+from .muon import DECODER_KERNELS, ENCODER_KERNELS
 from .validation import whole_photos
 
 # Pixel values (0..255), in an orthonormal transform of 16x16 pixels, of one unit of the latent.
@@ -41,16 +42,7 @@ MEANS = (1.25, 2.0)
 LEAST_SPREAD = 0.5
 
 RATES = {"encoder.linear": 0.02, "encoder": 0.7, "decoder.linear": 0.02}
-# Where kernels are worth Muon: not in the linear paths, whose scales are right from the start, nor in embeddings.
-KERNELS = tuple(
-    f"{network}.{part}"
-    for network, parts in {
-        "encoder": ("stem", "fine", "down", "attention", "coarse", "out"),
-        "decoder": ("stem", "attention", "stages", "up"),
-        "light": ("around", "mix", "up"),
-    }.items()
-    for part in parts
-)
+KERNELS = (*ENCODER_KERNELS, *DECODER_KERNELS, "light.around", "light.mix", "light.up")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ Config = TypeVar("Config")
 HIDDEN = {"up": 0, "inner": 0, "down": 1, "outer": 1}
 # Residual blocks of a tokenizer's networks by resolution, and what its decoder knows of each.
 BLOCK = re.compile(r"(encoder\.(fine|coarse)|decoder\.stages\.\d+)\.\d+\.")
+NUMBER = re.compile(r"\d+")
 MODULATION = "decoder.modulation.weight"
 CONFIGS = Path(__file__).resolve().parent.parent / "zoo" / "configs"
 
@@ -120,7 +121,7 @@ def load_network(sizes: ProgicConfig, weights: Path) -> Progic:
 def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
     """A float prior of indices from weights. Raises ModelError when there are none."""
     state = load_state(weights)
-    model = IndexPrior(IndexConfig(sizes.channels, sizes.stages, sizes.entries), state["codebooks"])
+    model = IndexPrior(IndexConfig(len(state["scale"]), sizes.stages, sizes.entries), state["codebooks"])
     model.load_state_dict(state)
     return model
 
@@ -160,6 +161,22 @@ def deeper(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]
                 parts.append(rows[:, first : first + size] if known else rows.new_zeros(len(rows), size))
                 first += size * known
         state[MODULATION] = torch.cat(parts, 1)
+    return state
+
+
+def fewer_blocks(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Weights for a `model` that lacks some residual blocks: its decoder's modulation loses what it says of them."""
+    own, state = model.state_dict(), dict(weights)
+    parts, first = [], 0
+    # In the order of the blocks, whatever that of the names is.
+    names = (name for name in weights if BLOCK.match(name) and name.startswith("decoder"))
+    for name in sorted((n for n in names if n.endswith("conv2.bias")), key=lambda n: [*map(int, NUMBER.findall(n))]):
+        size = 2 * len(weights[name])
+        if name in own:
+            parts.append(slice(first, first + size))
+        first += size
+    if MODULATION in state and first == state[MODULATION].shape[1]:
+        state[MODULATION] = torch.cat([state[MODULATION][:, part] for part in parts], 1)
     return state
 
 

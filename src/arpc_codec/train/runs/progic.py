@@ -37,7 +37,7 @@ def run_progic(
 ) -> list[str]:
     """Train a ProGIC network; checkpoints and log.jsonl go to `out`, averaged weights to out/ema.safetensors.
 
-    `init`: weights to start from, as far as they fit, of a ProGIC network; returns the names of those
+    `init`: weights to start from, as far as they fit, of a ProGIC network or of a tokenizer; returns the names of those
     that were not in it. `batch`: times as many crops in a step.
     """
     sizes = load_progic_config(config)
@@ -69,15 +69,21 @@ def run_progic_decoder(
 ) -> None:
     """Fine-tune the decoder of a ProGIC network whose files stay as they are.
 
-    `discriminators`: those of another run, which go on.
+    `progic`: its weights, or those of a tokenizer, which becomes such a network: codebooks are fitted to its latents.
+    `discriminators`: those of another run, which go on. Raises ModelError for weights of other sizes.
     """
     torch.manual_seed(0)
-    model = load_network(load_progic_config(config), progic)
+    model, photos = Progic(load_progic_config(config)), load_photos(data)
+    missing = take_weights(model, load_state(progic))
+    if strange := [name for name in missing if not name.startswith("quantizer.")]:
+        raise ModelError(f"{progic}: weights of other sizes, {strange[0]} and {len(strange) - 1} others do not fit")
+    if "quantizer.codebooks" in missing and not (out / STATE).is_file():
+        start(model, photos[0].at_least(LINEAR_SIDE), fresh=False, side=LINEAR_SIDE)
     # What is missing looks smooth, and a decoder draws its cells on smooth surfaces first.
-    losses = LossWeights(grid=8.0, flat=20.0)
+    losses = LossWeights(alex=0.6, squeeze=0.5, grid=8.0, flat=20.0)
     setup = ProgicTraining(crops=PictureTraining.crops, fixed=True, lr=lr, adversary=adversary, losses=losses)
     judges = None if discriminators is None else load_state(discriminators)
-    train_progic(model.to(device), load_photos(data), metrics, out, minutes, setup, judges)
+    train_progic(model.to(device), photos, metrics, out, minutes, setup, judges)
 
 
 def run_progic_prior(config: str, data: Path, progic: Path, out: Path, minutes: float) -> None:
