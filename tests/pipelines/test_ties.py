@@ -47,6 +47,21 @@ def test_few_choices_are_close(micro_progic: ProgicCodec, picture: Picture) -> N
 
 
 @torch.inference_mode()
+def test_the_noise_is_above_that_of_the_bundled_network() -> None:
+    """Rounding moves the latents of a photo towards borders between entries by a third of it, as a mean of squares."""
+    data = pytest.importorskip("skimage.data")
+    codec = ProgicCodec.load()
+    cells = data.astronaut()[None, :256, :256]
+    y = latent(codec, cells)
+    x = torch.from_numpy(cells).permute(0, 3, 1, 2).double() / 127.5 - 1
+    moved = (y - codec.ties.encoder(x)).flatten(2)[0].T
+    for book in codec.ties.books:
+        across = torch.from_numpy(np.diff(book, axis=0))
+        towards = moved @ (across / across.norm(dim=1, keepdim=True)).T
+        assert 0 < float(towards.square().mean().sqrt()) < ties.NOISE / 3 * float(y.std())
+
+
+@torch.inference_mode()
 def test_one_position_is_encoded_as_in_the_whole_picture(micro_progic: ProgicCodec, picture: Picture) -> None:
     """In float64, at the corners and further in than the network sees."""
     side = 16 * (2 * micro_progic.ties.reach + 5)

@@ -28,11 +28,11 @@ def stages_told(depth_hw: np.ndarray) -> int:
 def latent(quantizer: ResidualVQ, indices_shw: Tensor, depth_hw: Tensor) -> Tensor:
     """z [1, C, rows, cols] of indices with holes, at least one position of which arrived."""
     whole = indices_shw.clamp(min=0)[None]
+    if (depth_hw == len(indices_shw)).all():
+        return quantizer.decode(whole, len(indices_shw))
     z = quantizer.decode(whole, 1)
     for stages in range(2, len(indices_shw) + 1):
         z = torch.where(depth_hw >= stages, quantizer.decode(whole, stages), z)
-    if (depth_hw == len(indices_shw)).all():
-        return z
     return _weigh(conceal(z, (depth_hw > 0)[None, None]), quantizer.codebooks, depth_hw, len(indices_shw))
 
 

@@ -19,6 +19,7 @@ from ..scales import latent_size
 from ..tile import Region, Tile, region_tile
 from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
+from ..tokenizer.residual_vq import VectorQuantized
 from ..zoo.progic import ProgicModel, load_progic
 from ..zoo.registry import find
 from .filling import MEAN, Filling
@@ -32,6 +33,8 @@ from .verification import another_machine
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
 WINDOW = 128
+# Positions that are quantised at a time.
+BAND = 1 << 16
 
 
 class ProgicCodec:
@@ -123,7 +126,11 @@ class ProgicCodec:
     def quantise(self, pixels_bhw3: np.ndarray, stages: int) -> np.ndarray:
         """Indices int64 [B, stages, rows, cols] of uint8 pictures of one size."""
         y = analyse(self.network.encoder, pixels_bhw3, self.device, Windows(WINDOW, encoder_reach(self.config)))
-        return self.ties.settle(pixels_bhw3, y, self.network.quantizer(y.to(self.device), stages))
+        # A band at a time: a quantizer has the sum after every stage beside the latent.
+        bands = y.split(max(1, BAND // y.shape[-1]), 2)
+        found = [self.network.quantizer(band.to(self.device), stages)._replace(prefixes=[]) for band in bands]
+        indices, leads = (torch.cat(parts, 2) for parts in ([q.indices for q in found], [q.leads for q in found]))
+        return self.ties.settle(pixels_bhw3, y, VectorQuantized(indices, [], leads))
 
     # -- decode ------------------------------------------------------------------------------------------------------
 
@@ -223,7 +230,7 @@ class ProgicCodec:
         state_b = torch.tensor([stages_told(depth_hw) - 1 for depth_hw in depth], device=self.device)
         pixels_bhw3 = synthesise(
             lambda part: self.network.decoder(part, state_b),
-            self.network.decoder_input(torch.cat(sums)),
+            self.network.decoder_input(sums[0] if len(sums) == 1 else torch.cat(sums)),
             area,
             self.device,
             Windows(WINDOW, decoder_reach(self.config)),

@@ -19,8 +19,9 @@ from ..tokenizer.progic import Progic, ProgicEncoder, encoder_reach
 from ..tokenizer.residual_vq import VectorQuantized
 from .lossy import whole_cells
 
-# How far rounding may move a latent towards a border, in standard deviations of y: some six of its own (dev/LOG.md).
-NOISE = 2e-6
+# How far rounding may move a latent towards a border, in standard deviations of y: four of its own in the first stage
+# and eight in the others (dev/LOG.md).
+NOISE = 1e-5
 # Error of a distance in float32, as a share of the largest squared entry.
 ROUNDED = 1e-6
 

@@ -36,7 +36,10 @@ def progic(**given: Any) -> int:
 @options.picture_lr
 @options.adversary
 def progic_decoder(**given: Any) -> int:
-    """Fine-tune a ProGIC network's decoder; its files stay as they are."""
+    """Train a ProGIC network's decoder; its files stay as they are.
+
+    --progic may also be a tokenizer's weights: encoder and decoder begin as its own, with codebooks for its latents.
+    """
     from arpc_codec.train.runs.progic import run_progic_decoder
 
     run_progic_decoder(**given)
