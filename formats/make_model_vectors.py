@@ -42,8 +42,14 @@ def index_digest(codec: ProgicCodec, name: Path) -> str:
     return hashlib.sha256(indices.astype("<u2").tobytes()).hexdigest()
 
 
+def mirrored(picture: np.ndarray) -> np.ndarray:
+    """Twice the height and width: the picture, and beside and below it its mirror images."""
+    wide = np.concatenate([picture, picture[:, ::-1]], 1)
+    return np.concatenate([wide, wide[::-1]])
+
+
 def pictures() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
-    """Name -> (pixels, options): whole, few scales or stages, a target size, odd sizes, one pixel, tiles."""
+    """Name -> (pixels, options): whole, few scales or stages, a target size, odd sizes, one pixel, tiles, large."""
     astronaut, coffee, cat = data.astronaut(), data.coffee(), data.chelsea()
     return {
         "whole": (astronaut[:128, 160:288], {}),
@@ -52,6 +58,7 @@ def pictures() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "odd-size": (cat[:75, :53], {}),
         "one-pixel": (cat[:1, :1], {}),
         "tiles": (np.tile(coffee[:32], (1, 2, 1))[:, :800], {"scales": 4}),
+        "large": (mirrored(coffee), {}),
     }
 
 
@@ -63,7 +70,7 @@ def sample_digest(codec: HpacCodec, name: Path) -> str:
 
 
 def exact_pictures() -> dict[str, np.ndarray]:
-    """Name -> samples: colour, alpha, grey, 12 of 16 bits, one pixel."""
+    """Name -> samples: colour, alpha, grey, 12 of 16 bits, one pixel, several tiles."""
     astronaut, coffee, cat = data.astronaut(), data.coffee(), data.chelsea()
     ramp = np.add.outer(np.arange(48), np.arange(40))[..., None].astype(np.uint8)
     deep = cat[:40, :56, :1].astype(np.uint16) * 16 + ramp[:40, :1] % 16
@@ -74,6 +81,7 @@ def exact_pictures() -> dict[str, np.ndarray]:
         "grey-16": deep,
         "colour-16": astronaut[:24, :32].astype(np.uint16) * 257,
         "one-pixel": cat[:1, :1],
+        "large": cat,
     }
 
 

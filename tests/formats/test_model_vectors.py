@@ -22,53 +22,53 @@ ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "formats" / "vectors"
 
 
-def expected_of(model: str) -> tuple[Path, dict[str, Any]]:
-    folder = VECTORS / model
-    return folder, json.loads((folder / "expected.json").read_text())
+def files(*names: str) -> list[Any]:
+    """Every golden file of these models: model, its expected.json, name of a file."""
+    found = []
+    for model in names:
+        values = json.loads((VECTORS / model / "expected.json").read_text())
+        for name in values["files"]:
+            marks = [pytest.mark.thorough] if name == "large" else []
+            found.append(pytest.param(model, values, name, id=f"{model}-{name}", marks=marks))
+    return found
 
 
-@pytest.mark.parametrize(
-    ("model", "codec_class", "digest", "key"),
-    [
-        ("tiny", ArpcCodec, "token_digest", "latent_sha256"),
-        ("progic", ProgicCodec, "index_digest", "indices_sha256"),
-    ],
-)
-def test_tokens_never_change(
-    model: str, codec_class: type[Any], digest: str, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def make_model_vectors(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(ROOT / "formats")
     import make_model_vectors
 
-    folder, values = expected_of(model)
-    codec = codec_class.load(model)
+    return make_model_vectors
+
+
+@pytest.mark.parametrize(("model", "values", "name"), files("tiny", "progic"))
+def test_tokens_never_change(model: str, values: dict[str, Any], name: str, make_model_vectors: Any) -> None:
+    codec_class, digest, key = {
+        "tiny": (ArpcCodec, make_model_vectors.token_digest, "latent_sha256"),
+        "progic": (ProgicCodec, make_model_vectors.index_digest, "indices_sha256"),
+    }[model]
+    path, wanted = VECTORS / model / f"{name}.arpc", values["files"][name]
     assert find(model).fingerprint == values["fingerprint"]
-    for name, wanted in values["files"].items():
-        path = folder / f"{name}.arpc"
-        decoded = codec.decode(read(path.read_bytes()))
-        assert not decoded.damaged
-        assert list(decoded.pixels.shape[:2]) == wanted["size"]
-        assert getattr(make_model_vectors, digest)(codec, path) == wanted[key], name
+    codec = codec_class.load(model)
+    decoded = codec.decode(read(path.read_bytes()))
+    assert not decoded.damaged
+    assert list(decoded.pixels.shape[:2]) == wanted["size"]
+    assert digest(codec, path) == wanted[key]
 
 
-@pytest.mark.parametrize("model", ["lossless", "lossless-large"])
-def test_lossless_files_never_change(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "formats")
-    from make_model_vectors import exact_pictures, sample_digest
-
-    folder, values = expected_of(model)
+@pytest.mark.parametrize(("model", "values", "name"), files("lossless", "lossless-large"))
+def test_lossless_files_never_change(model: str, values: dict[str, Any], name: str, make_model_vectors: Any) -> None:
+    path, wanted = VECTORS / model / f"{name}.arpc", values["files"][name]
+    assert find(model).fingerprint == values["fingerprint"]
     codec = HpacCodec.load(model)
-    assert codec.model.entry.fingerprint == values["fingerprint"]
-    for name, wanted in values["files"].items():
-        path = folder / f"{name}.arpc"
-        data = path.read_bytes()
-        found = codec.decode(read(data))
-        assert not found.damage
-        assert list(found.picture.samples.shape[:2]) == wanted["size"]
-        assert sample_digest(codec, path) == wanted["samples_sha256"], name
-        samples = np.ascontiguousarray(exact_pictures()[name])
-        assert np.array_equal(found.picture.samples, samples)
-        assert codec.encode(ExactPicture(samples)) == data, name
+    data = path.read_bytes()
+    found = codec.decode(read(data))
+    assert not found.damage
+    assert list(found.picture.samples.shape[:2]) == wanted["size"]
+    assert make_model_vectors.sample_digest(codec, path) == wanted["samples_sha256"]
+    samples = np.ascontiguousarray(make_model_vectors.exact_pictures()[name])
+    assert np.array_equal(found.picture.samples, samples)
+    assert codec.encode(ExactPicture(samples)) == data
 
 
 def test_registry_lists_every_bundled_model() -> None:
