@@ -26,6 +26,7 @@ class TokenizerConfig:
     active, resting: channels that take part end and begin with, as steps.  groups: ends of the groups of channels that
     are coded together.
     noise: channels of noise that the decoder of `progic` takes beside the latent.
+    texture: the first two channels of `progic` tell how strong the detail of a cell is, as in texture.py.
     trade: what a bit is worth when integers are chosen, in squared errors of one step.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
@@ -43,6 +44,7 @@ class TokenizerConfig:
     network: Literal["progic", "pyramid"] = "progic"
     encoder_stem: int = 0
     noise: int = 0
+    texture: bool = False
     trade: float = 0.0
     steps: tuple[float, ...] = ()
     active: tuple[int, ...] = ()
@@ -70,6 +72,8 @@ class TokenizerConfig:
             raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.steps)} steps")
         if self.noise < 0 or (self.noise and self.network != "progic"):
             raise ModelError(f"tokenizer config: {self.noise} channels of noise for the network {self.network}")
+        if self.texture and not (self.network == "progic" and self.steps):
+            raise ModelError("tokenizer config: channels of texture without steps, or of another network")
         if self.network == "progic":
             return
         if self.network != "pyramid":

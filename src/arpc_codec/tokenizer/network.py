@@ -71,6 +71,7 @@ def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
         noise=config.noise,
         linear_size=1 if config.steps else 4,
         spread=bool(config.steps),
+        texture=config.texture,
     )
 
 

@@ -24,6 +24,8 @@ from ..scales import STRIDE
 from .blocks import Attention, blocks, linear_picture, zeroed
 from .noise import with_noise
 from .residual_vq import ResidualVQ
+from .texture import CHANNELS as TEXTURE
+from .texture import texture
 
 # Front end of both networks: the picture in cells of 8x8.
 CELL = 8
@@ -39,6 +41,7 @@ class ProgicConfig:
     linear_size: pixels on each side of one of a dense decoder's linear path, which is enlarged bilinearly.
     spread: dense networks see and change channels of the latent in units of their own standard deviation. Without it
     the deep paths learn of the first few only, where variances span orders (dev/LOG.md).
+    texture: the first two channels are those of texture.py, of dense networks.
     Raises ValueError for sizes that do not fit together and for codebooks of less than two entries.
     """
 
@@ -55,6 +58,7 @@ class ProgicConfig:
     noise: int = 0
     linear_size: int = 4
     spread: bool = False
+    texture: bool = False
 
     def __post_init__(self) -> None:
         """Check the number of resolutions; light networks have no convolution between blocks and latent."""
@@ -68,6 +72,8 @@ class ProgicConfig:
             raise ValueError("light networks have as many channels at 1/16 as the latent")
         if self.noise < 0 or (self.noise and not self.dense):
             raise ValueError(f"{self.noise} channels of noise, which only dense networks can have")
+        if self.texture and not (self.dense and self.channels > TEXTURE):
+            raise ValueError("only dense networks of more channels have channels of texture")
         if self.linear_size < 1 or STRIDE % self.linear_size:
             raise ValueError(f"cells of {STRIDE} pixels do not divide into {self.linear_size}")
 
@@ -105,9 +111,9 @@ def _attention(config: ProgicConfig, width: int) -> nn.Module:
     return Attention(width, config.attention, config.dense) if config.attention else nn.Identity()
 
 
-def _spread(config: ProgicConfig) -> Tensor | None:
+def _spread(config: ProgicConfig, channels: int) -> Tensor | None:
     """Standard deviations [C, 1, 1], to be filled in."""
-    return torch.ones(config.channels, 1, 1) if config.spread else None
+    return torch.ones(channels, 1, 1) if config.spread else None
 
 
 class ProgicEncoder(nn.Module):
@@ -117,7 +123,8 @@ class ProgicEncoder(nn.Module):
 
     def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
-        self.dense = config.dense
+        self.dense, self.texture = config.dense, config.texture
+        channels = config.channels - TEXTURE * config.texture
         (fine, coarse), (fine_depth, coarse_depth) = config.encoder_widths, config.encoder_depths
         self.stem = nn.Conv2d(3 * CELL**2, fine, 3 if self.dense else 1, padding="same")
         self.fine = blocks(fine, fine_depth, self.dense)
@@ -125,9 +132,9 @@ class ProgicEncoder(nn.Module):
         self.attention = _attention(config, coarse)
         self.coarse = blocks(coarse, coarse_depth, self.dense)
         if self.dense:
-            self.out = zeroed(nn.Conv2d(coarse, config.channels, 3, padding=1))
-            self.linear = nn.Conv2d(3 * STRIDE**2, config.channels, 1)
-        self.register_buffer("spread", _spread(config))
+            self.out = zeroed(nn.Conv2d(coarse, channels, 3, padding=1))
+            self.linear = nn.Conv2d(3 * STRIDE**2, channels, 1)
+        self.register_buffer("spread", _spread(config, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         deep = self.down(self.fine(self.stem(F.pixel_unshuffle(x, CELL))))
@@ -137,7 +144,8 @@ class ProgicEncoder(nn.Module):
         added = self.out(F.silu(deep))
         if self.spread is not None:
             added = added * self.spread
-        return added + self.linear(F.pixel_unshuffle(x, STRIDE))
+        y: Tensor = added + self.linear(F.pixel_unshuffle(x, STRIDE))
+        return torch.cat([texture(x).to(y), y], 1) if self.texture else y
 
 
 class ProgicDecoder(nn.Module):
@@ -151,7 +159,7 @@ class ProgicDecoder(nn.Module):
     def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
         self.dense, self.channels, self.linear_size = config.dense, config.channels, config.linear_size
-        self.register_buffer("spread", _spread(config))
+        self.register_buffer("spread", _spread(config, config.channels))
         widths, depths = config.decoder_widths[::-1], config.decoder_depths[::-1]
         if not self.dense:
             widths, depths = (*widths, 3 * CELL**2), (*depths, 1)

@@ -124,7 +124,8 @@ def start(model: Rated, photos: Photos, pictures: int = 240, side: int = SIDE) -
     spread = y.std((0, 2, 3))
     for network in (encoder, decoder):
         assert network.spread is not None
-        network.spread.copy_(spread.clamp_min(LEAST_SPREAD)[:, None, None])
+        # Channels of texture come first, and no encoder's network makes them.
+        network.spread.copy_(spread.clamp_min(LEAST_SPREAD)[-len(network.spread) :, None, None])
 
     fit_draft(decoder, (quantised(y, step[:, None, None]) for step in model.steps), x)
     for level, step in enumerate(model.steps):
