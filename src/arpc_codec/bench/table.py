@@ -38,9 +38,12 @@ class Facts:
 
 
 def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts, lossless: Sequence[Row] = ()) -> str:
-    """The whole report: the table of judged k, those listed only, verdicts, lossless files, and what was missing."""
+    """The whole report: the table of judged k, those listed only, verdicts, lossless files, and what was missing.
+
+    What has no peers stands with the judged.
+    """
     names = measured_names(comparisons)
-    judged = [c for c in comparisons if c.judged or c.ours is None]
+    judged = [c for c in comparisons if c.judged or c.ours is None or not c.peers]
     listed = [c for c in comparisons if c not in judged]
     parts = []
     if comparisons:
