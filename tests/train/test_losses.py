@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from arpc_codec.train.losses import colour_error, turn
+from arpc_codec.train.losses import colour_error, flat_errors, turn
 
 
 def test_turns_show_all_eight_orientations_and_keep_the_pair_together() -> None:
@@ -32,3 +32,20 @@ def test_colour_error_is_that_of_large_patches_whatever_their_light() -> None:
     fine[:, 1, ::2] = 0.5
     fine[:, 1, 1::2] = -0.5
     assert colour_error(fine) < 1e-6
+
+
+def test_flat_errors_mind_smooth_surfaces_alone_marks_and_blotches_apart() -> None:
+    size = 1, 3, 64, 64
+    smooth = torch.linspace(-0.5, 0.5, 64).expand(size)
+    rough = 0.5 * torch.randn(size, generator=torch.Generator().manual_seed(0))
+    marks = torch.zeros(size)
+    marks[..., ::2, :], marks[..., 1::2, :] = 0.1, -0.1
+    blotches = torch.full(size, 0.1)
+    blotches[..., :32] = -0.1
+    for x, seen in ((smooth, pytest.approx(0.1, rel=0.1)), (rough, pytest.approx(0, abs=1e-3))):
+        fine, slow = flat_errors(x + marks, x)
+        assert (fine.item(), slow.item()) == (seen, pytest.approx(0, abs=1e-6))
+        fine, slow = flat_errors(x + blotches, x)
+        assert slow.item() == seen
+        # The edge between them is seen a little.
+        assert fine < 0.02

@@ -32,6 +32,7 @@ class LossWeights:
     vgg: float = 0.3
     grid: float = 3.0
     flat: float = 12.0
+    blotch: float = 12.0
     colour: float = 2.0
 
 
@@ -41,16 +42,21 @@ def grid_error(error_bchw: Tensor) -> Tensor:
     return (cell - cell.mean(2, keepdim=True)).abs().mean()
 
 
-def flat_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Mean fine error where the picture is smooth: marks that the perceptual networks like are seen there first."""
+def flat_errors(x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean fine error, and error of the means of 8x8 pixels, where the picture is smooth.
+
+    Marks that the perceptual networks like are seen there first, and after them blotches: surfaces that should be even
+    and are not, which these networks do not mind.
+    """
     size = x.shape[-2:]
 
     def fine(y: Tensor) -> Tensor:
         return y - F.interpolate(F.avg_pool2d(y, 8), size, mode="bilinear")
 
     activity = F.avg_pool2d(fine(x).abs().mean(1, keepdim=True), 8)
-    weight = 1 / (1 + (F.interpolate(activity, size, mode="bilinear") / FLAT) ** 2)
-    return (weight * fine(x_hat - x).abs()).mean()
+    weight = 1 / (1 + (activity / FLAT) ** 2)
+    enlarged = 1 / (1 + (F.interpolate(activity, size, mode="bilinear") / FLAT) ** 2)
+    return (enlarged * fine(x_hat - x).abs()).mean(), (weight * F.avg_pool2d(x_hat - x, 8).abs()).mean()
 
 
 def colour_error(error_bchw: Tensor) -> Tensor:
@@ -74,7 +80,7 @@ def turn(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[T
 
 
 class ReconstructionLoss(nn.Module):
-    """Grid, flat and colour error + L1 + L1 at a quarter of the size + LPIPS-Alex + LPIPS-Squeeze + VGG-19 features."""
+    """Grid, colour, flat and blotch errors + L1, also at a quarter of the size + LPIPS, Alex and Squeeze + VGG-19."""
 
     def __init__(self, metrics: Path, weights: LossWeights) -> None:
         super().__init__()
@@ -88,8 +94,10 @@ class ReconstructionLoss(nn.Module):
         w = self.weights
         l1 = (x_hat - x).abs().mean()
         quarter = (F.avg_pool2d(x_hat, 4) - F.avg_pool2d(x, 4)).abs().mean()
-        grid, flat, colour = grid_error(x_hat - x), flat_error(x_hat, x), colour_error(x_hat - x)
-        loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid + w.flat * flat + w.colour * colour
+        grid, colour = grid_error(x_hat - x), colour_error(x_hat - x)
+        flat, blotch = flat_errors(x_hat, x)
+        loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid + w.colour * colour
+        loss = loss + w.flat * flat + w.blotch * blotch
         # The networks cost more than the codec, so each step asks one of them, with the weight of its share.
         shares = {"alex": (w.alex, 0.3), "squeeze": (w.squeeze, 0.3), "vgg": (w.vgg, 0.4)}
         draw = torch.rand((), generator=generator)
@@ -107,6 +115,7 @@ class ReconstructionLoss(nn.Module):
             "l1": l1.item(),
             "grid": grid.item(),
             "flat": flat.item(),
+            "blotch": blotch.item(),
             "colour": colour.item(),
             name: term.item(),
         }
