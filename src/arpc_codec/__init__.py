@@ -54,7 +54,7 @@ def encode(
     guard: float | None = None,
     model: str | None = None,
     device: str = "cpu",
-    keep: Collection[str] = (),
+    keep: str | Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """A picture of at most `max_pixels` pixels -> the bytes of an .arpc file; at most one rate may be given.
@@ -62,11 +62,11 @@ def encode(
     codec: arpc (the default), progic, whose scales are called stages, or hpac, the lossless one.
     image: PIL picture, picture file (path, binary stream, bytes or other buffer), or array: uint8 [H, W, 3] in sRGB,
     and with lossless uint8 or uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the
-    captioner in the folder ARPC_BLIP or of the model, not with lossless. keep: any of icc, exif, xmp. lossless (codec
-    hpac) keeps all metadata and has no rate; adapt: steps of fitting its prior to the picture. Of 16-bit colour give
-    the file: PIL reduces it to 8 bits. What changes its form or is not kept is a NoteWarning (`arpc_codec.errors`), one
-    for each note of `arpc encode`. verify: decode again and compare, of the lossy codecs. portable, guard: of codec
-    arpc, as in `ArpcCodec.encode`.
+    captioner in the folder ARPC_BLIP or of the model, not with lossless. keep: icc, exif, xmp, or some of them.
+    lossless (codec hpac) keeps all metadata and has no rate; adapt: steps of fitting its prior to the picture. Of
+    16-bit colour give the file: PIL reduces it to 8 bits. What changes its form or is not kept is a NoteWarning
+    (`arpc_codec.errors`), one for each note of `arpc encode`. verify: decode again and compare, of the lossy codecs.
+    portable, guard: of codec arpc, as in `ArpcCodec.encode`.
     Raises UsageError for bad arguments, ModelError when the model is missing, ArpcError when verifying fails.
     """
     from arpc_codec.container import Codec
@@ -76,6 +76,7 @@ def encode(
 
     if not isinstance(caption, str):
         raise UsageError(f"a caption is text, not {caption!r}")
+    keep = (keep,) if isinstance(keep, str) else keep
     codec = choose(codec, lossless)
     rates = (parts_wanted(Codec[codec.upper()], scales, stages), target_bytes, target_bpp)
     if codec != "arpc" and (portable or guard is not None):

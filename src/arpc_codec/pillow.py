@@ -204,7 +204,8 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
                     setattr(frame, name, getattr(image, name))
         else:
             names = {ChunkType(type_).name.lower() for type_, value in new.items() if value}
-            options["keep"] = names.union(options.get("keep", ()))
+            keep = options.get("keep", ())
+            options["keep"] = names.union((keep,) if isinstance(keep, str) else keep)
         data = encode(frame, **options)
     except UsageError as error:
         raise ValueError(str(error)) from error

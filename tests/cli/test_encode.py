@@ -115,8 +115,10 @@ def test_many_inputs_go_on_after_a_bad_one(arpc: Run, photo: Path, tmp_path: Pat
 def test_two_inputs_with_one_output_name(arpc: Run, photo: Path, tmp_path: Path) -> None:
     Image.open(photo).save(tmp_path / "photo.webp")
     result = arpc("encode", photo, tmp_path / "photo.webp", "--out-dir", tmp_path / "out", "-f", "-q")
-    assert result.exit_code == 1
-    assert "is the result of" in result.stderr
+    assert result.exit_code == 2
+    assert f"{photo} and {tmp_path / 'photo.webp'} would both become {tmp_path / 'out' / 'photo.arpc'}" in result.stderr
+    # Before any work is done.
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_missing_model_is_exit_5(arpc: Run, photo: Path) -> None:

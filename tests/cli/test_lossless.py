@@ -198,6 +198,7 @@ def test_options_that_do_not_apply_to_a_lossless_file(arpc: Run, coded: Path, tm
         result = arpc("decode", coded, "-o", tmp_path / "x.png", *options)
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert not (tmp_path / "x.png").exists()
+    assert not (tmp_path / "s").exists()
     assert "cannot hold pictures exactly" in arpc("decode", coded, "-o", tmp_path / "x.jpg").stderr
     assert arpc("decode", coded, "-o", tmp_path / "x.png", "--fill", "none", "--seed", "3").exit_code == 0
     result = arpc("preview", coded)

@@ -65,7 +65,7 @@ def test_there_and_back(arpc: Run, coded: Path, folder: Path, tmp_path: Path) ->
     result = arpc("packets", "join", folder, "-o", tmp_path / "back.arpc")
     assert (result.exit_code, (tmp_path / "back.arpc").read_bytes()) == (0, coded.read_bytes())
     size = coded.stat().st_size
-    assert result.stderr == f"arpc: {tmp_path / 'back.arpc'}: {len(parts)} packets, the original file of {size} bytes\n"
+    assert result.stderr == f"arpc: {tmp_path / 'back.arpc'}: {len(parts)} packets, nothing missing: {size} bytes\n"
     # Single packets, a pipe, and not over a file that exists.
     assert arpc("packets", "join", *reversed(parts), "-o", "-").stdout_bytes == coded.read_bytes()
     assert arpc("packets", "join", folder, "-o", tmp_path / "back.arpc").exit_code == 1
@@ -153,7 +153,10 @@ def test_files_with_holes_in_other_commands(arpc: Run, holed: Path, photo: Path,
     assert json.loads(arpc("info", "--json", holed).stdout)["holes"] is True
     result = arpc("verify", holed)
     assert (result.exit_code, result.stdout) == (6, f"{holed}: HOLES, 3 of 3 stages good\n")
-    assert arpc("preview", holed, "-o", tmp_path / "p.png").exit_code == 0
+    result = arpc("preview", holed, "-o", tmp_path / "p.png", "-q")
+    assert result.exit_code == 6
+    assert result.stderr.startswith(f"arpc: {holed}: holes: of 70 positions stages 1-3 lack ")
+    assert Image.open(tmp_path / "p.png").width > 0
     assert arpc("truncate", holed, "-o", tmp_path / "t.arpc", "--stages", "1").exit_code == 0
     assert arpc("decode", tmp_path / "t.arpc").exit_code == 6
     assert arpc("packets", "split", holed, "--mtu", "90", "-o", tmp_path / "x").exit_code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
@@ -147,6 +148,13 @@ def test_the_bundled_model_is_the_codec_s_own(
     assert arpc("decode", file, "-o", back).exit_code == 0
     with Image.open(photo) as original, Image.open(back) as decoded:
         assert decoded.size == original.size
+    # Its stages are coded, which takes the model; packets hold plain indices.
+    result = arpc("packets", "split", file, "--mtu", "360", "-o", tmp_path / "parts")
+    size = file.stat().st_size
+    assert re.search(rf"the file has {size}, \d+ with the plain indices that packets hold$", result.stderr)
+    assert arpc("packets", "join", tmp_path / "parts", "-o", tmp_path / "joined.arpc").exit_code == 0
+    assert arpc("decode", tmp_path / "joined.arpc", "-o", tmp_path / "joined.png").exit_code == 0
+    assert (tmp_path / "joined.png").read_bytes() == back.read_bytes()
 
 
 def test_models_of_other_codecs_are_exit_5(arpc: Run, photo: Path) -> None:
@@ -282,7 +290,7 @@ def test_profiles_pass_through() -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     out = io.BytesIO()
     Image.fromarray(RGB).save(out, "PNG", icc_profile=icc)
-    data = arpc_codec.encode(out.getvalue(), keep=("icc",), **API)
+    data = arpc_codec.encode(out.getvalue(), keep="icc", **API)
     assert arpc_codec.decode(data).info["icc_profile"] == icc
     assert info(data).metadata_bytes > len(icc)
 

@@ -95,6 +95,12 @@ def test_function_command_and_sheet(
     # What is there already stays.
     assert CliRunner().invoke(main, [*words[:3], str(tmp_path / "b.png"), *words[4:]]).exit_code == 1
     assert CliRunner().invoke(main, [*words, str(source)]).exit_code == 2
+    # Neither what is decoded nor the picture is replaced by the map.
+    for other, code in ((source, 1), (target, 2)):
+        kept = other.read_bytes()
+        result = CliRunner().invoke(main, [*words[:5], str(other), *words[6:], "-f"])
+        assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1)
+        assert other.read_bytes() == kept
     sheets = []
     for name, file in (("part", data), ("whole", whole)):
         (tmp_path / f"{name}.arpc").write_bytes(file)

@@ -162,7 +162,7 @@ class Decoding(Task):
             file,
             summary + (f", the others filled ({self.fill})" if decoded.filled else ""),
             _problem(decoded, noun, extras.notes),
-            _missing(container, decoded),
+            lacking(container, decoded),
             (*self._ignored(header.codec), *notes),
         )
 
@@ -259,7 +259,7 @@ def _problem(decoded: Decoded, noun: str, chunk_notes: tuple[str, ...]) -> str:
     return "; ".join(chunk_notes)
 
 
-def _missing(container: Container, decoded: Decoded) -> str:
+def lacking(container: Container, decoded: Decoded) -> str:
     """What a file of scales or stages that is cut or has holes lacks; nothing when it is whole."""
     if not container.truncated:
         from arpc_codec.codecs.stages import describe_lost

@@ -192,7 +192,6 @@ class Outputs:
     force: bool = False
     skip_existing: bool = False
     overwrite_input: bool = False
-    _taken: dict[str, str] = field(default_factory=dict)
     _inputs: set[Identity | None] = field(default_factory=set)
 
     def check(self, inputs: Sequence[str]) -> None:
@@ -215,17 +214,22 @@ class Outputs:
         self._inputs.update(identity(0 if name == STDIO else name) for name in inputs)
 
     def target(self, name: str, suffix: str) -> str:
-        """Path (or `-`) for the result of one input; ArpcError when another input of this run has it already."""
+        """Path (or `-`) for the result of one input."""
         if self.out is not None:
             return self.out
         if name == STDIO:
             return STDIO
         folder = self.out_dir if self.out_dir is not None else Path(name).parent
-        target = str(folder / (Path(name).stem + suffix))
-        other = self._taken.setdefault(target, name)
-        if other != name:
-            raise ArpcError(f"{target} is the result of {other} already")
-        return target
+        return str(folder / (Path(name).stem + suffix))
+
+    def plan(self, inputs: Sequence[str], suffix: str) -> None:
+        """UsageError when two inputs have one result, before any work is done."""
+        taken: dict[str, str] = {}
+        for name in inputs:
+            target = self.target(name, suffix)
+            other = taken.setdefault(target, name)
+            if other != name:
+                raise UsageError(f"{other} and {name} would both become {target}")
 
     def skip(self, target: str) -> bool:
         """True when --skip-existing says so; ArpcError when the file may not be overwritten."""

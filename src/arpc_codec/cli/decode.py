@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -106,8 +107,11 @@ def decode(
     outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), common.Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
-    if certainty is not None and len(inputs) > 1:
-        raise UsageError("--certainty is of one file")
+    maps = common.Outputs(certainty, None, force, overwrite_input=overwrite_input)
+    if certainty is not None:
+        if len(inputs) > 1:
+            raise UsageError("--certainty is of one file")
+        maps.check(inputs)
     given = click.get_current_context().get_parameter_source
     filling = tuple(f"--{name}" for name in ("fill", "guidance") if given(name) is ParameterSource.COMMANDLINE)
 
@@ -140,14 +144,18 @@ def decode(
             raise UsageError("--steps and --certainty do not belong to folders, --resume and --engine ray")
         return folders.run(inputs, (".arpc",), decoding, outputs, how, log)
     only_steps = steps is not None and out is None and out_dir is None
-    if steps is not None:
-        steps.mkdir(parents=True, exist_ok=True)
+    if not only_steps:
+        outputs.plan(inputs, decoding.suffix)
 
     def work(name: str) -> int:
         target = outputs.target(name, decoding.suffix)
         if not only_steps and outputs.skip(target):
             log.note(name, f"{target} exists, skipped")
             return 0
+        if certainty is not None:
+            if not only_steps and os.path.realpath(certainty) == os.path.realpath(target):
+                raise UsageError(f"{certainty} cannot be both the picture and its --certainty")
+            maps.skip(certainty)
         start = time.perf_counter()
         step = None if steps is None else lambda number, file: outputs.write(file, step_path(name, number))
         data = common.read_bytes(name)
@@ -155,7 +163,8 @@ def decode(
         if not only_steps:
             outputs.write(made.data, target)
         if certainty is not None:
-            _write_certainty(data, certainty, force, scales=scales, device=device, max_pixels=max_pixels)
+            file = _certainty(data, scales=scales, device=device, max_pixels=max_pixels)
+            maps.write(file, certainty)
         where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         log.note(name, "; ".join(made.notes))
         log.note(name, f"{made.width}x{made.height} -> {where}: {made.summary}")
@@ -168,6 +177,7 @@ def decode(
 
     def step_path(name: str, number: int) -> str:
         assert steps is not None
+        steps.mkdir(parents=True, exist_ok=True)
         stem = "stdin" if name == common.STDIO else Path(name).stem
         other = step_owners.setdefault(stem, name)
         if other != name:
@@ -177,13 +187,12 @@ def decode(
     return common.run_all(inputs, work, log)
 
 
-def _write_certainty(data: bytes, out: str, force: bool, **options: Any) -> None:
+def _certainty(data: bytes, **options: Any) -> bytes:
     """A PNG of how much was sent of each cell; what there is of a file that is cut short."""
     from io import BytesIO
 
     import arpc_codec
 
-    outputs, file = common.Outputs(out, None, force), BytesIO()
-    outputs.skip(out)
+    file = BytesIO()
     arpc_codec.certainty(data, allow_truncated=True, **options).save(file, "PNG")
-    outputs.write(file.getvalue(), out)
+    return file.getvalue()

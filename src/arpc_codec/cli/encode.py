@@ -122,6 +122,7 @@ def encode(
         from arpc_codec.imageio import suffixes
 
         return folders.run(inputs, suffixes(exact=codec == "hpac"), encoding, outputs, how, log)
+    outputs.plan(inputs, encoding.suffix)
 
     def work(name: str) -> int:
         target = outputs.target(name, encoding.suffix)

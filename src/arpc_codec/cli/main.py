@@ -101,6 +101,6 @@ def main() -> None:
     arpc decode photo.arpc -o back.png
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 not an arpc file or damaged, 4 newer version or unknown codec,
-    5 model missing or mismatch, 6 truncated or with holes (written all the same), 130 interrupted. Of several files,
-    the worst. ARPC_DEBUG=1 shows where an error came from.
+    5 model missing or mismatch, 6 truncated or with holes (what arrived is written, where that can be), 130
+    interrupted. Of several files, the worst. ARPC_DEBUG=1 shows where an error came from.
     """

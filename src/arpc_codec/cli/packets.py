@@ -62,7 +62,10 @@ def split(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Split an .arpc file into packets of at most N bytes. IN may be -, for stdin."""
+    """Split an .arpc file into packets of at most N bytes. IN may be -, for stdin.
+
+    Stages of ProGIC that are coded become plain indices first, which takes the model and more bytes.
+    """
     outputs = common.Outputs(None, None, force, overwrite_input=overwrite_input)
     outputs.protect((source,))
     log = common.Log(quiet, verbose)
@@ -70,13 +73,16 @@ def split(
     def work(name: str) -> int:
         from arpc_codec.packets import split
 
-        data = _packed(common.read_bytes(name), max_pixels)
+        given = common.read_bytes(name)
+        data = _packed(given, max_pixels)
         parts = split(data, mtu, interleave=interleave, redundancy=redundancy, max_pixels=max_pixels)
         out.mkdir(parents=True, exist_ok=True)
         stem, digits = "stdin" if name == common.STDIO else Path(name).stem, len(str(len(parts)))
         for number, part in enumerate(parts, 1):
             outputs.write(part, str(out / f"{stem}-{number:0{digits}}{SUFFIX}"))
-        log.note(name, f"-> {out}: {len(parts)} packets of {sum(map(len, parts))} bytes, the file has {len(data)}")
+        plain = "" if data == given else f", {len(data)} with the plain indices that packets hold"
+        sizes = f"{sum(map(len, parts))} bytes, the file has {len(given)}{plain}"
+        log.note(name, f"-> {out}: {len(parts)} packets of {sizes}")
         return 0
 
     return common.run_all((source,), work, log)
@@ -115,8 +121,9 @@ def join(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Join packets, in any order, to an .arpc file: the original if nothing is missing, else what they make of it.
+    """Join packets, in any order, to an .arpc file: the one that was split, if nothing is missing, or a part of it.
 
+    Of coded stages of ProGIC it is the file of the same picture with plain indices.
     Packets that are damaged or of another picture are named and left out. When something is missing the file is written
     all the same and the exit code is 6.
     """
@@ -148,7 +155,7 @@ def join(
         if joined.missing:
             log.error(target, f"{joined.missing}; file written")
             return TruncatedError.exit_code
-        log.note(target, f"{len(kept)} packets, the original file of {len(joined.data)} bytes")
+        log.note(target, f"{len(kept)} packets, nothing missing: {len(joined.data)} bytes")
         return 0
 
     return common.run_all((out,), work, log)

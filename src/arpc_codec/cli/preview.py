@@ -47,6 +47,7 @@ def preview(
 
     def work(name: str) -> int:
         import arpc_codec
+        from arpc_codec.batch.decoding import lacking
         from arpc_codec.container import Codec, read, truncate
         from arpc_codec.imageio import to_image
         from arpc_codec.imageio.sheet import contact_sheet
@@ -83,8 +84,8 @@ def preview(
             log.error(name, f"{noun} {len(cells) + 1} is damaged: sheet written up to {noun} {len(cells)}")
             return FormatError.exit_code
         log.note(name, f"-> {target if target != common.STDIO else 'stdout'}: {len(cells)} steps")
-        if container.truncated:
-            log.error(name, f"truncated: {there} of {header.scales} {noun}s arrived; sheet written")
+        if lost := lacking(container, step):
+            log.error(name, f"{lost}; sheet written")
             return TruncatedError.exit_code
         return 0
 

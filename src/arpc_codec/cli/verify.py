@@ -43,6 +43,7 @@ def verify(
 ) -> int:
     """Decode .arpc files and check every scale, stage or tile; exit 3 when damaged, 6 when cut or with holes.
 
+    Scales of less than 16 tokens share a check, and the last of a small file have none: it says how many.
     Of a lossless file --against says of samples and of metadata whether they are identical, and what of IMG no .arpc
     file holds; exit 1 when anything differs or is not there.
     """
