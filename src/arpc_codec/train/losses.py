@@ -53,10 +53,12 @@ def flat_errors(x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     def fine(y: Tensor) -> Tensor:
         return y - F.interpolate(F.avg_pool2d(y, 8), size, mode="bilinear")
 
-    activity = F.avg_pool2d(fine(x).abs().mean(1, keepdim=True), 8)
-    weight = 1 / (1 + (activity / FLAT) ** 2)
-    enlarged = 1 / (1 + (F.interpolate(activity, size, mode="bilinear") / FLAT) ** 2)
-    return (enlarged * fine(x_hat - x).abs()).mean(), (weight * F.avg_pool2d(x_hat - x, 8).abs()).mean()
+    def smooth(activity: Tensor) -> Tensor:
+        return 1 / (1 + (activity / FLAT) ** 2)
+
+    activity, error = F.avg_pool2d(fine(x).abs().mean(1, keepdim=True), 8), x_hat - x
+    enlarged = F.interpolate(activity, size, mode="bilinear")
+    return (smooth(enlarged) * fine(error).abs()).mean(), (smooth(activity) * F.avg_pool2d(error, 8).abs()).mean()
 
 
 def colour_error(error_bchw: Tensor) -> Tensor:
