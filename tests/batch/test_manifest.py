@@ -36,6 +36,23 @@ def test_lines_of_others_are_passed_over(tmp_path: Path) -> None:
     manifest.close()
 
 
+@pytest.mark.parametrize("content", [b'{"images":["a.jpg"]}', b'{"images":[]}\n{"a": 1}\n', b"junk"])
+def test_somebody_elses_file_is_left_alone(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(ArpcError, match=r"manifest\.jsonl was not written by arpc"):
+        Manifest(tmp_path)
+    assert (tmp_path / NAME).read_bytes() == content
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"sou', b'{"source": "a.png", "tar'])
+def test_the_only_line_may_be_torn(torn: bytes, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(torn)
+    manifest = Manifest(tmp_path)
+    manifest.append(Record("a.png", "a.arpc"))
+    manifest.close()
+    assert len((tmp_path / NAME).read_bytes().splitlines()) == 1
+
+
 def test_names_of_any_bytes(tmp_path: Path) -> None:
     name = b"\xff\xe4 \n.png".decode("utf-8", "surrogateescape")
     for _ in range(2):

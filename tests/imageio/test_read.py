@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from arpc_codec.errors import ArpcError
-from arpc_codec.imageio import read, to_image
+from arpc_codec.imageio import read, read_exact, to_image
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -30,11 +30,16 @@ def png_16(samples: np.ndarray, colour_type: int, *chunks: tuple[bytes, bytes]) 
     """PNG of big-endian 16-bit samples [H, W, C]; Pillow cannot write 16-bit colour."""
     height, width = samples.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    return png(width, height, 16, colour_type, rows, *chunks)
+
+
+def png(width: int, height: int, depth: int, colour_type: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """PNG of rows of bytes, each behind its filter."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
@@ -139,6 +144,30 @@ def test_sixteen_bit_transparent_colour() -> None:
     picture = read(png_16(deep, 2, (b"tRNS", struct.pack(">HHH", 0x1234, 0x1234, 0x1234))))
     assert picture.alpha is not None
     assert picture.alpha.tolist() == [[255, 0], [0, 0]]
+
+
+def test_what_8_bits_cannot_tell_of_a_transparent_colour_is_noted() -> None:
+    deep = np.full((1, 2, 3), 0x0034, np.uint16)
+    picture = read(png_16(deep, 2, (b"tRNS", struct.pack(">HHH", 0x0012, 0x0012, 0x0012))))
+    assert picture.alpha is not None
+    assert not picture.alpha.any()
+    assert "transparent colour compared in 8 bits" in picture.notes
+
+
+@pytest.mark.parametrize(("depth", "key"), [(1, 1), (2, 2), (4, 5), (8, 5)])
+def test_the_transparent_grey_of_few_bits(depth: int, key: int) -> None:
+    values = [key, 0, key]
+    row = np.packbits([value >> bit & 1 for value in values for bit in range(depth)[::-1]]).tobytes()
+    data = png(3, 1, depth, 0, b"\0" + row, (b"tRNS", struct.pack(">H", key)))
+    grey = [value * 255 // (2**depth - 1) for value in values]
+    # Pillow forgets the depth when it loads a picture.
+    for opened in (lambda: data, lambda: Image.open(io.BytesIO(data))):
+        picture = read(opened())
+        assert picture.pixels[0, :, 0].tolist() == grey
+        assert picture.alpha is not None
+        assert picture.alpha.tolist() == [[0, 255, 0]]
+        exact = read_exact(opened())
+        assert exact.samples[0].tolist() == [[value, 255 * (value == 0)] for value in grey]
 
 
 def test_float_and_wide_integers_are_stretched_and_noted() -> None:
@@ -284,6 +313,16 @@ def test_unreadable_files_give_one_line(data: bytes, message: str) -> None:
 
 PNG = file(Image.fromarray(RGB).resize((60, 40)), exif=Image.Exif())
 JPEG = file(Image.fromarray(RGB).resize((60, 40)), "JPEG")
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.8])
+def test_a_png_whose_pixels_are_damaged_is_refused(place: float) -> None:
+    """Also where nothing but Pillow's search for EXIF behind the pixels comes upon it first."""
+    broken = bytearray(file(Image.fromarray(RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8))))
+    broken[int(place * len(broken))] ^= 255
+    for source in (bytes(broken), Image.open(io.BytesIO(broken))):
+        with pytest.raises(ArpcError, match="cannot be read as a picture"):
+            read(source)
 
 
 @settings(max_examples=150)

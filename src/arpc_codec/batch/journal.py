@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from arpc_codec.errors import ArpcError
@@ -28,8 +28,13 @@ class FileJournal:
             self._file.close()
             raise
 
-    def lines(self) -> Iterator[bytes]:
-        """Those that are there, before any is added."""
+    def lines(self, start: bytes) -> Iterator[bytes]:
+        """Those that are there, before any is added.
+
+        Raises ArpcError for somebody else's file, of which no line begins with `start`: it is neither cut nor added to.
+        """
+        self._file.seek(0)
+        _check_ours(self._file, start, self._file.name)
         self._file.seek(0)
         end = 0
         for line in self._file:
@@ -72,9 +77,11 @@ class UrlJournal:
         self._gather()
         self._count = 0
 
-    def lines(self) -> Iterator[bytes]:
-        """Those that are there, before any is added."""
-        yield from self._gathered().splitlines(keepends=True)
+    def lines(self, start: bytes) -> Iterator[bytes]:
+        """As of `FileJournal`."""
+        found = self._gathered().splitlines(keepends=True)
+        _check_ours(found, start, str(self._url))
+        yield from found
 
     def append(self, line: bytes) -> None:
         """Add a line with its end. OSError as due."""
@@ -96,3 +103,13 @@ class UrlJournal:
 
     def _gathered(self) -> bytes:
         return self._url.read_bytes() if self._url.exists() else b""
+
+
+def _check_ours(lines: Iterable[bytes], start: bytes, name: str) -> None:
+    """The only line of a killed run may be torn."""
+    first = None
+    for first in lines:
+        if start.startswith(first[: len(start)]):
+            return
+    if first is not None:
+        raise ArpcError(f"{name} was not written by arpc: move it away")

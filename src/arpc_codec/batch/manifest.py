@@ -12,6 +12,8 @@ from arpc_codec.batch.journal import FileJournal, UrlJournal
 from arpc_codec.places import Place
 
 NAME = "manifest.jsonl"
+# Of every line.
+START = b'{"source": '
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,16 @@ class Manifest:
     """The records in a folder, locked while it is open: a second run would mix its results with these."""
 
     def __init__(self, folder: Place) -> None:
-        """Open or begin it, the folder too. Raises ArpcError when another run has it open, OSError as due."""
+        """Open or begin it, the folder too. Raises ArpcError when another run has it open, or when it is none.
+
+        OSError as due.
+        """
         self._journal: FileJournal | UrlJournal
         self._journal = FileJournal(folder / NAME) if isinstance(folder, Path) else UrlJournal(folder / NAME)
         self._last: dict[str, Record] = {}
         self._written: set[str] = set()
         try:
-            for line in self._journal.lines():
+            for line in self._journal.lines(START):
                 with suppress(ValueError, TypeError):
                     self._note(Record(**json.loads(line)))
         except BaseException:

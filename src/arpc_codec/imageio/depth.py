@@ -18,7 +18,7 @@ _HEAD = 1 << 20
 
 
 def sample_bits(image: Image.Image) -> int:
-    """Bits of a sample as stored in an opened file, which Pillow may be about to reduce to 8; 8 when unknown.
+    """Bits of a sample as stored in an opened file, of which Pillow may be about to make 8; 8 when unknown.
 
     5 stands for pixels of 5 to 6 bits a sample packed into 16.
     """
@@ -26,6 +26,8 @@ def sample_bits(image: Image.Image) -> int:
         return 32 if image.mode in ("I", "F") else 16
     for tile in getattr(image, "tile", ()):
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if args[0] in ("L;2", "L;4"):
+            return int(args[0][-1])
         if any(isinstance(arg, str) and arg.startswith(("BGR;1", "BGRA;1")) for arg in args):
             return 5
         if any(isinstance(arg, str) and ";16" in arg for arg in args):
@@ -33,6 +35,15 @@ def sample_bits(image: Image.Image) -> int:
         if image.format == "PPM" and len(args) > 1 and isinstance(args[1], int) and args[1] > 255:
             return args[1].bit_length()
     return _header_bits(image) if image.format in ("JPEG2000", "AVIF") else 8
+
+
+def key_of_8_bits(key: Any, bits: int) -> Any:
+    """The transparent colour of a picture whose samples Pillow made 8 bits, of the `bits` that its file has."""
+    if isinstance(key, tuple):
+        return tuple(key_of_8_bits(value, bits) for value in key)
+    if not isinstance(key, int) or bits not in (2, 4, 16):
+        return key
+    return key >> 8 if bits == 16 else key * 255 // (2**bits - 1)
 
 
 def deep_codecs() -> ModuleType:

@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import ICCPROFILE, PHOTOMETRIC_INTERPRETATION, ImageFil
 
 from arpc_codec.errors import ArpcError
 from arpc_codec.imageio.depth import head
+from arpc_codec.imageio.metadata import load_for_exif
 from arpc_codec.imageio.profiles import made_profile
 
 _D65, _C = (0.3127, 0.329), (0.31, 0.316)
@@ -148,6 +149,7 @@ def _by_gamma(
 
 def _is_adobe(image: Image.Image) -> bool:
     """Cameras say Adobe RGB by an entry of EXIF (DCF 2.0)."""
+    load_for_exif(image)
     try:
         exif = image.getexif()
         found = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)

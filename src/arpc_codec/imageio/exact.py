@@ -135,7 +135,7 @@ def _from_pillow(image: Image.Image, max_pixels: int, data: bytes = b"") -> Exac
     bits, notes = sample_bits(image), []
     if bits > 8 and not image.mode.startswith("I;16"):
         raise ArpcError(f"Pillow reduces the {bits}-bit samples of this picture: give the file itself")
-    if bits < 8:
+    if bits == 5:
         notes.append("samples of 5 or 6 bits coded as 8 bits")
     left_out: list[str] = []
     metadata = metadata_of(image)
@@ -150,7 +150,7 @@ def _from_pillow(image: Image.Image, max_pixels: int, data: bytes = b"") -> Exac
         left_out += others
     if image.format == "BMP" and data:
         metadata |= {"icc": bmp_profile(data), "resolution": _bmp_resolution(data)}
-    samples, more = samples_of(image)
+    samples, more = samples_of(image, bits)
     return ExactPicture(samples, notes=(*notes, *more), left_out=tuple(left_out), **metadata)
 
 

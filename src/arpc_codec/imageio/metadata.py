@@ -25,6 +25,12 @@ def without_prefix(exif: bytes) -> bytes:
     return exif
 
 
+def load_for_exif(image: Image.Image) -> None:
+    """Load a PNG picture whose EXIF may follow the pixels, as Pillow would: damage is not malformed EXIF."""
+    if image.format == "PNG" and "exif" not in image.info:
+        image.load()
+
+
 def raw_exif_of(image: Image.Image) -> bytes | None:
     """TIFF bytes of the EXIF block as stored; None when there is none."""
     raw = image.info.get("exif")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from arpc_codec.imageio.metadata import without_prefix, xmp_of
+from arpc_codec.imageio.metadata import load_for_exif, without_prefix, xmp_of
 
 _TAG = 0x0112
 _SHORT = 3
@@ -39,6 +39,7 @@ def orientation(image: Image.Image) -> tuple[int, str | None]:
         image.load()
         return 1, None
     found, note = None, None
+    load_for_exif(image)
     try:
         found = image.getexif().get(_TAG)
     # Pillow raises almost anything on malformed EXIF, and a picture is not worse for it.

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 from arpc_codec.files import Readable
 from arpc_codec.imageio import tiff
 from arpc_codec.imageio.colour import profile_problem, without_profile
-from arpc_codec.imageio.depth import DEEP, sample_bits, to_8_bits
+from arpc_codec.imageio.depth import DEEP, key_of_8_bits, sample_bits, to_8_bits
 from arpc_codec.imageio.described import described
 from arpc_codec.imageio.first_page import check_opened, open_first
 from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
@@ -42,7 +42,9 @@ def read(source: Readable | Image.Image, *, max_pixels: int = MAX_PIXELS, keep_i
     """
     if isinstance(source, Image.Image):
         check_size(*source.size, max_pixels)
-        return _convert(_opened(source), keep_icc)
+        # One that Pillow opened may not be loaded yet.
+        with decoding(max_pixels):
+            return _convert(_opened(source), keep_icc)
     data = contents(source)
     with decoding(max_pixels):
         if data.startswith(tiff.SIGNATURES):
@@ -76,7 +78,7 @@ def _convert(opened: Opened, keep_icc: bool) -> Picture:
     height, width = image.size if turn > 4 else image.size[::-1]
     pixels, alpha_hw = np.empty((height, width, 3), np.uint8), None
     for rows, band in _bands(image):
-        base, alpha, more = _split(band)
+        base, alpha, more = _split(band, opened.bits)
         base, kept, also = _colours(base, opened.icc, keep_icc)
         # One channel of grey goes into all three.
         as_stored(pixels, turn)[rows] = np.asarray(base).reshape(*band.size[::-1], -1)
@@ -97,8 +99,8 @@ def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
         yield slice(top, bottom), image if whole else image.crop((0, top, image.width, bottom))
 
 
-def _split(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:
-    """(RGB, L or CMYK picture, alpha [H, W] or None, notes)."""
+def _split(image: Image.Image, bits: int) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:
+    """(RGB, L or CMYK picture, alpha [H, W] or None, notes); bits: as `Opened`."""
     if image.mode in DEEP:
         key = image.info.get("transparency")
         alpha_hw = np.where(np.asarray(image) == key, 0, 255).astype(np.uint8) if isinstance(key, int) else None
@@ -119,20 +121,20 @@ def _split(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None, l
     grey_mode = image.mode in ("1", "L", "LA", "La")
     if image.mode == "La":
         image = image.convert("LA")
-    with_alpha = _eight_bit_key(image).convert("LA" if grey_mode else "RGBA")
+    if bits == 16 and "transparency" in image.info:
+        notes.append("transparent colour compared in 8 bits")
+    with_alpha = _eight_bit_key(image, bits).convert("LA" if grey_mode else "RGBA")
     alpha_hw = np.asarray(with_alpha.getchannel("A"))
     return with_alpha.convert("L" if grey_mode else "RGB"), alpha_hw, notes
 
 
-def _eight_bit_key(image: Image.Image) -> Image.Image:
-    """The transparent colour of a picture that Pillow reduced from 16 bits, reduced likewise."""
+def _eight_bit_key(image: Image.Image, bits: int) -> Image.Image:
+    """A picture whose transparent colour is of 8 bits, as its samples are."""
     key = image.info.get("transparency")
-    if isinstance(key, tuple) and max(key) > 255:
-        image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-    elif isinstance(key, int) and key > 255:
-        image = image.copy()
-        image.info["transparency"] = key >> 8
+    if (found := key_of_8_bits(key, bits)) == key:
+        return image
+    image = image.copy()
+    image.info["transparency"] = found
     return image
 
 

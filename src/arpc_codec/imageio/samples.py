@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from arpc_codec.errors import ArpcError
+from arpc_codec.imageio.depth import key_of_8_bits
 from arpc_codec.imageio.picture import Samples
 
 _REFUSED = {
@@ -33,10 +34,10 @@ def check_mode(image: Image.Image) -> None:
         raise refused(_REFUSED.get(image.mode, f"pixels of mode {image.mode}"))
 
 
-def samples_of(image: Image.Image) -> tuple[Samples, list[str]]:
+def samples_of(image: Image.Image, bits: int = 8) -> tuple[Samples, list[str]]:
     """(samples [H, W, C] of a picture as Pillow holds it, notes); ArpcError when its mode has no place.
 
-    The result is native, contiguous and owned by the caller.
+    bits: of a sample of its file. The result is native, contiguous and owned by the caller.
     """
     check_mode(image)
     notes = []
@@ -53,7 +54,7 @@ def samples_of(image: Image.Image) -> tuple[Samples, list[str]]:
     elif image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.uint16)
     else:
-        samples = np.array(image)
+        samples, key = np.array(image), key_of_8_bits(key, bits)
     samples = samples.reshape(image.height, image.width, -1)
     if key is not None:
         samples = with_key(samples, key if isinstance(key, Sequence) else (key,))
