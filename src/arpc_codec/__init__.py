@@ -73,6 +73,7 @@ def encode(
     from arpc_codec.errors import UsageError, whole_number
     from arpc_codec.loading import AUTO_CAPTION, choose, model_for
     from arpc_codec.rate import parts_wanted
+    from arpc_codec.warned import warn
 
     if not isinstance(caption, str):
         raise UsageError(f"a caption is text, not {caption!r}")
@@ -90,7 +91,7 @@ def encode(
         data, notes = _encode_parts(
             image, rates, caption, coding, codec, model_for(codec, model), device, keep, max_pixels
         )
-        _warn(notes)
+        warn(notes)
         return data
     if whole_number("adapt", adapt) < 0:
         raise UsageError(f"adapt is a number of steps, not {adapt}")
@@ -106,7 +107,7 @@ def encode(
 
     picture = read_exact(image, max_pixels=max_pixels)
     data = load_lossless(model_for(codec, model), device).encode(picture, adapt=adapt, caption=caption)
-    _warn((*ignored_device(device), *picture.notes, *picture.left_out, *hints(picture.notes)))
+    warn((*ignored_device(device), *picture.notes, *picture.left_out, *hints(picture.notes)))
     return data
 
 
@@ -150,16 +151,6 @@ def _encode_parts(
         **coding,
     )
     return encoded.data, (*picture.notes, *notes, *encoded.notes)
-
-
-def _warn(notes: Collection[str]) -> None:
-    """For the line that called the caller."""
-    import warnings
-
-    from arpc_codec.errors import NoteWarning
-
-    for note in notes:
-        warnings.warn(note, NoteWarning, stacklevel=3)
 
 
 def decode(
@@ -292,13 +283,14 @@ def _decode_exact(
     from arpc_codec.errors import FormatError, TruncatedError, UsageError
     from arpc_codec.hints import ignored_device
     from arpc_codec.loading import load_lossless
+    from arpc_codec.warned import warn
 
     if scales is not None:
         raise UsageError("a lossless file has no scales")
     if container.truncated and not allow_truncated:
         raise TruncatedError("truncated: part of the lossless picture is missing")
     found = load_lossless(container.header.model_id, device).decode(container, region=region)
-    _warn(ignored_device(device))
+    warn(ignored_device(device))
     if found.damage:
         raise FormatError(f"damaged: {found.damage} (`arpc decode` saves what can be saved)")
     return found.picture

@@ -15,6 +15,7 @@ from arpc_codec.files import Readable, contents, octets
 from arpc_codec.imageio import from_chunks, to_image
 from arpc_codec.loading import DEFAULT_MODELS, choose, load, load_for, load_lossless
 from arpc_codec.rate import parts_wanted, rate_bytes
+from arpc_codec.warned import warn
 from arpc_codec.zoo.registry import find
 
 if TYPE_CHECKING:
@@ -98,10 +99,15 @@ class Codec:
     def _together(self, arrays: list[Any], verify: bool = False, **rates: Any) -> list[bytes]:
         """Files of arrays uint8 [H, W, 3] of one size."""
         scales = parts_wanted(Names.PROGIC, rates.pop("scales", None), rates.pop("stages", None))
+        from arpc_codec.codecs.lossy import check_pixels
+
+        check_pixels(arrays[0])
         height, width = arrays[0].shape[:2]
         limits = {"target_bytes": None, "target_bpp": None} | rates
         limit = rate_bytes(height, width, scales=scales, **limits)
         coded = self._coder.encode_batch(arrays, scales=scales, target_bytes=limit, verify=verify)
+        for one in coded:
+            warn(one.notes)
         return [one.data for one in coded]
 
     def decode(self, data: Readable, **options: Unpack[Decoding]) -> Image.Image:
@@ -184,5 +190,7 @@ class Decoder:
         self.scales = decoded.scales
         # Chunks follow the last scale.
         extras = from_chunks(container.chunks, header.height, header.width)
+        if extras.notes:
+            raise FormatError("; ".join(extras.notes))
         metadata = {"icc": extras.icc, "exif": extras.exif, "xmp": extras.xmp}
         return to_image(decoded.pixels, extras.alpha, bool(header.colour), **metadata)

@@ -14,11 +14,19 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Lock, Thread
 from typing import Any
 
+from arpc_codec.forks import after_fork
 from arpc_codec.openmp import wait_passively
 
 # Seconds in which a process notices that its parent is gone, if nothing tells it at once.
 NOTICE = 1.0
 _starting = Lock()
+
+
+@after_fork
+def _renew() -> None:
+    # Who was starting a process is not here any more.
+    global _starting
+    _starting = Lock()
 
 
 class Process(SpawnProcess):

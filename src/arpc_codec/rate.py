@@ -8,6 +8,9 @@ from numbers import Real
 from arpc_codec.container import Codec
 from arpc_codec.errors import UsageError, whole_number
 
+# Bits a pixel that no file has; much more would be no number of bytes.
+ANY_BPP = 1e15
+
 
 def rate_bytes(
     height: int, width: int, *, scales: int | None, target_bytes: int | None, target_bpp: float | None
@@ -26,7 +29,7 @@ def rate_bytes(
         return target_bytes
     if not isinstance(target_bpp, Real) or not 0 < target_bpp < inf:
         raise UsageError(f"target bpp must be a number above 0, not {target_bpp!r}")
-    return int(target_bpp * height * width / 8)
+    return int(min(target_bpp, ANY_BPP) * height * width / 8)
 
 
 def parts_wanted(codec: Codec, scales: int | None, stages: int | None) -> int | None:

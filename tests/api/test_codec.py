@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +16,15 @@ from PIL import Image
 import arpc_codec
 from arpc_codec import Codec, Decoder, api
 from arpc_codec.container import truncate
-from arpc_codec.errors import ArpcError, FormatError, ModelError, TruncatedError, UnsupportedError, UsageError
+from arpc_codec.errors import (
+    ArpcError,
+    FormatError,
+    ModelError,
+    NoteWarning,
+    TruncatedError,
+    UnsupportedError,
+    UsageError,
+)
 
 Picture = Callable[..., np.ndarray]
 LOSSY = ["micro", "micro-planes", "micro-progic", "micro-coded"]
@@ -60,6 +71,37 @@ def test_a_batch_is_its_pictures_in_order(picture: Picture) -> None:
     assert Codec.load("micro").encode_batch([]) == []
 
 
+def test_notes_name_the_line_of_the_caller(picture: Picture, tmp_path: Path) -> None:
+    """However many frames of this package and of Pillow lie between."""
+    codec, pixels = Codec.load("micro-progic"), picture(48, 32)
+    ways = [
+        lambda: arpc_codec.encode(pixels, codec="progic", model="micro-progic", stages=9),
+        lambda: codec.encode(pixels, stages=9),
+        lambda: codec.encode_batch([pixels], stages=9),
+        lambda: Image.fromarray(pixels).save(tmp_path / "a.arpc", codec="progic", model="micro-progic", stages=9),
+    ]
+    for way in ways:
+        with pytest.warns(NoteWarning, match="9 were asked for") as caught:
+            way()
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_damaged_alpha_plane_is_damage(picture: Picture) -> None:
+    """As `decode` says, and not an opaque picture."""
+    rgba = np.dstack([picture(32, 48), picture(32, 48)[..., 0]])
+    data = bytearray(arpc_codec.encode(Image.fromarray(rgba), model="micro-planes"))
+    data[-3] ^= 255
+    with pytest.raises(FormatError) as caught:
+        arpc_codec.decode(bytes(data))
+    with pytest.raises(FormatError, match=re.escape(str(caught.value))):
+        arpc_codec.Decoder().feed(bytes(data))
+
+
+def test_any_number_of_bits_is_a_limit(picture: Picture) -> None:
+    codec, pixels = Codec.load("micro-planes"), picture(32, 32)
+    assert codec.encode(pixels, target_bpp=1e308) == codec.encode(pixels)
+
+
 def test_errors(picture: Picture) -> None:
     data = Codec.load("micro").encode(picture(32, 32))
     with pytest.raises(ModelError, match="needs model 100, not 'micro-progic'"):
@@ -72,8 +114,32 @@ def test_errors(picture: Picture) -> None:
         Codec.load("nothing")
     with pytest.raises(UsageError, match="portable"):
         Codec.load("micro-progic").encode_batch([picture(32, 32)] * 2, portable=True)
+    for wrong in (np.zeros(5, np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)):
+        with pytest.raises(UsageError, match="uint8"):
+            Codec.load("micro-progic").encode_batch([wrong])
     with pytest.raises(TypeError):
         Codec.load("micro").encode(picture(32, 32), quality=3)  # type: ignore[call-arg]
+
+
+def test_threads_lose_no_note(picture: Picture) -> None:
+    """Filters of warnings are of the whole process: none is silent because another reads, or verifies."""
+    codec, one_bit = Codec.load("micro-progic"), Image.fromarray(picture(48, 32)).convert("1")
+    file = io.BytesIO()
+    one_bit.save(file, "PNG")
+
+    def raised(verify: bool) -> bool:
+        try:
+            codec.encode(file.getvalue(), verify=verify)
+        except NoteWarning:
+            return True
+        return False
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NoteWarning)
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(4) as threads:
+            assert all(threads.map(raised, [False, True] * 12))
+        assert list(warnings.filters) == before
 
 
 @pytest.mark.parametrize("model", ["micro", "micro-progic", "micro-lossless"])

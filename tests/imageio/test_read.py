@@ -273,6 +273,9 @@ def test_frames_comments_and_gamma_are_noted() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     data = file(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert "only the first of 2 pictures in the file is used" in read(data).notes
+    second = Image.open(io.BytesIO(data))
+    second.seek(1)
+    assert "only number 2 of 2 pictures in the file is used" in read(second).notes
     assert "text comments dropped" in read(file(frames[0], "JPEG", comment=b"hello")).notes
     gamma = png_16(np.zeros((2, 2, 3), np.uint16), 2, (b"gAMA", struct.pack(">I", 100000)))
     assert any("gamma" in note for note in read(gamma).notes)

@@ -54,6 +54,38 @@ leave.set()
 for thread in threads: thread.join()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
+# While others read pictures and start processes, in as many of the places that are one thread's at a time.
+READING = """
+import io
+from PIL import Image
+from arpc_codec.imageio import read
+from arpc_codec.imageio.opening import decoding
+from arpc_codec.prior.precision import plain_float32
+from arpc_codec.processes import _isolated
+file = io.BytesIO()
+Image.fromarray(pixels).save(file, "PNG")
+before = Image.MAX_IMAGE_PIXELS, torch.get_float32_matmul_precision(), list(warnings.filters)
+torch.set_float32_matmul_precision("medium")
+inside, leave = threading.Barrier(4), threading.Event()
+def hold(what):
+    with what():
+        inside.wait()
+        leave.wait()
+places = (lambda: decoding(5), lambda: plain_float32(torch.device("cpu")), _isolated)
+threads = [threading.Thread(target=hold, args=(place,)) for place in places]
+for thread in threads: thread.start()
+inside.wait()
+assert Image.MAX_IMAGE_PIXELS == 3
+child = os.fork()
+if child == 0:
+    with _isolated(), plain_float32(torch.device("cpu")):
+        good = np.array_equal(read(file.getvalue()).pixels, pixels)
+    good &= (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == (before[0], before[2])
+    os._exit(not good or torch.get_float32_matmul_precision() != "medium")
+leave.set()
+for thread in threads: thread.join()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
 # Lossless coding has nothing to do with torch, whose threads stay as the program set them.
 LOSSLESS = """
 pixels = pixels[:24, :32]
@@ -81,7 +113,10 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
 
 
-@pytest.mark.parametrize("code", [POOL, BESIDE, LOSSLESS, DEEPER], ids=["pool", "beside", "lossless", "deeper"])
+CODES = {"pool": POOL, "beside": BESIDE, "reading": READING, "lossless": LOSSLESS, "deeper": DEEPER}
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_the_child_of_a_fork_works(code: str) -> None:
     env = os.environ | {"OMP_NUM_THREADS": "2"}
     done = subprocess.run(

@@ -78,7 +78,8 @@ class Task(ABC):
         """The options that matter for the result, by name, as JSON has them. May raise ModelError."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.compare}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-        return {name: value for name, value in lists.items() if value not in (None, "", False)}
+        # Not by equality: 0.0 is a value, and equal to False.
+        return {name: value for name, value in lists.items() if not (value is None or value is False or value == "")}
 
 
 def in_groups(

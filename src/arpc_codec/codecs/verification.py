@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
@@ -11,6 +10,7 @@ import torch
 
 from ..exact.threads import may_have_more
 from ..forks import after_fork
+from ..warned import filtered
 
 # Switches of the whole process: one thread at a time, or what the last one restores is what another one had set.
 _switches = RLock()
@@ -29,13 +29,23 @@ def computing(threads: int, *, onednn: bool = True) -> Iterator[None]:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            with warnings.catch_warnings():
-                # That there is no Intel GPU, which is not news.
-                warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
-                with torch.backends.mkldnn.flags(enabled=onednn):
-                    yield
+            with _kernels(onednn):
+                yield
         finally:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def _kernels(onednn: bool) -> Iterator[None]:
+    """Torch warns there that there is no Intel GPU, which is not news; nobody else is to be silent in between."""
+    flags = torch.backends.mkldnn.flags(enabled=onednn)
+    with filtered("ignore", "TF32 acceleration", UserWarning):
+        flags.__enter__()
+    try:
+        yield
+    finally:
+        with filtered("ignore", "TF32 acceleration", UserWarning):
+            flags.__exit__(None, None, None)
 
 
 @contextmanager

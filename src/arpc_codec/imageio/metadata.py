@@ -94,7 +94,8 @@ def dropped(image: Image.Image) -> list[str]:
     notes = []
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        notes.append(f"only the first of {frames} pictures in the file is used")
+        used = f"number {image.tell() + 1}" if image.tell() else "the first"
+        notes.append(f"only {used} of {frames} pictures in the file is used")
     texts = getattr(image, "text", None) or {}
     # Every JPEG 2000 encoder leaves its name as the comment.
     comment = image.info.get("comment") if image.format != "JPEG2000" else None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,8 @@ from arpc_codec import files
 from arpc_codec.container.header import MAGIC
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.files import Readable
+from arpc_codec.forks import after_fork
+from arpc_codec.warned import filtered
 
 # Raster formats only: a reader such as EPS would start another program.
 # fmt: off
@@ -26,7 +26,8 @@ _FORMATS = (
     "SGI", "PSD", "SUN", "DDS", "ICNS", "CUR", "DCX", "MSP", "XBM", "XPM",
 )
 # fmt: on
-_pillow_limit = threading.Lock()
+# Pillow's own limit, while it is replaced.
+_limits: list[int | None] = []
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,21 @@ def decoding(max_pixels: int) -> Iterator[None]:
 @contextmanager
 def _limit(max_pixels: int) -> Iterator[None]:
     """Pillow's own limit, a module variable, replaced by ours (it refuses above twice its value)."""
-    with _pillow_limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, -(-max_pixels // 2)
+    # One thread at a time: filters keep the others out.
+    with filtered("ignore"):
+        _limits.append(Image.MAX_IMAGE_PIXELS)
+        Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = before
+            Image.MAX_IMAGE_PIXELS = _limits.pop()
+
+
+@after_fork
+def _unlimited() -> None:
+    # Who was reading a picture is not here any more.
+    while _limits:
+        Image.MAX_IMAGE_PIXELS = _limits.pop()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from dataclasses import replace
 from fractions import Fraction
@@ -22,6 +21,7 @@ from arpc_codec.imageio.orientation import set_upright
 from arpc_codec.imageio.picture import ExactPicture, Samples
 from arpc_codec.imageio.samples import refused, samples_of
 from arpc_codec.imageio.texts import from_tiff, to_tiff
+from arpc_codec.warned import filtered
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BIG = SIGNATURES[2:]
@@ -168,9 +168,8 @@ def write(picture: ExactPicture) -> bytes:
 
 def _tags(data: bytes) -> ImageFileDirectory_v2:
     """The tags of the only picture of a file; ArpcError when there are more."""
-    with warnings.catch_warnings():
-        # Of a damaged tag Pillow only warns, and goes on without it.
-        warnings.simplefilter("error")
+    # Of a damaged tag Pillow only warns, and goes on without it.
+    with filtered("error"):
         tags = directory(data)
     if tags.next or _SUB_FILES in tags:
         raise refused("several pictures in one file")

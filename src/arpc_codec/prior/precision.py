@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ..forks import after_fork
+
 _NEWER = hasattr(torch.backends, "fp32_precision")
 _ATTRIBUTE, _PLAIN = ("fp32_precision", "ieee") if _NEWER else ("allow_tf32", False)
 
@@ -42,10 +44,20 @@ class _Plain:
         with self._lock:
             self._users -= 1
             if not self._users:
-                precision, switches = self._before
-                # Sets some of the others, too.
-                torch.set_float32_matmul_precision(precision)
-                _switch(switches)
+                self._restore()
+
+    def abandon(self) -> None:
+        """As if nobody were inside any more."""
+        self._lock = Lock()
+        if self._users:
+            self._users = 0
+            self._restore()
+
+    def _restore(self) -> None:
+        precision, switches = self._before
+        # Sets some of the others, too.
+        torch.set_float32_matmul_precision(precision)
+        _switch(switches)
 
 
 def _switch(values: list[Any]) -> None:
@@ -54,6 +66,12 @@ def _switch(values: list[Any]) -> None:
 
 
 _plain = _Plain()
+
+
+@after_fork
+def _renew() -> None:
+    # Who needed it is not here any more.
+    _plain.abandon()
 
 
 @contextmanager

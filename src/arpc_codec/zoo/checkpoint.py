@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import ModelError
+from ..warned import filtered
 from .folder import Tensors
 
 Member = TypeVar("Member")
@@ -52,8 +52,7 @@ def read_weights(path: Path, nestings: Iterable[Sequence[str]]) -> Tensors:
 
 def _unpickled(path: Path) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with filtered("ignore"):
             # Only the zip layout of torch files can be mapped.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError as error:
