@@ -52,6 +52,27 @@ def test_steps_sort_and_end_with_the_picture(arpc: Run, coded: Path, tmp_path: P
     assert not coded.with_suffix(".png").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--certainty", "c.png", "--region", "0,0,8,8"),
+        ("--certainty", "c.png", "--skip-existing"),
+        ("--steps", "s", "--skip-existing"),
+    ],
+)
+def test_options_that_exclude_each_other(arpc: Run, coded: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    result = arpc("decode", coded, "-o", tmp_path / "a.png", *options)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_certainty_of_the_good_scales(arpc: Run, damaged: Path, tmp_path: Path) -> None:
+    result = arpc("decode", damaged, "-o", tmp_path / "a.png", "--certainty", tmp_path / "c.png")
+    assert result.exit_code == 3
+    assert "picture written" in result.stderr
+    assert Image.open(tmp_path / "c.png").mode == "L"
+
+
 def test_options_of_filling_are_for_scales(arpc: Run, coded: Path) -> None:
     result = arpc("decode", coded, "--fill", "none", "--guidance", "2")
     assert (result.exit_code, "ignored" in result.stderr) == (0, False)

@@ -85,6 +85,30 @@ def test_split_says_what_it_makes(arpc: Run, coded: Path, tmp_path: Path) -> Non
     assert 1.3 * sum(sizes) < sum(more) <= 1.5 * sum(sizes)
 
 
+def test_packets_of_another_file_of_that_name(arpc: Run, coded: Path, folder: Path, tmp_path: Path) -> None:
+    """Joined with those of this one they would win, if there are more of them."""
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (folder / "coded-2.packet.txt").touch()
+    (folder / "other-1.packet").touch()
+    other = tmp_path / "more" / "coded.arpc"
+    other.parent.mkdir()
+    assert arpc("truncate", coded, "-o", other, "--stages", "1").exit_code == 0
+    fresh = tmp_path / "fresh"
+    assert arpc("packets", "split", other, "--mtu", "9000", "-o", fresh).exit_code == 0
+    names = sorted(path.name for path in fresh.iterdir())
+    assert len(names) < len(before)
+    for name in names:
+        (folder / name).unlink()
+    # None of its own names is taken.
+    result = arpc("packets", "split", other, "--mtu", "9000", "-o", folder)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert "packet of another file" in result.stderr
+    assert not (folder / names[0]).exists()
+    assert arpc("packets", "split", other, "--mtu", "9000", "-o", folder, "-f").exit_code == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "coded-2.packet.txt", "other-1.packet"])
+    assert (folder / names[0]).read_bytes() == (fresh / names[0]).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [(["--mtu", "20"], "too small"), (["--mtu", "0"], "--mtu"), (["--mtu", "70000"], "65535"), ([], "--mtu")],

@@ -157,7 +157,7 @@ class Decoding(Task):
         """The file of a picture, and what to say about it."""
         header, noun = container.header, container.header.codec.noun
         summary = f"{decoded.scales} of {decoded.total_scales} {noun}s"
-        return self._made(
+        made = self._made(
             container,
             file,
             summary + (f", the others filled ({self.fill})" if decoded.filled else ""),
@@ -165,6 +165,7 @@ class Decoding(Task):
             lacking(container, decoded),
             (*self._ignored(header.codec), *notes),
         )
+        return replace(made, parts=decoded.scales)
 
     def _exactly(self, container: Container, hands: int, part: Part) -> Made:
         from arpc_codec.imageio import exact_format, fitted, write_exact

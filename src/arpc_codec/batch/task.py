@@ -21,7 +21,8 @@ Part = Callable[[int, int], None]
 class Made:
     """A finished file, the size of its picture, and what to say about it.
 
-    problem: what is wrong with it although it was made, and then `code` is the exit code.
+    problem: what is wrong with it although it was made, and then `code` is the exit code. parts: scales or stages of a
+    decoded picture.
     """
 
     data: bytes
@@ -32,6 +33,7 @@ class Made:
     notes: tuple[str, ...] = ()
     code: int = 0
     problem: str = ""
+    parts: int = 0
 
 
 class Failure(NamedTuple):

@@ -111,7 +111,11 @@ def decode(
     if certainty is not None:
         if len(inputs) > 1:
             raise UsageError("--certainty is of one file")
+        if region is not None:
+            raise UsageError("--certainty is of the whole picture, not of a --region")
         maps.check(inputs)
+    if skip_existing and (steps is not None or certainty is not None):
+        raise UsageError("--skip-existing does not belong to --steps and --certainty")
     given = click.get_current_context().get_parameter_source
     filling = tuple(f"--{name}" for name in ("fill", "guidance") if given(name) is ParameterSource.COMMANDLINE)
 
@@ -159,11 +163,13 @@ def decode(
         start = time.perf_counter()
         step = None if steps is None else lambda number, file: outputs.write(file, step_path(name, number))
         data = common.read_bytes(name)
+        if certainty is not None:
+            _check_guessed(data, max_pixels)
         made = decoding(data, jobs, log.part, step)
         if not only_steps:
             outputs.write(made.data, target)
         if certainty is not None:
-            file = _certainty(data, scales=scales, device=device, max_pixels=max_pixels)
+            file = _certainty(data, scales=made.parts, device=device, max_pixels=max_pixels)
             maps.write(file, certainty)
         where = str(steps) if only_steps else "stdout" if target == common.STDIO else target
         log.note(name, "; ".join(made.notes))
@@ -185,6 +191,13 @@ def decode(
         return str(steps / f"{stem}-{number:02d}{decoding.suffix}")
 
     return common.run_all(inputs, work, log)
+
+
+def _check_guessed(data: bytes, max_pixels: int) -> None:
+    from arpc_codec.container import Codec, read
+
+    if read(data, max_pixels=max_pixels).header.codec is not Codec.ARPC:
+        raise UsageError("only in files of codec arpc is anything guessed, for --certainty to show")
 
 
 def _certainty(data: bytes, **options: Any) -> bytes:

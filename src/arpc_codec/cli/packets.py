@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from arpc_codec.cli import common
-from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
+from arpc_codec.errors import ArpcError, FormatError, ModelError, TruncatedError, UsageError
 
 SUFFIX = ".packet"
 
@@ -64,7 +65,8 @@ def split(
 ) -> int:
     """Split an .arpc file into packets of at most N bytes. IN may be -, for stdin.
 
-    Stages of ProGIC that are coded become plain indices first, which takes the model and more bytes.
+    Stages of ProGIC that are coded become plain indices first, which takes the model and more bytes. With -f packets of
+    an earlier file of the same name are removed.
     """
     outputs = common.Outputs(None, None, force, overwrite_input=overwrite_input)
     outputs.protect((source,))
@@ -76,16 +78,31 @@ def split(
         given = common.read_bytes(name)
         data = _packed(given, max_pixels)
         parts = split(data, mtu, interleave=interleave, redundancy=redundancy, max_pixels=max_pixels)
-        out.mkdir(parents=True, exist_ok=True)
         stem, digits = "stdin" if name == common.STDIO else Path(name).stem, len(str(len(parts)))
-        for number, part in enumerate(parts, 1):
-            outputs.write(part, str(out / f"{stem}-{number:0{digits}}{SUFFIX}"))
+        targets = [out / f"{stem}-{number:0{digits}}{SUFFIX}" for number in range(1, len(parts) + 1)]
+        # Before anything is written. Packets of an earlier file of that name would be joined with these.
+        others = [path for path in _packets(out, stem) if path not in targets]
+        for target in targets:
+            outputs.skip(str(target))
+        if others and not force:
+            raise ArpcError(f"{others[0]} is a packet of another file of that name (-f removes it)")
+        out.mkdir(parents=True, exist_ok=True)
+        for target, part in zip(targets, parts, strict=True):
+            outputs.write(part, str(target))
+        for path in others:
+            path.unlink()
         plain = "" if data == given else f", {len(data)} with the plain indices that packets hold"
         sizes = f"{sum(map(len, parts))} bytes, the file has {len(given)}{plain}"
         log.note(name, f"-> {out}: {len(parts)} packets of {sizes}")
         return 0
 
     return common.run_all((source,), work, log)
+
+
+def _packets(folder: Path, stem: str) -> list[Path]:
+    """Those of files of that name."""
+    named = re.compile(re.escape(stem) + r"-\d+" + re.escape(SUFFIX))
+    return sorted(path for path in (folder.iterdir() if folder.is_dir() else ()) if named.fullmatch(path.name))
 
 
 def _packed(data: bytes, max_pixels: int) -> bytes:

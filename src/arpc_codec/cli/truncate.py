@@ -48,6 +48,8 @@ def truncate(
         kept, there = read(smaller, max_pixels=max_pixels).header, len(source.segments)
         if wanted is not None and wanted > there:
             log.note(name, f"only {there} {noun}s are there")
+        if source.truncated and there == source.header.scales:
+            log.note(name, "alpha plane or metadata at its end are cut, and left out")
         log.note(
             name,
             f"-> {out if out != common.STDIO else 'stdout'}: {kept.scales} of {there} {noun}s, "
