@@ -190,7 +190,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
     given: dict[str, Any] = image.encoderinfo
     options = {name: given[name] for name in encode.__kwdefaults__ or () if name in given}
-    options.setdefault("caption", image.info.get("caption", ""))
+    options.setdefault("caption", _caption_of(image.info))
     new = {type_: given[key] for type_, key in _METADATA.items() if key in given}
     try:
         check_opened(image)
@@ -212,6 +212,16 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     except ArpcError as error:
         raise OSError(str(error)) from error
     file.write(data)
+
+
+def _caption_of(info: dict[str | tuple[int, int], Any]) -> str:
+    """What a file may have as its caption; other formats have texts of that name, too, as long as they like."""
+    from arpc_codec.container import MAX_CAPTION_BYTES
+    from arpc_codec.loading import AUTO_CAPTION
+
+    text = info.get("caption", "")
+    fits = isinstance(text, str) and text != AUTO_CAPTION and len(text.encode(errors="replace")) <= MAX_CAPTION_BYTES
+    return str(text) if fits else ""
 
 
 def _replace(info: dict[str | tuple[int, int], Any], new: dict[int, Any]) -> None:

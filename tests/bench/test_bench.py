@@ -181,6 +181,11 @@ def test_command_writes_a_table_and_names_what_is_missing(
         ["--codec", "arpc,progic", "--ks", "1"],
         ["--codec", "none", "--model", "tiny"],
         ["--trained-on", "beauty"],
+        ["--jobs", "0"],
+        ["--limit", "-1"],
+        ["--adapt", "-3"],
+        ["--codec", "none", "--bpp", "nan"],
+        ["--codec", "none", "--bpp", "0.1,-1"],
     ],
 )
 def test_bad_options_are_usage_errors(folder: Path, tmp_path: Path, bad: list[str]) -> None:

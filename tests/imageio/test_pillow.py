@@ -130,6 +130,14 @@ def test_opening_says_what_the_file_says(tmp_path: Path) -> None:
         assert Image.open(saved(image, **MICRO)).info["caption"] == "a ramp"
 
 
+@pytest.mark.parametrize("text", ["x" * 1025, "auto", b"bytes"])
+def test_what_other_formats_call_a_caption(text: object) -> None:
+    """A PNG may have a text of that name."""
+    image = Image.fromarray(RGB)
+    image.info["caption"] = text
+    assert "caption" not in Image.open(saved(image, **MICRO)).info
+
+
 def test_progic_has_stages() -> None:
     image = Image.open(saved(Image.fromarray(RGB), codec="progic", model="micro-progic", stages=2))
     assert (image.info["codec"], image.info["scales"], len(image.info["bytes_per_scale"])) == ("progic", 2, 2)

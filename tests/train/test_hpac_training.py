@@ -16,7 +16,7 @@ from PIL import Image
 
 from arpc_codec.codecs.lossless import decode, encode
 from arpc_codec.codecs.pixeltiles import PixelCoder
-from arpc_codec.errors import ModelError
+from arpc_codec.errors import ArpcError, ModelError
 from arpc_codec.exact.pixelstate import export_pixel, import_pixel
 from arpc_codec.prior.features import PixelConfig
 from arpc_codec.prior.observed import observe
@@ -68,6 +68,8 @@ def test_from_photos_to_payloads(
         assert bits[-1] < bits[0]
         assert logged(tmp_path / group, "val_bits")
     mark = hpac.run_export_hpac(weights, tmp_path / "model", 200, "micro", "x", config)
+    with pytest.raises(ArpcError, match="exists already"):
+        hpac.run_export_hpac(weights, tmp_path / "model", 200, "micro", "x", config)
     model = load_lossless(tmp_path / "model", check=True)
     assert model.entry.fingerprint == mark
     samples = picture(40, 56, 9)

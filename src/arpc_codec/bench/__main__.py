@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from itertools import zip_longest
 from pathlib import Path
@@ -32,9 +33,12 @@ from arpc_codec.metrics.panel import METRICS, missing_metrics
 
 def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[float, ...]:
     try:
-        return tuple(kind(part) for part in text.split(",") if part)
+        found = tuple(kind(part) for part in text.split(",") if part)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no list of numbers", param_hint=option) from error
+    if not all(0 < number < math.inf for number in found):
+        raise click.BadParameter(f"{text!r} are not all above 0", param_hint=option)
+    return found
 
 
 def _ours(names: tuple[str, ...], models: dict[str, str], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
@@ -92,7 +96,12 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     "--ks", multiple=True, help="Scale or stage counts, such as 4,6,8 (all); once for each codec that has some."
 )
 @click.option(
-    "--adapt", "adapts", type=int, multiple=True, default=(0,), help="Lossless: steps of adaptation (0), repeatable."
+    "--adapt",
+    "adapts",
+    type=click.IntRange(0),
+    multiple=True,
+    default=(0,),
+    help="Lossless: steps of adaptation (0), repeatable.",
 )
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
 @click.option("--peers", default=",".join(PEERS), show_default=True)
@@ -107,8 +116,10 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     default=True,
     help="Let a peer use a size whose smallest file is larger than ours even if another size reaches ours.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Pictures at a time; threads of hpac.")
-@click.option("--limit", type=int, help="Only the first pictures.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Pictures at a time; threads of hpac."
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first pictures.")
 @click.option(
     "--shown",
     type=click.IntRange(0),

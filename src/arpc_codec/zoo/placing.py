@@ -25,22 +25,24 @@ def check_new(out: Path, model_id: int | None, name: str | None) -> str:
     name = out.name if name is None else name
     if not re.fullmatch(r"[\w.-]+", name) or name.isdecimal():
         raise UsageError(f"a model's name is letters, digits, '.', '_' and '-', not digits alone: not {name!r}")
-    if out.exists() or out.is_symlink():
-        raise ArpcError(f"{out} exists already")
+    _check_not_there(out)
     _check_free({name} if model_id is None else {name, str(model_id)})
     return name
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path, successor: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes the model folder `out` when the block ends well.
 
-    Raises UsageError when the id that was made of the fingerprint is taken, ArpcError when something cannot be written.
+    successor: it may have the id of a model that it is to replace. Raises UsageError when the id that was made of the
+    fingerprint is taken, ArpcError when `out` exists and when something cannot be written.
     """
+    _check_not_there(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        _check_free({str(read_entry(temporary).id)})
+        if not successor:
+            _check_free({str(read_entry(temporary).id)})
         os.rename(temporary, out)
     except OSError as error:
         raise ArpcError(f"cannot write {out}: {error.strerror or error}") from error
@@ -53,6 +55,11 @@ def link(folder: Path, others: Mapping[str, Path | None]) -> None:
     for name, other in others.items():
         if other is not None:
             (folder / name).symlink_to(other.resolve(), target_is_directory=True)
+
+
+def _check_not_there(out: Path) -> None:
+    if out.exists() or out.is_symlink():
+        raise ArpcError(f"{out} exists already")
 
 
 def _check_free(labels: set[str]) -> None:

@@ -16,6 +16,7 @@ from ...prior.model import Prior
 from ...tokenizer import Tokenizer
 from ...zoo.bundle import PRIOR, TOKENIZER, save_bundle
 from ...zoo.folder import Tensors, half, read_folder
+from ...zoo.placing import new_folder
 from ...zoo.registry import find_or_open
 from .. import ranks
 from ..data import larger, load_photos
@@ -122,7 +123,7 @@ def run_decoder(
 
 
 def run_export(config: str, tokenizer: Path, prior: str, out: Path, model_id: int, name: str, licence: str) -> str:
-    """Write a model folder from trained weights; returns its fingerprint.
+    """Write a new model folder from trained weights; returns its fingerprint.
 
     prior: trained weights, or a model whose prior it is. Raises ModelError for that of another tokenizer.
     """
@@ -130,7 +131,8 @@ def run_export(config: str, tokenizer: Path, prior: str, out: Path, model_id: in
     weights = load_tokenizer(sizes, tokenizer).state_dict()
     trained = Path(prior)
     state = export_prior(load_prior(sizes, trained)) if trained.is_file() else _prior_of(prior, sizes, weights)
-    return save_bundle(out, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
+    with new_folder(out, successor=True) as folder:
+        return save_bundle(folder, model_id, name, licence, (sizes.tokenizer, weights), (sizes.prior, state))
 
 
 def _prior_of(model: str, sizes: TrainingConfig, weights: Tensors) -> Tensors:

@@ -11,6 +11,7 @@ from ...exact.pixelstate import export_pixel, import_pixel
 from ...prior.features import PixelConfig
 from ...prior.pixel import PixelPrior
 from ...zoo.lossless import GROUPS, load_lossless, save_lossless
+from ...zoo.placing import new_folder
 from ...zoo.registry import find_or_open
 from ..pixel import PixelTraining, load_clean, train_pixel
 from ..weights import grown, load_lossless_config, load_state
@@ -51,7 +52,8 @@ def run_export_hpac(
         trained = Path(weights[group])
         own = _exported(sizes.priors[group], trained) if trained.is_file() else _prior_of(weights[group], group)
         priors[channels] = own
-    return save_lossless(out, model_id, name, licence, sizes.tile, priors)
+    with new_folder(out, successor=True) as folder:
+        return save_lossless(folder, model_id, name, licence, sizes.tile, priors)
 
 
 def _exported(config: PixelConfig, trained: Path) -> tuple[PixelConfig, State]:

@@ -12,6 +12,7 @@ from ...exact.indices import export_indices
 from ...prior.indices import IndexConfig
 from ...tokenizer.progic import Progic, ProgicConfig
 from ...zoo.folder import Tensors, read_folder
+from ...zoo.placing import new_folder
 from ...zoo.progic import PRIOR, WEIGHTS, save_progic
 from ...zoo.registry import find_or_open
 from ..data import larger, load_photos
@@ -114,7 +115,8 @@ def run_export_progic(
         ):
             raise ModelError(f"{prior}: the prior of another network: its codebooks are not those of {weights}")
         state[books], own = codebooks, (order, integers)
-    return save_progic(out, model_id, name, licence, sizes, state, own)
+    with new_folder(out, successor=True) as folder:
+        return save_progic(folder, model_id, name, licence, sizes, state, own)
 
 
 def _index_prior(sizes: ProgicConfig, prior: str) -> tuple[Tensor, IndexConfig, Tensors]:
