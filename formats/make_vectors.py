@@ -191,6 +191,10 @@ def bad() -> list[Vector]:
     coded = encode_text(b"a red kite")
     other = coded[:-1] + bytes([coded[-1] + 1])
     endless = encode_text(b"a man in the " * 79)
+    other_type = (Chunk(ChunkType.ICC, OPAQUE),)
+    beside = bytearray(build((b"\xc0",), other_type, codec=Codec.HPAC, lossless=LosslessMode())[:-4])
+    beside[beside.index(OPAQUE) - 2] = ChunkType.ALPHA
+    beside += zlib.crc32(beside).to_bytes(4, "big")
     return [
         Vector("empty", b"", "no bytes at all", 3),
         Vector("magic-short", whole[:2], "two bytes of the magic", 3),
@@ -225,6 +229,7 @@ def bad() -> list[Vector]:
         Vector("hpac-mode-reserved", raw(b"\x18\x01", dims, b"\x14"), "lossless, reserved bit 4 of the mode byte", 3),
         Vector("hpac-depth-reserved", raw(b"\x18\x01", dims, b"\x84"), "lossless, reserved depth", 3),
         Vector("hpac-tile-reserved", raw(b"\x18\x01", dims, b"\x0d"), "lossless, tiles of more than 2^16", 3),
+        Vector("hpac-alpha", bytes(beside), "lossless with an alpha chunk", 3),
         Vector("hpac-tiled", raw(b"\x1c\x08\x01", dims, b"\x04"), "lossless with ext bit 3", 3),
         Vector("phases-0", raw(b"\x0c\x04\x01", dims, b"\x01\x00"), "partial last scale of no phases", 3),
         Vector("phases-4", raw(b"\x0c\x04\x01", dims, b"\x01\x04"), "partial last scale that is whole", 3),
@@ -265,7 +270,7 @@ def readme(vectors: list[Vector], title: str) -> str:
 def main(out: Path) -> None:
     """Write both sets below `out`."""
     for name, vectors, title in (
-        ("good", good(), "Files that parse (0; decoding a truncated one exits 6)"),
+        ("good", good(), "Files that parse (0; decoding a truncated one exits 6, or 3 without a whole segment)"),
         ("bad", bad(), "Files that must be refused (3 damaged, 4 unsupported)"),
     ):
         folder = out / name

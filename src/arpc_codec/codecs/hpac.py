@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..container import METADATA, ChunkType, Codec, Colour, Container, Header, LosslessMode, to_chunk, value_of, write
+from ..container import METADATA, Codec, Colour, Container, Header, LosslessMode, to_chunk, value_of, write
 from ..errors import FormatError, ModelError, UsageError
 from ..imageio import ExactPicture
 from ..tile import Region, Tile, region_tile
@@ -92,8 +92,6 @@ class HpacCodec:
             raise UsageError(f"not an hpac file but {header.codec.name.lower()}")
         if header.model_id != self.model.entry.id:
             raise ModelError(f"the file needs model id {header.model_id}, this is {self.model.entry.id}")
-        if any(chunk.type == ChunkType.ALPHA for chunk in container.chunks):
-            raise FormatError("an alpha plane beside a lossless picture")
         whole = bool(container.segments)
         found = decode(
             container.segments[0] if whole else container.rest,

@@ -177,7 +177,7 @@ def decode(
             values, adapter = read_values(cursor, len(group), depth), cursor.take(cursor.varint())
             coder = coders[len(group)]
             if adapter:
-                coder = coder.adapted(read_adapter(adapter, coder.config, coder.state))
+                coder = _adapted(coder, adapter)
             plan.append((group, values, coder))
     except CutError as error:
         raise FormatError("no tile of the picture has arrived") from error
@@ -213,6 +213,14 @@ def decode(
     sound = len(arrived) == len(layout) and not damaged and not cursor.remaining
     sound = sound and (area != whole or _checksum(samples) == checksum)
     return Lossless(samples, tuple(damaged), tuple(layout[len(arrived) :]), sound)
+
+
+def _adapted(coder: PixelCoder, adapter: bytes) -> PixelCoder:
+    try:
+        return coder.adapted(read_adapter(adapter, coder.config, coder.state))
+    except CutError as error:
+        # How long it is is told before it, so this is not where the file ends.
+        raise FormatError("the adapter is damaged") from error
 
 
 def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 
-from arpc_codec.container.chunks import Chunk, encode_chunks, parse_chunks
+from arpc_codec.container.chunks import Chunk, ChunkType, encode_chunks, parse_chunks
 from arpc_codec.container.cursor import Cursor, Field
 from arpc_codec.container.header import Codec, Header, encode_header, parse_header
 from arpc_codec.container.varint import CutError, encode_varint
@@ -13,6 +13,7 @@ from arpc_codec.errors import FormatError, TruncatedError, UnsupportedError, Usa
 
 MAX_PIXELS = 2**29
 FILE_CHECK_BYTES = 4
+_NO_ALPHA = "an alpha plane beside a lossless picture, which has it as a channel"
 
 
 class CutHeaderError(FormatError):
@@ -43,6 +44,8 @@ def write(container: Container) -> bytes:
         raise UsageError(f"{header.scales} segments announced, {len(container.segments)} to write")
     if not container.sound:
         raise UsageError("a damaged file would get a check that says it is good")
+    if header.codec is Codec.HPAC and any(chunk.type == ChunkType.ALPHA for chunk in container.chunks):
+        raise UsageError(_NO_ALPHA)
     out = bytearray(encode_header(header, has_tail=bool(container.chunks)))
     for segment in container.segments:
         out += encode_varint(len(segment)) + segment
@@ -77,6 +80,8 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
             cursor.mark(name, "coded bits", "payload")
         if has_tail:
             for chunk in parse_chunks(cursor):
+                if header.codec is Codec.HPAC and chunk.type == ChunkType.ALPHA:
+                    raise FormatError(_NO_ALPHA)
                 chunks.append(chunk)
         if header.codec is Codec.HPAC:
             expected = _file_check(data[: cursor.offset])
