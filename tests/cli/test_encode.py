@@ -25,6 +25,16 @@ def test_one_picture(arpc: Run, photo: Path, tmp_path: Path) -> None:
     assert "3 of 6 scales" in result.stderr
 
 
+def test_a_local_url(arpc: Run, photo: Path, tmp_path: Path) -> None:
+    assert arpc("encode", photo.as_uri(), "--out-dir", tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out" / "photo.arpc").is_file()
+
+
+def test_a_picture_named_twice(arpc: Run, photo: Path, tmp_path: Path) -> None:
+    assert arpc("encode", photo, photo, "--out-dir", tmp_path / "out").exit_code == 2
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_the_default_name_lies_beside_the_input(arpc: Run, photo: Path) -> None:
     assert arpc("encode", photo, "-q").stderr == ""
     assert photo.with_suffix(".arpc").is_file()

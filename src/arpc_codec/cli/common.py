@@ -149,11 +149,11 @@ def worst(codes: Iterable[int]) -> int:
 
 
 def read_bytes(name: str) -> bytes:
-    """A file's bytes, or all of stdin for `-`; OSError as due."""
+    """A file's bytes, by name or URL, or all of stdin for `-`; OSError as due."""
     if name == STDIO:
         # Bytes on every system: Python opens the standard streams in binary mode, Windows included.
         return sys.stdin.buffer.read()
-    return Path(name).read_bytes()
+    return place(name).read_bytes()
 
 
 def write_bytes(data: bytes, target: str | Path, *, force: bool, terminal: bool = True) -> None:
@@ -227,9 +227,9 @@ class Outputs:
         taken: dict[str, str] = {}
         for name in inputs:
             target = self.target(name, suffix)
-            other = taken.setdefault(target, name)
-            if other != name:
-                raise UsageError(f"{other} and {name} would both become {target}")
+            if target != STDIO and target in taken:
+                raise UsageError(f"{taken[target]} and {name} would both become {target}")
+            taken[target] = name
 
     def skip(self, target: str) -> bool:
         """True when --skip-existing says so; ArpcError when the file may not be overwritten."""

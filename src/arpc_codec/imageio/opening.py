@@ -94,6 +94,8 @@ def decoding(max_pixels: int) -> Iterator[None]:
             yield
     except (ArpcError, MemoryError):
         raise
+    except Image.DecompressionBombError:
+        raise ArpcError(f"its pixels exceed the limit of {max_pixels} (--max-pixels)") from None
     # Decoders raise many types on damaged files (OSError, SyntaxError, ValueError, struct.error, zlib.error, ...).
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
