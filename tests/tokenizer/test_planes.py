@@ -15,7 +15,7 @@ from arpc_codec.errors import ModelError
 from arpc_codec.scales import halved_schedule
 from arpc_codec.scales.resample import area, bilinear
 from arpc_codec.tokenizer import MultiScalePlanes, Tokenizer, TokenizerConfig
-from arpc_codec.tokenizer.planes import CHANCES, DEAD, SLOTS, TOP, Planes, integers
+from arpc_codec.tokenizer.planes import CHANCES, DEAD, SLOTS, SMOOTH, TOP, Planes, integers
 
 ENDS = (2, 5, 6)
 STEPS = (0.2, 0.4, 0.8, 1.2, 2.0, 0.7, 1.0)
@@ -112,6 +112,11 @@ def test_a_dead_zone_and_no_other_integer_is_wider() -> None:
     assert integers(values).tolist() == [0, 0, 1, 1, 2, 0, -1, -2]
 
 
+def test_without_a_dead_zone_integers_are_the_nearest() -> None:
+    values = torch.tensor([0.49, 0.51, -0.49, -0.51, 1.49, -1.51])
+    assert integers(values, 0.0).tolist() == [0, 1, 0, -1, 1, -2]
+
+
 # -- sums of scales ----------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +128,8 @@ def test_every_scale_takes_the_integers_of_what_is_left(quantizer: MultiScalePla
         level = min(len(SCHEDULE) - 1 - scale, len(STEPS) - 1)
         step = round(STEPS[level] * GRID) / GRID
         assert quantizer.step(scale, SCHEDULE) == step
-        wanted = integers(area(h - z, size) / step).clamp(-TOP, TOP)
+        # Small scales have no dead zone.
+        wanted = integers(area(h - z, size) / step, DEAD * (size == SCHEDULE[-1])).clamp(-TOP, TOP)
         wanted[:, ACTIVE[level] :] = 0
         assert torch.equal(quantizer.symbols(tokens, scale, SCHEDULE), wanted)
         code = quantizer.code(tokens, scale, SCHEDULE)
@@ -132,6 +138,28 @@ def test_every_scale_takes_the_integers_of_what_is_left(quantizer: MultiScalePla
         assert torch.equal(code * GRID, (code * GRID).round())
         z = z + bilinear(code.float(), SCHEDULE[-1])
         assert torch.allclose(z, prefix, atol=1e-5)
+
+
+def test_means_of_smooth_cells_have_no_dead_zone() -> None:
+    """From the scale on that tells which cells are smooth, and in that alone."""
+    steps, active, resting = (3.5, 3.5, 7.0), (6, 6, 5), (0, 0, 2)
+    ends, schedule = (1, 2, 5, 6), ((8, 8),) * 3
+    h = 6 * torch.randn(1, 6, 8, 8, generator=torch.Generator().manual_seed(3))
+    # Multiples of half a nat, as texture is, within what one token says.
+    h[:, :1] = (h[:, :1] / 1.75).round().clamp(-7, 7) * 1.75
+    plain = MultiScalePlanes(steps, active, ends, resting)
+    even = MultiScalePlanes(steps, active, ends, resting, means=(2, 4))
+    smooth = h[:, :1] < SMOOTH
+    assert 0.1 < smooth.float().mean() < 0.4
+    z = torch.zeros_like(h)
+    for scale in range(3):
+        chosen, usual = (q.symbols(q.choose(h - z, scale, schedule), scale, schedule) for q in (even, plain))
+        nearest = ((h - z) / steps[2 - scale]).round().clamp(-TOP, TOP)
+        assert torch.equal(chosen[:, [0, 1, 3, 5]], usual[:, [0, 1, 3, 5]])
+        told = smooth if scale == 1 else torch.zeros_like(smooth)
+        assert torch.equal(chosen[:, [2, 4]], torch.where(told, nearest[:, [2, 4]], usual[:, [2, 4]]))
+        assert torch.equal(chosen, usual) == (scale != 1)
+        z = z + even.code(even.choose(h - z, scale, schedule), scale, schedule).float()
 
 
 def test_sums_approach_the_latent(quantizer: MultiScalePlanes) -> None:
@@ -280,6 +308,9 @@ FITTING: dict[str, Any] = {"channels": 6, "steps": STEPS, "active": ACTIVE, "gro
         {"groups": ()},
         {"channels": 7},
         {"trade": -0.1},
+        {"means": (2,)},
+        {"means": (1,), "texture": True},
+        {"means": (6,), "texture": True},
         {"steps": (), "active": (), "groups": (), "trade": 0.1},
     ],
 )

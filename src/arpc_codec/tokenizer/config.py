@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..errors import ModelError
 from ..scales.resample import WEIGHT_BITS
+from .texture import CHANNELS as TEXTURE
 
 # Groups of a GroupNorm, the first that divides the channels.
 NORM_GROUPS = (32, 24)
@@ -27,6 +28,7 @@ class TokenizerConfig:
     are coded together.
     noise: channels of noise that the decoder of `progic` takes beside the latent.
     texture: the first two channels of `progic` tell how strong the detail of a cell is, as in texture.py.
+    means: channels that are means of a cell, as in `MultiScalePlanes`; only with texture.
     trade: what a bit is worth when integers are chosen, in squared errors of one step.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
     grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
@@ -45,6 +47,7 @@ class TokenizerConfig:
     encoder_stem: int = 0
     noise: int = 0
     texture: bool = False
+    means: tuple[int, ...] = ()
     trade: float = 0.0
     steps: tuple[float, ...] = ()
     active: tuple[int, ...] = ()
@@ -74,6 +77,8 @@ class TokenizerConfig:
             raise ModelError(f"tokenizer config: {self.noise} channels of noise for the network {self.network}")
         if self.texture and not (self.network == "progic" and self.steps):
             raise ModelError("tokenizer config: channels of texture without steps, or of another network")
+        if self.means and not (self.texture and set(self.means) <= set(range(TEXTURE, self.channels))):
+            raise ModelError(f"tokenizer config: means {self.means}, texture {self.texture}, {self.channels} channels")
         if self.network == "progic":
             return
         if self.network != "pyramid":

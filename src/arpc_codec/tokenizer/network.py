@@ -78,7 +78,7 @@ def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
 def _quantizer(config: TokenizerConfig) -> MultiScaleQuantizer:
     if config.steps:
         ranges = config.active, config.groups, config.resting
-        return MultiScalePlanes(config.steps, *ranges, grid_bits=config.grid_bits)
+        return MultiScalePlanes(config.steps, *ranges, means=config.means, grid_bits=config.grid_bits)
     return MultiScaleBSQ(
         config.channels,
         fill=config.fill,

@@ -16,20 +16,24 @@ from torch import Tensor
 from ..scales import Schedule
 from ..scales.resample import WEIGHT_BITS
 from .multiscale import MultiScaleQuantizer, binary_entropy
+from .texture import UNITS
 
 # Largest integer of a token: what is beyond is left to the scales that follow.
 TOP = 4
 # Is it zero, is it negative, is it more than 1, 2, 3.
 SLOTS = TOP + 1
-# Residuals of less than 1/2 + this steps are nearest to 0: a bit is worth more than they are.
+# Residuals of less than 1/2 + this steps are nearest to 0: a bit is worth more than they are. Not in scales smaller
+# than the latent, where one integer is the tint of a whole sky, nor for the means of smooth cells.
 DEAD = 0.25
+# Cells are smooth whose detail (`texture.py`) is weaker than usual by a factor of e.
+SMOOTH = -UNITS
 # Chances of bits without a prior are kept as so many parts: few enough for float16.
 CHANCES = 2048
 
 
-def integers(values: Tensor) -> Tensor:
+def integers(values: Tensor, dead: float = DEAD) -> Tensor:
     """Nearest integers of values in steps, with a dead zone around 0."""
-    return values.sign() * (values.abs() + 0.5 - DEAD).floor()
+    return values.sign() * (values.abs() + 0.5 - dead).floor()
 
 
 class Planes:
@@ -106,6 +110,8 @@ class MultiScalePlanes(MultiScaleQuantizer):
 
     `active`: ends of the ranges; `resting`: how many channels before each range have had the step already. So one step
     can be two scales, first of the channels that gain most by it.
+    `means`: channels that are means of a cell, of a latent that begins with channels of texture; blotches and tints of
+    smooth surfaces are minded before anything else.
     """
 
     chances: Tensor
@@ -117,11 +123,13 @@ class MultiScalePlanes(MultiScaleQuantizer):
         ends: Sequence[int],
         resting: Sequence[int] = (),
         *,
+        means: Sequence[int] = (),
         grid_bits: int = WEIGHT_BITS,
     ) -> None:
         planes = Planes(ends)
         super().__init__(planes.channels, planes.bits, grid_bits)
         self.planes, self.ranges = planes, tuple(zip(resting or [0] * len(active), active, strict=True))
+        self.means = list(means)
         self.register_buffer("chances", torch.full((len(steps), self.bits), 0.5))
         unit = 2.0**grid_bits
         self.steps = tuple(round(step * unit) / unit for step in steps)
@@ -183,8 +191,14 @@ class MultiScalePlanes(MultiScaleQuantizer):
         return rests
 
     def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
-        """Bits of the nearest integers, with a dead zone."""
-        chosen = integers(residual_bchw / self.step(scale, schedule)).clamp(-TOP, TOP)
+        """Bits of the nearest integers, with a dead zone where it does no harm."""
+        values, small = residual_bchw / self.step(scale, schedule), schedule[scale] != schedule[-1]
+        chosen = integers(values, 0.0 if small else DEAD)
+        # Where texture takes part for the first time, its residual is itself; later it is less than any threshold.
+        if self.means and not self._rests(scale, schedule)[0]:
+            even = integers(values[:, self.means], 0.0)
+            chosen[:, self.means] = torch.where(residual_bchw[:, :1] < SMOOTH, even, chosen[:, self.means])
+        chosen = chosen.clamp(-TOP, TOP)
         chosen[:, self._rests(scale, schedule)] = 0
         return self.planes.of(chosen.permute(0, 2, 3, 1))
 
