@@ -272,7 +272,8 @@ def decode_array(
         allow_truncated=allow_truncated,
         max_pixels=max_pixels,
     )
-    pixels = np.asarray(picture)
+    # A copy, which belongs to the caller as those of a lossless file do.
+    pixels = np.array(picture)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
@@ -313,15 +314,15 @@ def _to_pillow(picture: ExactPicture) -> Image.Image:
     return image
 
 
-def info(data: Readable) -> Info:
-    """What a file, as of `decode`, says about itself and where its bytes went; FormatError, UnsupportedError.
+def info(data: Readable, *, max_pixels: int = MAX_PIXELS) -> Info:
+    """What a file, as of `decode`, says about itself and where its bytes went, cut files too.
 
-    Cut files, too.
+    Raises FormatError for a damaged one, UnsupportedError for one that is newer or has more than `max_pixels` pixels.
     """
     from arpc_codec.container import info as describe
     from arpc_codec.files import contents
 
-    return describe(contents(data))
+    return describe(contents(data), max_pixels=max_pixels)
 
 
 def __getattr__(name: str) -> Any:

@@ -155,6 +155,10 @@ def test_pictures_above_the_limit_are_refused(model: str, picture: Picture) -> N
             decode(data, max_pixels=959)
     with pytest.raises(UnsupportedError):
         Decoder(max_pixels=959).feed(data)
+    with pytest.raises(UnsupportedError, match="exceed the limit of 959"):
+        arpc_codec.info(data, max_pixels=959)
+    # Ours to change.
+    arpc_codec.decode_array(data)[0, 0] = 0
 
 
 def test_threads_share_a_codec(picture: Picture) -> None:

@@ -206,6 +206,11 @@ def test_verify(arpc: Run, coded: Path, cut: Path, damaged: Path, photo: Path, t
     assert arpc("verify", coded, cut, "--against", photo).exit_code == 2
 
 
+def test_stdin_is_not_compared_with_itself(arpc: Run, coded: Path) -> None:
+    result = arpc("verify", "-", "--against", "-", stdin=coded.read_bytes())
+    assert (result.exit_code, "only once" in result.stderr) == (2, True)
+
+
 def test_preview(arpc: Run, coded: Path, cut: Path, damaged: Path, tmp_path: Path) -> None:
     assert arpc("preview", coded).exit_code == 0
     sheet = Image.open(coded.with_name("coded-preview.png"))

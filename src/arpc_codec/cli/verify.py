@@ -49,6 +49,8 @@ def verify(
     """
     if against is not None and len(inputs) > 1:
         raise UsageError("--against compares one file")
+    if against == common.STDIO and common.STDIO in inputs:
+        raise UsageError("stdin can be read only once")
     log = common.Log(quiet, verbose)
 
     def work(name: str) -> int:
