@@ -98,10 +98,10 @@ class Codec:
 
     def _together(self, arrays: list[Any], verify: bool = False, **rates: Any) -> list[bytes]:
         """Files of arrays uint8 [H, W, 3] of one size."""
-        scales = parts_wanted(Names.PROGIC, rates.pop("scales", None), rates.pop("stages", None))
         from arpc_codec.codecs.lossy import check_pixels
 
         check_pixels(arrays[0])
+        scales = parts_wanted(Names.PROGIC, rates.pop("scales", None), rates.pop("stages", None))
         height, width = arrays[0].shape[:2]
         limits = {"target_bytes": None, "target_bpp": None} | rates
         limit = rate_bytes(height, width, scales=scales, **limits)

@@ -26,7 +26,7 @@ def sample_bits(image: Image.Image) -> int:
         return 32 if image.mode in ("I", "F") else 16
     for tile in getattr(image, "tile", ()):
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if args[0] in ("L;2", "L;4"):
+        if args[:1] in (("L;2",), ("L;4",)):
             return int(args[0][-1])
         if any(isinstance(arg, str) and arg.startswith(("BGR;1", "BGRA;1")) for arg in args):
             return 5
