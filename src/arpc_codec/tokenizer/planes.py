@@ -192,14 +192,14 @@ class MultiScalePlanes(MultiScaleQuantizer):
 
     def choose(self, residual_bchw: Tensor, scale: int, schedule: Schedule) -> Tensor:
         """Bits of the nearest integers, with a dead zone where it does no harm."""
-        values, small = residual_bchw / self.step(scale, schedule), schedule[scale] != schedule[-1]
-        chosen = integers(values, 0.0 if small else DEAD)
-        # Where texture takes part for the first time, its residual is itself; later it is less than any threshold.
-        if self.means and not self._rests(scale, schedule)[0]:
+        values, rests = residual_bchw / self.step(scale, schedule), self._rests(scale, schedule)
+        chosen = integers(values, DEAD if schedule[scale] == schedule[-1] else 0.0)
+        # Where texture takes part for the first time its residual is itself. What is left of it later is never so low.
+        if self.means and not rests[0]:
             even = integers(values[:, self.means], 0.0)
             chosen[:, self.means] = torch.where(residual_bchw[:, :1] < SMOOTH, even, chosen[:, self.means])
         chosen = chosen.clamp(-TOP, TOP)
-        chosen[:, self._rests(scale, schedule)] = 0
+        chosen[:, rests] = 0
         return self.planes.of(chosen.permute(0, 2, 3, 1))
 
     def flipped(self, bits_bhwd: Tensor, rate: float, scale: int, schedule: Schedule) -> Tensor:
