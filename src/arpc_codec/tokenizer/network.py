@@ -72,6 +72,7 @@ def _progic_sizes(config: TokenizerConfig) -> ProgicConfig:
         linear_size=1 if config.steps else 4,
         spread=bool(config.steps),
         texture=config.texture,
+        halves=config.texture,
     )
 
 

@@ -41,7 +41,7 @@ class ProgicConfig:
     linear_size: pixels on each side of one of a dense decoder's linear path, which is enlarged bilinearly.
     spread: dense networks see and change channels of the latent in units of their own standard deviation. Without it
     the deep paths learn of the first few only, where variances span orders (dev/LOG.md).
-    texture: the first two channels are those of texture.py, of dense networks.
+    texture: the first two channels are those of texture.py, of dense networks; halves: as there.
     Raises ValueError for sizes that do not fit together and for codebooks of less than two entries.
     """
 
@@ -59,6 +59,7 @@ class ProgicConfig:
     linear_size: int = 4
     spread: bool = False
     texture: bool = False
+    halves: bool = False
 
     def __post_init__(self) -> None:
         """Check the number of resolutions; light networks have no convolution between blocks and latent."""
@@ -123,7 +124,7 @@ class ProgicEncoder(nn.Module):
 
     def __init__(self, config: ProgicConfig) -> None:
         super().__init__()
-        self.dense, self.texture = config.dense, config.texture
+        self.dense, self.texture, self.halves = config.dense, config.texture, config.halves
         channels = config.channels - TEXTURE * config.texture
         (fine, coarse), (fine_depth, coarse_depth) = config.encoder_widths, config.encoder_depths
         self.stem = nn.Conv2d(3 * CELL**2, fine, 3 if self.dense else 1, padding="same")
@@ -145,7 +146,7 @@ class ProgicEncoder(nn.Module):
         if self.spread is not None:
             added = added * self.spread
         y: Tensor = added + self.linear(F.pixel_unshuffle(x, STRIDE))
-        return torch.cat([texture(x).to(y), y], 1) if self.texture else y
+        return torch.cat([texture(x, halves=self.halves).to(y), y], 1) if self.texture else y
 
 
 class ProgicDecoder(nn.Module):
