@@ -18,7 +18,7 @@ echo "no packet of ours" >received/noise.packet
 arpc packets join received -o whole.arpc
 arpc decode whole.arpc -o whole.png
 
-# Two thirds are lost: a picture all the same, and exit code 6.
+# Four fifths are lost: a picture all the same, and exit code 6.
 rm received/*[0-36-9].packet
 code=0
 arpc packets join received -o holes.arpc || code=$?

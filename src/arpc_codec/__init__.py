@@ -67,7 +67,8 @@ def encode(
     16-bit colour give the file: PIL reduces it to 8 bits. What changes its form or is not kept is a NoteWarning
     (`arpc_codec.errors`), one for each note of `arpc encode`. verify: decode again and compare, of the lossy codecs.
     portable, guard: of codec arpc, as in `ArpcCodec.encode`.
-    Raises UsageError for bad arguments, ModelError when the model is missing, ArpcError when verifying fails.
+    Raises UsageError for bad arguments, ModelError when the model is missing, ArpcError for a picture that cannot be
+    read and when verifying fails, OSError for a file that cannot be opened.
     """
     from arpc_codec.container import Codec
     from arpc_codec.errors import UsageError, whole_number
@@ -166,8 +167,9 @@ def decode(
     allow_truncated: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """An .arpc file -> PIL picture (L, LA, RGB or RGBA) from its first `scales` scales (progic: `stages`).
+    """An .arpc file -> PIL picture from its first `scales` scales (progic: `stages`).
 
+    Its mode is L, LA, RGB or RGBA, I;16 of 16-bit grey.
     data: the bytes of the file (any buffer), its path, or a binary stream, which is read to its end.
     Raises FormatError for a damaged file, TruncatedError for one that is cut or has holes unless allowed, ModelError
     when its model is missing, UsageError for 16-bit colour, which PIL lacks (see `decode_array`). `fill`, of codec
@@ -211,8 +213,9 @@ def certainty(
     allow_truncated: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """Of each cell of a file of codec arpc, how much was sent and not guessed: PIL picture L, 255 where all was sent.
+    """How much of a file of codec arpc was sent and not guessed, where: PIL picture L, 255 where all was sent.
 
+    It has the size of the photo, and one value for every 2x2 cells.
     What is compared is said in `codecs.certainty`. Raises as `decode`, and UsageError for a file of another codec.
     """
     from PIL import Image

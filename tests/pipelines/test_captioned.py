@@ -17,6 +17,7 @@ from arpc_codec.container import Codec, Container, Header, read
 from arpc_codec.errors import FormatError, ModelError, UsageError
 from arpc_codec.packets import join, sort_out, split
 from arpc_codec.prior.coding import FloatPrior
+from arpc_codec.prior.transformer import guide
 
 Picture = Callable[..., np.ndarray]
 
@@ -65,22 +66,24 @@ def test_guidance_is_for_what_is_filled(headed: ArpcCodec, picture: Picture) -> 
 def test_guidance_equals_a_run_of_both_halves(headed: ArpcCodec, caption: str) -> None:
     """Of a caption as long as the model takes, and of a shorter one.
 
-    A second prior that joins late and runs apart gives what the published doubled batch gives."""
+    A second prior that joins late gives what two runs of the transformer give that were together from the start."""
     plan = headed.layout(256, 256)
     bare = ArpcCodec(replace(headed.bundle, context=None), text_encoder=features)
     prior = bare.priors.own(plan, caption)
     assert isinstance(prior, FloatPrior)
     walk = Walk(prior, bare.tokenizer.quantizer, plan.schedule)
     generator = torch.Generator().manual_seed(1)
-    doubled = prior.trunk.start(plan.schedule, text=prior.text, grid=plan.grid, guided=True)
+    assert prior.text is not None
+    texts = (prior.text, prior.trunk.text.unconditional(prior.text))
+    states = [prior.trunk.start(plan.schedule, text=text, grid=plan.grid) for text in texts]
     with torch.inference_mode():
         for scale, (height, width) in enumerate(plan.schedule):
             if scale == 3:
                 walk.guide(prior.unconditional(), 3.0)
             logits, _ = walk.predict()
             x = walk.inputs[scale]
-            both, _ = prior.trunk.step(None if x is None else x.float()[None], doubled, guidance=3.0)
-            pairs = both[0].unflatten(-1, (-1, 2)).unflatten(0, (height, width))
+            own, other = (prior.trunk.step(None if x is None else x.float()[None], state)[0] for state in states)
+            pairs = guide(own, other, 3.0)[0].unflatten(-1, (-1, 2)).unflatten(0, (height, width))
             if scale >= 3:
                 assert torch.allclose(logits, pairs[..., 1] - pairs[..., 0], atol=1e-3)
             walk.advance(walk.code(torch.rand(height, width, 12, generator=generator) < 0.5))

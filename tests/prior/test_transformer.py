@@ -15,7 +15,7 @@ from arpc_codec.errors import ModelError, UsageError
 from arpc_codec.prior.attention import Text
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.rope import angle_tables, axis_positions, rotate, token_positions, token_rotations
-from arpc_codec.prior.transformer import VAR
+from arpc_codec.prior.transformer import VAR, guide
 from arpc_codec.scales import Schedule
 
 SCHEDULE: Schedule = ((1, 1), (2, 1), (3, 2), (5, 3))
@@ -125,11 +125,10 @@ def test_guidance_extrapolates_between_the_two_halves() -> None:
     model, inputs, text = random_model(TEXT_CONFIG), random_inputs(), random_text()
     cond = model(inputs, SCHEDULE, text=text)
     uncond = model(inputs, SCHEDULE, text=model.text.unconditional(text))
-    state = model.start(SCHEDULE, text=text, guided=True)
-    # A scale without guidance must not break a later one with it.
+    states = [model.start(SCHEDULE, text=one) for one in (text, model.text.unconditional(text))]
     for s, (x, g) in enumerate(zip([None, *inputs], [1.0, 3.0, 0.5, 0.0], strict=True)):
-        logits, hidden = model.step(x, state, guidance=g)
-        torch.testing.assert_close(logits, g * cond[s] + (1 - g) * uncond[s], rtol=1e-3, atol=1e-3)
+        (own, hidden), (other, _) = (model.step(x, state) for state in states)
+        torch.testing.assert_close(guide(own, other, g), g * cond[s] + (1 - g) * uncond[s], rtol=1e-3, atol=1e-3)
         assert hidden.shape == (2, len(cond[s][0]), 32)
 
 
@@ -154,8 +153,6 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         text_model(inputs, SCHEDULE, text=Text(torch.randn(2, 10, 12)))
     with pytest.raises(UsageError, match="channels"):
         text_model(inputs, SCHEDULE, text=Text(torch.randn(2, 5, 13)))
-    with pytest.raises(UsageError, match="guidance"):
-        model.start(SCHEDULE, guided=True)
     with pytest.raises(UsageError, match="inputs"):
         model.step(inputs[0], model.start(SCHEDULE))
 

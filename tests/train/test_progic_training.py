@@ -239,6 +239,16 @@ def test_configs_of_other_networks_are_refused() -> None:
         load_progic_config("tiny")
 
 
+def test_weights_and_sizes_that_no_prior_of_indices_can_have(tmp_path: Path) -> None:
+    weights, config = tmp_path / "network.safetensors", tmp_path / "sizes.json"
+    save_file(Progic(CONFIG).state_dict(), weights)
+    for channels, entries, match in ((CONFIG.channels + 1, CONFIG.entries, "other sizes"), (4, 12, "power of two")):
+        config.write_text(json.dumps({"progic": {**asdict(CONFIG), "channels": channels, "entries": entries}}))
+        with pytest.raises(ModelError, match=match):
+            runs.run_progic_prior(str(config), tmp_path, weights, tmp_path / "run", 0.01)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_adversary_can_be_asked_for(photos: tuple[Photos, Photos], tmp_path: Path) -> None:
     setup = ProgicTraining(crops=SETUP.crops, adversary=0.3, adversary_from=0.0)
     train_progic(started(photos), (photos[0], Photos([], [])), tmp_path, tmp_path / "run", 0.02, setup)

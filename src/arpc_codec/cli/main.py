@@ -22,7 +22,7 @@ _COMMANDS = {
     "info": ("arpc_codec.cli.info", "info", "Show where every byte went; needs no model."),
     "verify": ("arpc_codec.cli.verify", "verify", "Check every scale, and the quality against a picture."),
     "truncate": ("arpc_codec.cli.truncate", "truncate", "Cut to fewer scales or bytes; needs no model."),
-    "packets": ("arpc_codec.cli.packets", "packets", "Packets for links that lose some; needs no model."),
+    "packets": ("arpc_codec.cli.packets", "packets", "Packets for links that lose some."),
     "preview": ("arpc_codec.cli.preview", "preview", "One sheet with the picture after every scale."),
     "models": ("arpc_codec.cli.models", "models", "The models on this machine."),
     "bench": ("arpc_codec.bench.__main__", "main", "Compare with other codecs."),

@@ -46,7 +46,7 @@ def packets() -> None:
     type=click.FloatRange(min=0, max=10),
     default=0.0,
     metavar="X",
-    help="Repeat the most important part (ProGIC: stage 1) in at most X times as many bytes (0).",
+    help="Add parities (ProGIC: and stage 1 again, in turn) in at most X times as many bytes (0).",
 )
 @common.force_options
 @common.max_pixels_option

@@ -17,7 +17,7 @@ from arpc_codec.imageio.opening import suffixes
 from arpc_codec.imageio.picture import MAX_PIXELS, ExactPicture, Picture
 from arpc_codec.imageio.reading import read
 from arpc_codec.imageio.thumbnail import shrunk
-from arpc_codec.imageio.writing import FORMATS, format_of, to_image, write, written
+from arpc_codec.imageio.writing import FORMATS, format_of, to_image, written
 
 __all__ = [
     "ALPHA_POLICIES",
@@ -44,7 +44,6 @@ __all__ = [
     "to_chunks",
     "to_image",
     "unpack_alpha",
-    "write",
     "write_exact",
     "written",
 ]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,32 +80,6 @@ def to_image(
     return image
 
 
-def write(
-    pixels_hw3: NDArray[np.uint8],
-    alpha_hw: NDArray[np.uint8] | None,
-    grey: bool,
-    target: str | os.PathLike[str] | BinaryIO,
-    format: str | None = None,
-    *,
-    icc: bytes | None = None,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-) -> tuple[str, ...]:
-    """Write a picture file to a path or stream in one of FORMATS (None: by the path's suffix).
-
-    Returns a note for everything else that the format cannot hold. Raises UsageError for an unknown format, ArpcError
-    for colours in PGM.
-    """
-    if format is None:
-        format = format_of(target) if isinstance(target, (str, os.PathLike)) else "png"
-    file, notes = written(pixels_hw3, alpha_hw, grey, format, icc=icc, exif=exif, xmp=xmp)
-    if isinstance(target, (str, os.PathLike)):
-        Path(target).write_bytes(file)
-    else:
-        target.write(file)
-    return notes
-
-
 def written(
     pixels_hw3: NDArray[np.uint8],
     alpha_hw: NDArray[np.uint8] | None,
@@ -116,7 +90,10 @@ def written(
     exif: bytes | None = None,
     xmp: bytes | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
-    """(picture file in one of FORMATS, notes); as `write`."""
+    """(picture file in one of FORMATS, a note for everything else that the format cannot hold).
+
+    Raises UsageError for an unknown format, ArpcError for colours in PGM and for what Pillow refuses.
+    """
     if format not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     if format == "pgm" and not grey:

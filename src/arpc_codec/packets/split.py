@@ -1,4 +1,4 @@
-"""A file -> packets: positions of a ProGIC file, bytes of any other, caption and tail chunks apart, and repeats."""
+"""A file -> packets: positions of a ProGIC file, bytes of any other; caption, tail chunks and repeats apart."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def split(
 
     The stages of a ProGIC file must be packed, not coded by a prior: `ProgicCodec.packed` makes them so.
 
-    interleave: positions of a ProGIC packet lie apart, not side by side. redundancy: bytes of repeats as a share of all
-    others. Raises UsageError for an mtu that is too small or beyond 65535, for a negative redundancy and for a file
-    with holes, TruncatedError for one that is cut, FormatError for one that is damaged.
+    interleave: positions of a ProGIC packet lie apart, not side by side. redundancy: bytes of repeats and parities as a
+    share of all others. Raises UsageError for an mtu that is too small or beyond 65535, for a negative redundancy and
+    for a file with holes, TruncatedError for one that is cut, FormatError for one that is damaged.
     """
     if whole_number("mtu", mtu) > LARGEST:
         raise UsageError(f"packets have at most {LARGEST} bytes, not {mtu}")

@@ -54,10 +54,10 @@ class Block(nn.Module):
             Linear(config.mlp_hidden, config.embed_dim),
         )
 
-    def init_residuals(self, gain: float) -> None:
-        """Make the block the identity through its last matrices, with adaLN gains of `gain`."""
+    def init_residuals(self) -> None:
+        """Make the block the identity through its last matrices, with adaLN gains of 1."""
         nn.init.zeros_(self.ada_gss)
-        nn.init.constant_(self.ada_gss[:2], gain)
+        nn.init.ones_(self.ada_gss[:2])
         for layer in (self.sa.proj, self.ffn[-1], self.ca.proj if self.ca is not None else None):
             if isinstance(layer, nn.Linear):
                 nn.init.zeros_(layer.weight)
@@ -96,12 +96,10 @@ class State:
         rotation_2lf: Tensor,
         condition: Condition,
         batch: int,
-        guided: bool,
     ) -> None:
         self.schedule = schedule
         self.total_scales = total_scales
         self.scale = 0
-        self.guided = guided
         self.batch = batch
         self.condition = condition
         tokens = [h * w for h, w in schedule]
@@ -148,11 +146,10 @@ class VAR(nn.Module):
         """The blocks, first to last."""
         return cast("Sequence[Block]", self.blocks)
 
-    def init_weights(self, residual_gain: float = 1.0) -> None:
+    def init_weights(self) -> None:
         """Initial values for training.
 
-        Matrices: truncated normal of 1/sqrt(inputs). Blocks start as the identity (zero last matrices),
-        with the adaLN gains at `residual_gain`.
+        Matrices: truncated normal of 1/sqrt(inputs). Blocks start as the identity (zero last matrices).
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -166,7 +163,7 @@ class VAR(nn.Module):
             if name in ("cond", "pos_start", "text.uncond", "text.pool.query"):
                 nn.init.trunc_normal_(parameter, std=0.02)
         for block in self.stack:
-            block.init_residuals(residual_gain)
+            block.init_residuals()
         for layer in (self.shared_ada, self.head_ada):
             nn.init.zeros_(layer.weight)
         if isinstance(self.head, nn.Linear):
@@ -210,28 +207,19 @@ class VAR(nn.Module):
         grid: Size | None = None,
         *,
         batch: int = 1,
-        guided: bool = False,
     ) -> State:
-        """Begin a scale-by-scale run over `schedule`; a guided run also carries the `no text` half along."""
+        """Begin a scale-by-scale run over `schedule`."""
         condition = self._condition(text)
         if text is not None:
             batch = len(text.features_btc)
-        if guided:
-            if text is None:
-                raise UsageError("guidance needs a text to guide by")
-            uncond = self._condition(self.text.unconditional(text))
-            condition = _join(condition, uncond)
         rotation, total = self._layout(schedule, total_scales, grid)
-        return State(self, schedule, total, rotation, condition, batch, guided)
+        return State(self, schedule, total, rotation, condition, batch)
 
     @torch.no_grad()
-    def step(
-        self, x_bnd: Tensor | None, state: State, *, guidance: float = 1.0, mix_depth: int | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, x_bnd: Tensor | None, state: State) -> tuple[Tensor, Tensor]:
         """Logits [B, n, 2d] over the temperature and head inputs [B, n, C] of the next scale; advances the state.
 
-        `x_bnd`: input of that scale, None for the first. In a guided run `guidance` mixes the logits or, with
-        `mix_depth` = m, the hidden states after block m (from 0); 1 means the conditional half alone.
+        `x_bnd`: input of that scale, None for the first. Two runs, with text and without, are mixed by `guide`.
         """
         s = state.scale
         if s >= len(state.schedule):
@@ -239,24 +227,16 @@ class VAR(nn.Module):
         self._check_inputs([] if x_bnd is None else [x_bnd], state.schedule[max(s, 1) : s + 1])
         if x_bnd is None:
             tokens = state.schedule[0][0] * state.schedule[0][1]
-            x = self._start_token(state.condition.pooled_bc, state.batch * (1 + state.guided), tokens)
+            x = self._start_token(state.condition.pooled_bc, state.batch, tokens)
         else:
-            x = self.word_embed(torch.cat((x_bnd, x_bnd)) if state.guided else x_bnd)
+            x = self.word_embed(x_bnd)
         x = x + self._scale_vector(s, state.total_scales)
-        mixing = state.guided and guidance != 1
         for index, block in enumerate(self.stack):
             cache, memory = state.caches[index], state.memories[index]
             mask = state.condition.mask_bt
             x = block(x, state.shared_b6c, state.rotations[s], (x.shape[1],), memory, mask, cache)
-            if mixing and index == mix_depth:
-                half, uncond_half = x.chunk(2)
-                x = guide(half, uncond_half, guidance).repeat(2, 1, 1)
         hidden = self._head_norm(x, state.condition.pooled_bc)
         logits = self.head(hidden) / self.config.temperature
-        if state.guided:
-            hidden = hidden.chunk(2)[0]
-            cond, uncond = logits.chunk(2)
-            logits = guide(cond, uncond, guidance) if mixing and mix_depth is None else cond
         state.scale += 1
         return logits, hidden
 
@@ -341,10 +321,3 @@ def _in_float32(layer: Linear, x_bc: Tensor) -> Tensor:
     """Modulations are a few rows that touch every token: not worth rounding under autocast."""
     with torch.autocast(x_bc.device.type, enabled=False):
         return layer(x_bc.to(layer.bias.dtype))
-
-
-def _join(a: Condition, b: Condition) -> Condition:
-    """Both halves of a guided run along the batch; they share lengths."""
-    memory = torch.cat([m for m in (a.memory_btc, b.memory_btc) if m is not None])
-    mask = None if a.mask_bt is None else torch.cat((a.mask_bt, a.mask_bt))
-    return Condition(torch.cat((a.pooled_bc, b.pooled_bc)), memory, mask)

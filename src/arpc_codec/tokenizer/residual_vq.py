@@ -99,7 +99,7 @@ class ResidualVQ(nn.Module):
         z = torch.zeros_like(y_bchw)
         for stage in range(self.stages):
             residual_bchw = y_bchw - z
-            k_means(vectors(residual_bchw), self.entries, generator, rounds, self._entries(stage))
+            k_means(vectors(residual_bchw), self._entries(stage), generator, rounds)
             z = z + self._look_up(stage, nearest(self.codebooks[stage], residual_bchw)[0])
 
     def _look_up(self, stage: int, index_bhw: Tensor) -> Tensor:
@@ -128,21 +128,16 @@ def nearest(codebook_ec: Tensor, residual_bchw: Tensor) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def k_means(
-    residual_pc: Tensor, count: int, generator: torch.Generator, rounds: int = 15, entries: Entries | None = None
-) -> Tensor:
-    """A codebook [count, C] of vectors [P, C], made in `entries` if given. Raises ValueError for fewer vectors."""
+def k_means(residual_pc: Tensor, entries: Entries, generator: torch.Generator, rounds: int = 15) -> None:
+    """Make a codebook of vectors [P, C], in place. Raises ValueError for fewer vectors than entries."""
+    count = len(entries.codebook)
     if len(residual_pc) < count:
         raise ValueError(f"{len(residual_pc)} positions cannot start {count} entries")
-    if entries is None:
-        shape = (count, residual_pc.shape[1])
-        entries = Entries(residual_pc.new_zeros(shape), residual_pc.new_zeros(count), residual_pc.new_zeros(shape))
     chosen = torch.randperm(len(residual_pc), generator=generator)[:count]
     entries.codebook.copy_(residual_pc[chosen.to(residual_pc.device)])
     for _ in range(rounds):
         index, _ = nearest(entries.codebook, residual_pc.T[None, :, :, None])
         learn(entries, residual_pc, index.flatten(), generator, decay=0.0)
-    return entries.codebook
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from ..zoo.folder import Tensors
 from ..zoo.lossless import GROUPS
 
 Config = TypeVar("Config")
+Network = TypeVar("Network", bound=nn.Module)
 # Which axis of the weights of these layers runs over hidden units.
 HIDDEN = {"up": 0, "inner": 0, "down": 1, "outer": 1}
 # Residual blocks of a tokenizer's networks by resolution, and what its decoder knows of each.
@@ -97,32 +98,40 @@ def load_state(weights: Path) -> Tensors:
 
 
 def load_tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
-    """A tokenizer from weights, which may have fewer blocks (`deeper`). Raises ModelError when there are none."""
+    """A tokenizer from weights, which may have fewer blocks (`deeper`). Raises ModelError when they do not fit."""
     model = Tokenizer(sizes.tokenizer)
-    model.load_state_dict(deeper(load_state(weights), model))
-    return model
+    return _filled(model, deeper(load_state(weights), model), weights)
 
 
 def load_prior(sizes: TrainingConfig, weights: Path) -> Prior:
-    """A float prior from weights. Raises ModelError when there are none."""
-    model = Prior(sizes.prior, sizes.context_width, sizes.context_hidden)
-    model.load_state_dict(load_state(weights))
-    return model
+    """A float prior from weights. Raises ModelError when they do not fit."""
+    return _filled(Prior(sizes.prior, sizes.context_width, sizes.context_hidden), load_state(weights), weights)
 
 
 def load_network(sizes: ProgicConfig, weights: Path) -> Progic:
-    """A network from a run or a model folder, which lacks what only training needs."""
+    """A network from a run or a model folder, which lacks what only training needs. Raises ModelError as above."""
     model = Progic(sizes)
     kept = {f"quantizer.{name}": getattr(model.quantizer, name) for name in TRAINING_BUFFERS}
-    model.load_state_dict(kept | add_noise(load_state(weights), model))
-    return model
+    return _filled(model, kept | add_noise(load_state(weights), model), weights)
 
 
 def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
-    """A float prior of indices from weights. Raises ModelError when there are none."""
+    """A float prior of indices from weights. Raises ModelError when they do not fit."""
     state = load_state(weights)
+    if not {"scale", "codebooks"} <= state.keys():
+        raise ModelError(f"{weights}: no prior of indices")
     model = IndexPrior(IndexConfig(len(state["scale"]), sizes.stages, sizes.entries), state["codebooks"])
-    model.load_state_dict(state)
+    return _filled(model, state, weights)
+
+
+def _filled(model: Network, state: Mapping[str, Tensor], weights: Path) -> Network:
+    """`model` with the weights that were read from a file."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        # The first line only says that what follows is wrong.
+        first = str(error).partition("\n")[2].strip().partition("\n")[0]
+        raise ModelError(f"{weights}: weights of other sizes than the config's ({first})") from error
     return model
 
 

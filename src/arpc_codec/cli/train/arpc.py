@@ -94,7 +94,7 @@ def prior(
 @options.lr(1e-3, "Learning rate at most; 3e-4 for weights that are good.")
 @options.adversary
 def decoder(**given: Any) -> int:
-    """Fine-tune a tokenizer's decoder on scales that the prior made up."""
+    """Train a tokenizer's decoder on sums that lack some scales, as they are or filled by the prior."""
     from arpc_codec.train.runs.arpc import run_decoder
 
     run_decoder(**given)

@@ -92,9 +92,13 @@ def run_progic_prior(config: str, data: Path, progic: Path, out: Path, minutes: 
 
     Raises ModelError when codebooks have no power of two of entries.
     """
-    network = load_network(load_progic_config(config), progic)
+    sizes = load_progic_config(config)
+    try:
+        IndexConfig(stages=sizes.stages, entries=sizes.entries)
+    except ValueError as error:
+        raise ModelError(f"{config}: {error}") from error
     torch.manual_seed(0)
-    train_indices(network, load_photos(data), out, minutes, IndexTraining())
+    train_indices(load_network(sizes, progic), load_photos(data), out, minutes, IndexTraining())
 
 
 def run_export_progic(
