@@ -70,11 +70,11 @@ class ExactPlanePrior(ExactPrior):
         own = self._own(own_tokens(known), slice(SEEN, SEEN + KNOWN))[phase.positions]
         return snap(up + own + self.place[self._level(phase.after), phase.number])
 
-    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+    def logits(self, said: Tensor, around: Tensor, bits_nd: Tensor, places: slice, after: int) -> Tensor:
         """Logits [n, k] of the bits of a group, given the groups before it."""
         first, last = places.start // SLOTS, places.stop // SLOTS
         rows = slice(first * self.units, last * self.units)
-        units = said[:, rows] if around is None else said[:, rows] + around[:, rows]
+        units = said[:, rows] + around[:, rows]
         if first:
             before = self.planes.integers(bits_nd, first).double()
             shown = torch.cat([before, before.abs()], 1)

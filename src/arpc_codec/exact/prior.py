@@ -170,10 +170,8 @@ class ExactBitPrior(ExactPrior):
         """Hidden units [n, d, u] of the tokens of a phase, before their earlier bits."""
         return self.units(self.context(features, symbols_bmhw, phase)).unflatten(-1, (self.config.d, -1))
 
-    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
-        """Logit [n, 1] of one bit, given the earlier bits of each token; without `around` by the trunk alone."""
-        if around is None:
-            return said[:, places]
+    def logits(self, said: Tensor, around: Tensor, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+        """Logit [n, 1] of one bit, given the earlier bits of each token."""
         bit, width = places.start, around.shape[-1]
         rows = slice(bit * width, (bit + 1) * width)
         signs = bits_nd[:, :bit].double() * 2 - 1

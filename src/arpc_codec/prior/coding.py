@@ -59,10 +59,10 @@ class CodingPrior(Protocol):
     def around(self, features: Tensor, symbols_bmhw: Tensor, phase: Phase) -> Tensor:
         """What the symbols of earlier phases, 0 elsewhere, say of the tokens of a phase."""
 
-    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+    def logits(self, said: Tensor, around: Tensor, bits_nd: Tensor, places: slice, after: int) -> Tensor:
         """Logits [n, k] of some bits, given the earlier bits of each token, and how many scales follow.
 
-        said: by the trunk, of these tokens. Without `around` by the trunk alone.
+        said: by the trunk, of these tokens.
         """
 
     def chances(self, said: Tensor, features: Tensor, after: int) -> Tensor:
@@ -130,9 +130,9 @@ class FloatPrior:
             context = self.context.neighbourhood(features, known.to(features))[0].flatten(1).T[phase.positions]
             return self.context.units(context).unflatten(-1, (self.context.d, -1))
 
-    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+    def logits(self, said: Tensor, around: Tensor, bits_nd: Tensor, places: slice, after: int) -> Tensor:
         """Logit [n, 1] of one bit."""
-        if self.context is None or around is None:
+        if self.context is None:
             return said[:, places]
         bit = places.start
         signs = bits_nd[:, :bit].to(said) * 2 - 1
@@ -178,7 +178,7 @@ class NoPrior:
         """Nothing."""
         return features
 
-    def logits(self, said: Tensor, around: Tensor | None, bits_nd: Tensor, places: slice, after: int) -> Tensor:
+    def logits(self, said: Tensor, around: Tensor, bits_nd: Tensor, places: slice, after: int) -> Tensor:
         """Chances [n, k]."""
         return said[:, places]
 
