@@ -116,7 +116,7 @@ def test_reach_of_the_bundled_configs(name: str, encoder: int, decoder: int) -> 
 @pytest.mark.parametrize(
     ("name", "parameters", "encoder", "decoder", "codebooks"),
     [
-        ("progic-tiny", 6_044_567, 10_128, 37_537, 1_960),
+        ("progic-tiny", 6_049_687, 10_128, 37_537, 2_744),
         ("progic-small", 14_596_800, 54_973, 83_698, 5_120),
         ("progic-base", 33_222_784, 146_608, 278_725, 5_120),
     ],

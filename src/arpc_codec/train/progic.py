@@ -80,8 +80,9 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     state = fewer_blocks(add_noise(weights, model), model)
     own, books, stages = model.state_dict(), "quantizer.codebooks", model.config.stages
     if MODULATION in own and len(state.get(MODULATION, ())) > stages:
-        # A tokenizer's decoder, which is told how many scales are missing, draws such sums when this many are.
-        state[MODULATION] = state[MODULATION][2 : 2 + stages].flip(0)
+        # A tokenizer's decoder, which is told how many scales are missing, draws such sums when this many are: six of
+        # one stage, one less of every further one.
+        state[MODULATION] = state[MODULATION][max(0, 7 - stages) : max(7, stages)].flip(0)
     if books in state and "quantizer.sums" not in state:
         # A model folder lacks the moving means: each entry goes on as the mean of one vector, itself.
         state["quantizer.sums"] = state[books].float()
