@@ -35,6 +35,17 @@ def shared_dir() -> Path:
     return folder
 
 
+# Tests of what happens without it take it out of the environment.
+METRICS = os.environ.get("ARPC_METRICS")
+
+
+@pytest.fixture(scope="session")
+def metrics_dir(request: pytest.FixtureRequest) -> Path:
+    """Folder of metric weights: $ARPC_METRICS, else that beside the project; skips without it."""
+    shared: Path = Path(METRICS) if METRICS else request.getfixturevalue("shared_dir") / "metrics"
+    return shared
+
+
 def random_weights(module: nn.Module, std: float) -> None:
     """Replace the zeros of a fresh module, so that no layer is without effect."""
     from torch import nn

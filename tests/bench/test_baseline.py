@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from arpc_codec.metrics.panel import METRICS
 from dev.bench import baseline as module
 from dev.bench.baseline import MARGINS, OUTDATED, STEPS, Row, baseline, compare, main, measure
 
-WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "metrics"
+WEIGHTS = Path(os.environ.get("ARPC_METRICS", Path(__file__).resolve().parents[3] / "shared" / "metrics"))
 LPIPS = tuple(name for name in MARGINS if METRICS[name].weights)
 
 
@@ -106,8 +107,8 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "baseline.json"
 
 
-def test_the_command_writes_and_compares(one_file: Path, shared_dir: Path) -> None:
-    words = ["--metrics", str(shared_dir / "metrics")]
+def test_the_command_writes_and_compares(one_file: Path, metrics_dir: Path) -> None:
+    words = ["--metrics", str(metrics_dir)]
     assert CliRunner().invoke(main, [*words, "--write"]).exit_code == 0
     again = CliRunner().invoke(main, words)
     assert (again.exit_code, again.output) == (0, "")

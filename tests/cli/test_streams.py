@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from arpc_codec import files
 from arpc_codec.batch import Batch, walk
 from arpc_codec.batch.encoding import Encoding
 from arpc_codec.container import Codec, Container, Header, write
@@ -184,9 +185,17 @@ def test_a_secret_is_never_open_to_all(tmp_path: Path, monkeypatch: pytest.Monke
         modes.append(stat.S_IMODE(source.stat().st_mode))
         real(source, path)
 
+    def take_over(source: Path, new: Path) -> None:
+        # Nothing is in it yet that others could read.
+        assert new.stat().st_size == 0
+        own(source, new)
+        modes.append(stat.S_IMODE(new.stat().st_mode))
+
+    own = files._take_over
+    monkeypatch.setattr(files, "_take_over", take_over)
     monkeypatch.setattr(os, "replace", replace)
     write_file(b"new", target, force=True, ready=lambda found: modes.append(stat.S_IMODE(found.st_mode)))
-    assert modes == [0o600, 0o600]
+    assert modes == [0o600] * 3
 
 
 def test_new_files_follow_the_umask(coded: Path, tmp_path: Path, arpc: Run) -> None:

@@ -8,14 +8,9 @@ from arpc_codec.metrics.lpips import LPIPS
 from arpc_codec.metrics.vggfeat import VGGFeatures, vgg_loss
 
 
-@pytest.fixture(scope="session")
-def weights(shared_dir: Path) -> Path:
-    return shared_dir / "metrics"
-
-
 @pytest.fixture(params=["alex", "squeeze"])
-def lpips(request: pytest.FixtureRequest, weights: Path) -> LPIPS:
-    return LPIPS(request.param, weights)
+def lpips(request: pytest.FixtureRequest, metrics_dir: Path) -> LPIPS:
+    return LPIPS(request.param, metrics_dir)
 
 
 def _pair(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,8 +19,8 @@ def _pair(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
     return a, b
 
 
-def test_squeeze_gives_the_value_in_torchmetrics_documentation(weights: Path) -> None:
-    lpips = LPIPS("squeeze", weights)
+def test_squeeze_gives_the_value_in_torchmetrics_documentation(metrics_dir: Path) -> None:
+    lpips = LPIPS("squeeze", metrics_dir)
     torch.manual_seed(123)
     a, b = (torch.rand(10, 3, 100, 100) * 2 - 1 for _ in range(2))
     assert lpips(a, b).mean().item() == pytest.approx(0.1008, abs=5e-5)
@@ -49,12 +44,12 @@ def test_each_picture_of_a_batch_has_its_own_distance(lpips: LPIPS) -> None:
     assert lpips(a, b).tolist() == pytest.approx(one_by_one.tolist(), rel=1e-4)
 
 
-def test_building_leaves_the_random_state_alone(weights: Path) -> None:
+def test_building_leaves_the_random_state_alone(metrics_dir: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    LPIPS("alex", weights)
-    VGGFeatures(weights)
+    LPIPS("alex", metrics_dir)
+    VGGFeatures(metrics_dir)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -77,16 +72,16 @@ def test_bfloat16_and_channels_last_stay_close(lpips: LPIPS) -> None:
     assert rough.item() == pytest.approx(exact, rel=0.05)
 
 
-def test_vgg_has_the_known_first_biases_and_shapes(weights: Path) -> None:
-    vgg = VGGFeatures(weights)
+def test_vgg_has_the_known_first_biases_and_shapes(metrics_dir: Path) -> None:
+    vgg = VGGFeatures(metrics_dir)
     bias = vgg.get_parameter("conv1_1.bias")[:4].tolist()
     assert bias == pytest.approx([0.7301776, 0.06493629, 0.03428847, 0.8260386], rel=1e-3)
     a, _ = _pair(1, 3, 32, 48)
     assert [tuple(m.shape) for m in vgg(a)] == [(1, 64, 32, 48), (1, 128, 16, 24), (1, 256, 8, 12)]
 
 
-def test_vgg_loss_is_zero_for_equal_pictures_and_grows(weights: Path) -> None:
-    vgg = VGGFeatures(weights)
+def test_vgg_loss_is_zero_for_equal_pictures_and_grows(metrics_dir: Path) -> None:
+    vgg = VGGFeatures(metrics_dir)
     a, b = _pair(1, 3, 32, 32)
     target = vgg(a)
     losses = [vgg_loss(vgg(a + s * (b - a)), target).item() for s in (0, 0.1, 1)]

@@ -57,12 +57,12 @@ def test_ssimulacra2_of_equal_pictures_is_100() -> None:
     assert panel(a, a, names=["ssimulacra2-py"])["ssimulacra2-py"] == pytest.approx(100)
 
 
-def test_small_pictures_have_none_where_a_measure_cannot_judge(shared_dir: Path) -> None:
+def test_small_pictures_have_none_where_a_measure_cannot_judge(metrics_dir: Path) -> None:
     a = _picture(64, 64)
-    values = panel(a, a, weights=shared_dir / "metrics", names=["niqe", "ms_ssim", "psnr"])
+    values = panel(a, a, weights=metrics_dir, names=["niqe", "ms_ssim", "psnr"])
     assert values == {"niqe": None, "ms_ssim": None, "psnr": math.inf}
     with pytest.raises(NotMeasurable):
-        niqe(a, shared_dir / "metrics")
+        niqe(a, metrics_dir)
 
 
 def test_missing_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,13 +11,9 @@ from arpc_codec.metrics import NotMeasurable, vmaf
 from arpc_codec.metrics.panel import missing_metrics, panel
 
 
-@pytest.fixture(autouse=True)
-def _runs(request: pytest.FixtureRequest) -> None:
+def _score(a: np.ndarray, b: np.ndarray) -> float | None:
     if reason := vmaf.missing():
         pytest.skip(reason)
-
-
-def _score(a: np.ndarray, b: np.ndarray) -> float | None:
     return panel(a, b, names=["vmaf"])["vmaf"]
 
 

@@ -21,6 +21,12 @@ def test_skew_is_undone_and_steps_are_causal(height: int, width: int, batch: int
     y = skew(x)
     assert y.shape == (steps(height, width), batch, height, 1)
     assert np.array_equal(unskew(y, width), x)
+    # The step of each pixel; what it may see has been there in an earlier one.
+    step = unskew(np.broadcast_to(np.arange(len(y))[:, None, None, None], y.shape), width)[0, ..., 0]
+    for row, column in np.ndindex(height, width):
+        for dr, dc in causal(3):
+            if row + dr >= 0 and 0 <= column + dc < width:
+                assert step[row + dr, column + dc] < step[row, column]
 
 
 def test_offsets_are_coded_before() -> None:

@@ -81,10 +81,14 @@ def test_captions_are_those_of_the_network_and_the_same_again(transformers, blip
     assert captions[0] != captions[1]
 
 
-def test_where_the_captioner_comes_from(blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_says_where_a_captioner_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARPC_BLIP", raising=False)
     with pytest.raises(ModelError, match="set ARPC_BLIP"):
         captioner(model_folder(tmp_path / "plain"))
+
+
+def test_where_the_captioner_comes_from(blip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARPC_BLIP", raising=False)
     linked = captioner(model_folder(tmp_path / "linked", captioner=blip))
     monkeypatch.setenv("ARPC_BLIP", str(blip))
     assert captioner(model_folder(tmp_path / "other")) is linked
@@ -101,10 +105,10 @@ def test_a_file_with_the_words_of_a_network(blip: Path, monkeypatch: pytest.Monk
     assert 0 < about.caption_bytes < len(about.caption)
 
 
-def test_a_missing_package_is_named(t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelError, match=r"pip install 'arpc-codec\[text\]'"):
-        TextEncoder.load(t5)
+        TextEncoder.load(tmp_path)
 
 
 def test_folders_that_cannot_be_used(t5: Path, blip: Path, broken, tmp_path: Path) -> None:

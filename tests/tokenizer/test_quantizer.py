@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_more_scales_never_hurt_much_and_help_in_the_end() -> None:
     h = latent(16, 16)
     _, prefixes = quantizer(h, scale_schedule(16, 16))
     errors = [float((h - z).square().mean()) for z in prefixes]
+    assert all(after < 1.1 * before for before, after in pairwise(errors))
     assert errors[-1] < 0.5 * errors[0]
 
 

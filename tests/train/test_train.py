@@ -236,14 +236,14 @@ def test_from_photos_to_files(
 
 
 @pytest.mark.usefixtures("small")
-def test_a_decoder_is_judged_by_perceptual_networks(shared_dir: Path, data: Path, tmp_path: Path) -> None:
+def test_a_decoder_is_judged_by_perceptual_networks(metrics_dir: Path, data: Path, tmp_path: Path) -> None:
     config, sizes = written(tmp_path, PLANES), load_config(written(tmp_path, PLANES))
     torch.manual_seed(0)
     files = {"tokenizer": Tokenizer(sizes.tokenizer), "prior": Prior(sizes.prior, sizes.context_width)}
     for name, network in files.items():
         save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
     paths = (tmp_path / f"{name}.safetensors" for name in files)
-    runs.run_decoder(config, data, shared_dir / "metrics", *paths, tmp_path / "decoder", 0.008)
+    runs.run_decoder(config, data, metrics_dir, *paths, tmp_path / "decoder", 0.008)
     (last,) = (json.loads(line) for line in (tmp_path / "decoder" / "log.jsonl").read_text().splitlines()[1:2])
     assert any(name.removeprefix("filled_") in ("alex", "squeeze", "vgg") for name in last)
 
