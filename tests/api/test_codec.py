@@ -15,6 +15,7 @@ from PIL import Image
 
 import arpc_codec
 from arpc_codec import Codec, Decoder, api
+from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import truncate
 from arpc_codec.errors import (
     ArpcError,
@@ -69,6 +70,15 @@ def test_a_batch_is_its_pictures_in_order(picture: Picture) -> None:
         # The network may round differently for several pictures, which can turn the choice of an entry.
         assert sum(one == other for one, other in zip(found, alone, strict=True)) >= len(alone) - 1
     assert Codec.load("micro").encode_batch([]) == []
+
+
+def test_a_batch_is_verified(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, arrays = Codec.load("micro-progic"), [picture(32, 32, seed) for seed in range(2)]
+    assert codec.encode_batch(arrays, verify=True) == codec.encode_batch(arrays)
+    plain = ProgicCodec.indices
+    monkeypatch.setattr(ProgicCodec, "indices", lambda self, container: (plain(self, container)[0] + 1, ()))
+    with pytest.raises(ArpcError, match="does not decode"):
+        codec.encode_batch(arrays, verify=True)
 
 
 def test_notes_name_the_line_of_the_caller(picture: Picture, tmp_path: Path) -> None:

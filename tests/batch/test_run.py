@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from arpc_codec.batch import Batch, Task
+from arpc_codec.batch import Batch, Decoding, Encoding, Task
 from arpc_codec.batch.manifest import Record
+from arpc_codec.zoo.registry import find
 
 Run = Callable[..., tuple[Batch, dict[str, Record]]]
 Tree = Callable[[Path], dict[str, bytes]]
@@ -41,11 +43,35 @@ def test_resume_does_only_what_is_missing(run: Run, source: Path, tmp_path: Path
     assert tree(out) == {**ALL, "c.out": b"wen", "e.out": b"erom"}
 
 
+def test_changes_that_keep_the_size_are_seen(run: Run, source: Path, tmp_path: Path, tree: Tree) -> None:
+    run()
+    for path, data in ((tmp_path / "out" / "a.out", b"spoilt"), (source / "b.in", b"edited")):
+        time_before = path.stat().st_mtime_ns
+        path.write_bytes(data)
+        # The clock of a file system may be a coarse one.
+        os.utime(path, ns=(0, time_before + 10**9))
+    assert sorted(run(resume=True)[1]) == ["a.in", "b.in"]
+    assert tree(tmp_path / "out") == {**ALL, "b.out": b"detide"}
+
+
 def test_other_options_are_done_again(run: Run, reverse: type[Task]) -> None:
     run()
     assert len(run(reverse(times=2), resume=True)[1]) == 5  # type: ignore[call-arg]
     # How long it takes makes no other file.
     assert run(reverse(times=2, seconds=0.001), resume=True)[1] == {}  # type: ignore[call-arg]
+
+
+def test_other_weights_of_a_model_are_other_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Encoding(codec="progic", model="progic")
+    before = task.options()
+    trained = replace(find("progic"), fingerprint="ab" * 32)
+    monkeypatch.setattr("arpc_codec.batch.encoding.find", lambda model: trained)
+    assert task.options() != before
+
+
+def test_zero_is_an_option_and_not_its_absence() -> None:
+    assert Decoding(guidance=0.0).options()["guidance"] == 0
+    assert "guidance" not in Decoding().options()
 
 
 def test_what_another_wrote_is_not_overwritten(run: Run, tmp_path: Path, tree: Tree) -> None:

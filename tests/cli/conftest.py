@@ -40,7 +40,7 @@ class StandIn:
 
     def encode(self, pixels, *, scales=None, target_bytes=None, caption="", grey=False, chunks=(), **coding) -> Encoded:
         assert coding.keys() <= {"verify", "portable", "guard"}
-        self.calls.append({"scales": scales, "target_bytes": target_bytes, "grey": grey, "pixels": pixels})
+        self.calls.append({"scales": scales, "target_bytes": target_bytes, "grey": grey, "pixels": pixels} | coding)
         notes = (f"this picture has {TOTAL} scales",) if (scales or 0) > TOTAL else ()
         for kept in range(min(scales or TOTAL, TOTAL), 0, -1):
             header = Header(

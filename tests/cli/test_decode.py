@@ -3,13 +3,16 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
 
+import arpc_codec
 from arpc_codec.container import Codec, Container, Header, write
+from arpc_codec.metrics.psnr import psnr
 
 Run = Callable[..., Result]
 
@@ -78,6 +81,53 @@ def test_options_of_filling_are_for_scales(arpc: Run, coded: Path) -> None:
     assert (result.exit_code, "ignored" in result.stderr) == (0, False)
 
 
+@pytest.fixture
+def sent(picture: Callable[..., np.ndarray], micro_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The first two scales of sent.png, coded with a very small model."""
+    monkeypatch.setenv("ARPC_HOME", str(micro_home))
+    Image.fromarray(picture(32, 48)).save(tmp_path / "sent.png")
+    path = tmp_path / "sent.arpc"
+    path.write_bytes(arpc_codec.encode(tmp_path / "sent.png", model="micro", scales=2))
+    return path
+
+
+FILLS: list[dict[str, Any]] = [
+    {"fill": "argmax"},
+    *({"fill": "sample", "seed": seed} for seed in (0, 1)),
+]
+
+
+def test_what_was_not_sent_is_made_up_as_asked(arpc: Run, sent: Path, tmp_path: Path) -> None:
+    original, pictures, sheets = np.asarray(Image.open(tmp_path / "sent.png")), set(), set()
+    for options in ({}, *FILLS):
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        wanted = arpc_codec.decode(sent, **options)
+        found = Image.open(io.BytesIO(arpc("decode", sent, "-o", "-", *words).stdout_bytes))
+        assert found.tobytes() == wanted.tobytes()
+        pictures.add(found.tobytes())
+        sheets.add(arpc("preview", sent, "-o", "-", *words).stdout_bytes)
+        likeness = psnr(original, np.asarray(wanted))
+        assert f", PSNR {likeness:.2f} dB" in arpc("verify", sent, "--against", tmp_path / "sent.png", *words).stdout
+    assert (len(pictures), len(sheets)) == (4, 4)
+
+
+def test_certainty_of_the_scales_that_are_used(arpc: Run, sent: Path, tmp_path: Path) -> None:
+    data, maps = sent.read_bytes(), []
+    for file, words, code in ((data[:-1], (), 6), (data, (), 0), (data, ("-k", "1"), 0)):
+        out = ("-o", tmp_path / f"{len(maps)}.png", "--certainty", tmp_path / f"map{len(maps)}.png")
+        assert arpc("decode", "-", *out, *words, stdin=file).exit_code == code
+        maps.append(Image.open(out[-1]).tobytes())
+    one, two = (arpc_codec.certainty(data, scales=scales).tobytes() for scales in (1, 2))
+    assert maps == [one, two, one]
+    assert one != two
+
+
+def test_verify_says_what_nothing_checks(arpc: Run, sent: Path) -> None:
+    assert arpc("verify", sent).stdout == f"{sent}: ok, 2 of 2 scales good, nothing checks the last 2\n"
+    whole = arpc_codec.encode(sent.with_suffix(".png"), model="micro")
+    assert arpc("verify", "-", stdin=whole).stdout == "stdin: ok, 3 of 3 scales good\n"
+
+
 def test_fewer_scales(arpc: Run, coded: Path, tmp_path: Path) -> None:
     pictures = [arpc("decode", coded, "-o", "-", "--scales", k).stdout_bytes for k in (2, 6, 12)]
     assert pictures[0] != pictures[1] == pictures[2]
@@ -131,6 +181,8 @@ def test_alpha_comes_back_exactly(arpc: Run, with_alpha: Path, tmp_path: Path) -
     result = arpc("decode", "-", stdin=spoilt)
     assert result.exit_code == 3
     assert Image.open(io.BytesIO(result.stdout_bytes)).mode == "RGB"
+    result = arpc("verify", "-", stdin=spoilt)
+    assert (result.exit_code, "DAMAGED" in result.stdout) == (3, True)
 
 
 def test_files_that_cannot_be_decoded(arpc: Run, coded: Path, tmp_path: Path) -> None:

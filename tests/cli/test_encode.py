@@ -3,12 +3,14 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
 
+import arpc_codec
 from arpc_codec.container import ChunkType, Colour, read
 
 Run = Callable[..., Result]
@@ -90,6 +92,24 @@ def test_targets_are_bytes_of_the_whole_file(arpc: Run, photo: Path, tmp_path: P
     assert arpc("encode", photo, "-o", tmp_path / "b", "--target-bpp", "1").exit_code == 0
     assert stand_in.calls[-1]["target_bytes"] == 48 * 32 // 8
     assert arpc("encode", photo, "-o", tmp_path / "c", "--target-bytes", "5").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((), {}),
+        (("--verify",), {"verify": True}),
+        (("--portable",), {"portable": True}),
+        (("--guard", ".1"), {"guard": 0.1}),
+    ],
+)
+def test_the_codec_is_told_how_to_code(
+    arpc: Run, photo: Path, stand_in: type, words: tuple[str, ...], asked: dict[str, Any]
+) -> None:
+    assert arpc("encode", photo, "-o", "-", *words).exit_code == 0
+    arpc_codec.encode(photo, **asked)
+    wanted = {"verify": False, "portable": False, "guard": None} | asked
+    assert [{name: call[name] for name in wanted} for call in stand_in.calls] == [wanted] * 2
 
 
 def test_more_scales_than_there_are_is_a_note(arpc: Run, photo: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import read
+from arpc_codec.zoo.registry import find
 
 Run = Callable[..., Result]
 Tree = Callable[[Path], dict[str, bytes]]
@@ -57,6 +58,7 @@ def test_there_and_back_and_resumed(arpc: Run, photos: Path, tmp_path: Path, tre
     record = next(record for record in records(out) if record["source"] == "a.png")
     assert (record["width"], record["height"], record["bytes_out"]) == (48, 32, len(alone))
     assert (record["model"], record["options"]["codec"]) == ("micro-progic", "progic")
+    assert record["options"]["fingerprint"] == find("micro-progic").fingerprint
     assert record["bpp"] == pytest.approx(8 * len(alone) / (48 * 32), abs=1e-5)
 
     (photos / "bad.png").unlink()

@@ -74,6 +74,41 @@ def test_truncate_repairs_a_cut_file(arpc: Run) -> None:
     assert not read(result.stdout_bytes).truncated
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "info x.arpc",
+        "truncate x.arpc -o y.arpc -k 2",
+        "verify x.arpc",
+        "preview x.arpc -o y.png",
+        "packets split x.arpc --mtu 200 -o y",
+    ],
+)
+def test_pictures_that_are_too_large(
+    arpc: Run, coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = arpc(*words.split(), "--max-pixels", "1000")
+    assert (result.exit_code, result.stderr) == (4, "arpc: x.arpc: 768 x 512 pixels exceed the limit of 1000\n")
+    assert list(tmp_path.iterdir()) == [coded]
+
+
+def test_what_is_too_large_may_be_allowed(arpc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    huge = write(Container(Header(Codec.ARPC, 1, 1 << 15, 1 << 15, 2), (b"a", b"b" * 99)))
+    (tmp_path / "x.arpc").write_bytes(huge)
+    for words in (
+        "info x.arpc",
+        "truncate x.arpc -o y.arpc -k 1",
+        "packets split x.arpc --mtu 100 -o parts",
+        "packets join parts -o z.arpc",
+    ):
+        assert arpc(*words.split()).exit_code != 0
+        result = arpc(*words.split(), "--max-pixels", str(1 << 30))
+        assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "z.arpc").read_bytes() == huge
+
+
 def test_truncate_usage(arpc: Run, coded: Path) -> None:
     assert arpc("truncate", coded, "-o", "-").exit_code == 2
     assert arpc("truncate", coded, "-o", "-", "-k", "1", "--bytes", "9").exit_code == 2
@@ -93,6 +128,12 @@ def test_models(arpc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {"schema": 1, **config, "path": str(folder)} in listed
     for name in ("mine", "900"):
         assert arpc("models", "path", name).stdout == f"{folder}\n"
+    # A broken folder and one that is not finished stop no other.
+    for name, text in (("bad", "{"), (".half", json.dumps(config | {"name": "half"}))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(text)
+    again = arpc("models", "list", "--json")
+    assert (again.exit_code, [json.loads(line) for line in again.stdout.splitlines()]) == (0, listed)
     result = arpc("models", "path", "nothing")
     assert result.exit_code == 5
     assert len(result.stderr.splitlines()) == 1

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 import arpc_codec
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.errors import TruncatedError
+from arpc_codec.packets import parse, write
 
 Run = Callable[..., Result]
 
@@ -85,6 +87,13 @@ def test_split_says_what_it_makes(arpc: Run, coded: Path, tmp_path: Path) -> Non
     assert 1.3 * sum(sizes) < sum(more) <= 1.5 * sum(sizes)
 
 
+def test_plain_indices_need_no_model(arpc: Run, coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARPC_HOME")
+    assert arpc("decode", coded).exit_code == 5
+    assert arpc("packets", "split", coded, "--mtu", "90", "-o", tmp_path / "a").exit_code == 0
+    assert arpc("packets", "join", tmp_path / "a", "-o", "-").stdout_bytes == coded.read_bytes()
+
+
 def test_packets_of_another_file_of_that_name(arpc: Run, coded: Path, folder: Path, tmp_path: Path) -> None:
     """Joined with those of this one they would win, if there are more of them."""
     before = {path: path.read_bytes() for path in folder.iterdir()}
@@ -143,6 +152,16 @@ def test_bad_packets_are_named_and_left_out(arpc: Run, coded: Path, folder: Path
     assert all(": of another picture (" in line for line in lines[2:])
 
 
+def test_packets_of_too_large_a_picture(arpc: Run, folder: Path, tmp_path: Path) -> None:
+    first = sorted(folder.iterdir())[0]
+    result = arpc("packets", "join", first, "-o", tmp_path / "back.arpc", "--max-pixels", "1000")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (
+        3,
+        f"arpc: {first}: 160 x 100 pixels exceed the limit of 1000",
+    )
+    assert not (tmp_path / "back.arpc").exists()
+
+
 def test_nothing_to_join(arpc: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert arpc("packets", "join", tmp_path / "empty", "-o", "-").exit_code == 2
@@ -151,6 +170,16 @@ def test_nothing_to_join(arpc: Run, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout_bytes) == (3, b"")
     assert len(result.stderr.splitlines()) == 2
     assert arpc("packets", "join", tmp_path / "nothing", "-o", "-").exit_code == 2
+
+
+def test_packets_that_do_not_make_their_file(arpc: Run, coded: Path, folder: Path, tmp_path: Path) -> None:
+    path, out = sorted(folder.iterdir())[1], tmp_path / "back.arpc"
+    packet = parse(path.read_bytes())
+    path.write_bytes(write(replace(packet, content=bytes(len(packet.content)))))
+    result = arpc("packets", "join", folder, "-o", out, "-q")
+    assert result.exit_code == 3
+    assert result.stderr == f"arpc: {out}: the packets do not make the file that they name; file written\n"
+    assert out.read_bytes() != coded.read_bytes()
 
 
 def test_missing_packets(arpc: Run, folder: Path, coded: Path, tmp_path: Path) -> None:

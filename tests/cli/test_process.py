@@ -3,13 +3,19 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from arpc_codec.cli.common import write_bytes
-from arpc_codec.container import Codec, Container, Header, write
+from arpc_codec.codecs.hpac import HpacCodec
+from arpc_codec.container import Codec, Container, Header, read, write
+from arpc_codec.container.varint import encode_varint
 from arpc_codec.errors import ArpcError
+from arpc_codec.imageio import ExactPicture
+from arpc_codec.prior.adapter import shapes, write_adapter
 
 ARPC = [sys.executable, "-m", "arpc_codec.cli"]
 CODED = write(Container(Header(Codec.ARPC, 1, 768, 512, 3), (b"a", b"bb", b"c" * 30)))
@@ -47,16 +53,38 @@ def test_the_package_imports_nothing_heavy() -> None:
     assert result.stdout.strip() == b"[]"
 
 
+def adapted_file(samples_hw1: np.ndarray) -> bytes:
+    """A lossless file with an adapter, whether or not it makes the file smaller."""
+    model = HpacCodec.load().model
+    prior = model.coders[1]
+    adapter = {
+        part: np.full(shape, part.endswith("taps"), np.int8)
+        for part, shape in shapes(prior.config, prior.state).items()
+    }
+    fitted = HpacCodec(replace(model, coders={1: prior.adapted(adapter)}))
+    container = read(fitted.encode(ExactPicture(samples_hw1)))
+    (payload,), written = container.segments, write_adapter(adapter)
+    assert payload[4:7] == b"\x07\0\0"  # 7 bits, no table, no adapter
+    payload = payload[:6] + bytes(encode_varint(len(written))) + written + payload[7:]
+    return write(replace(container, segments=(payload,)))
+
+
 @pytest.mark.parametrize("native", ["", "0"])
 def test_lossless_files_are_coded_without_torch(native: str, tmp_path: Path) -> None:
     """By commands and in Python, with the compiled wavefront and without; and decoding one with an adapter."""
+    samples = (np.add.outer(3 * np.arange(20), np.arange(24))[..., None] + np.arange(3)).astype(np.uint8)
+    # Without noise no prior would be needed.
+    noisy = samples[..., :1] + np.random.default_rng(0).integers(0, 6, (20, 24, 1), np.uint8)
+    np.savez(tmp_path / "samples.npz", samples=samples, noisy=noisy)
+    (tmp_path / "adapted.arpc").write_bytes(adapted_file(noisy))
     code = f"""
 import os, sys
 os.environ["ARPC_NATIVE"] = {native!r}
 os.chdir({str(tmp_path)!r})
 import numpy as np, arpc_codec
 from arpc_codec.cli.main import main
-samples = (np.add.outer(3 * np.arange(20), np.arange(24))[..., None] + np.arange(3)).astype(np.uint8)
+samples, noisy = np.load("samples.npz").values()
+assert (arpc_codec.decode_array("adapted.arpc") == noisy).all()
 data = arpc_codec.encode(samples, lossless=True)
 assert (arpc_codec.decode_array(data) == samples).all()
 arpc_codec.decode(data).save("a.png")

@@ -18,6 +18,7 @@ import arpc_codec
 from arpc_codec.codecs.progic import ProgicCodec
 from arpc_codec.container import ChunkType, Colour, info, read
 from arpc_codec.errors import FormatError, ModelError, TruncatedError, UsageError
+from arpc_codec.zoo.registry import models
 
 Run = Callable[..., Result]
 MODEL = ("--codec", "progic", "-m", "micro-progic")
@@ -232,14 +233,18 @@ def test_models_check(arpc: Run, micro_progic: ProgicCodec, tmp_path: Path, monk
     assert arpc("models", "path", "micro-progic").stdout == f"{micro_progic.model.entry.path}\n"
     result = arpc("models", "check", "micro-progic", "102")
     assert (result.exit_code, result.stdout) == (0, "micro-progic: ok\n102: ok\n")
+    monkeypatch.setenv("ARPC_HOME", str(tmp_path))
+    result = arpc("models", "check")
+    bundled = [f"{entry.name}: ok" for entry in models()]
+    assert (result.exit_code, result.stdout.splitlines()) == (0, bundled)
     weights = copytree(micro_progic.model.entry.path, tmp_path / "other") / "progic.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    monkeypatch.setenv("ARPC_HOME", str(tmp_path))
-    result = arpc("models", "check", "micro-progic")
-    assert (result.exit_code, result.stdout) == (5, "")
-    assert "weights do not match their fingerprint" in result.stderr
+    for names, sound in ((["micro-progic"], []), ([], bundled)):
+        result = arpc("models", "check", *names)
+        assert (result.exit_code, result.stdout.splitlines()) == (5, sound)
+        assert "weights do not match their fingerprint" in result.stderr
     assert arpc("models", "check", "nothing").exit_code == 5
     assert "tiny: ok" in arpc("models", "check", "tiny").stdout
 

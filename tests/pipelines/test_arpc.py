@@ -188,8 +188,16 @@ def test_file_of_another_model_is_refused(micro: ArpcCodec, picture: Picture) ->
 def test_wrong_scale_count_is_damage(micro: ArpcCodec, picture: Picture) -> None:
     container = read(micro.encode(picture(32, 32)).data)
     header = replace(container.header, scales=12)
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match="do not fit"):
         micro.decode(Container(header, container.segments + (b"",) * (12 - len(container.segments))))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 960)])
+def test_wrong_tile_flag_is_damage(micro: ArpcCodec, picture: Picture, size: tuple[int, int]) -> None:
+    container = read(micro.encode(picture(*size), scales=1).data)
+    header = replace(container.header, tiled=not container.header.tiled)
+    with pytest.raises(FormatError, match="do not fit"):
+        micro.decode(replace(container, header=header))
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), float), np.zeros((0, 4, 3), np.uint8)])
@@ -206,6 +214,16 @@ def test_large_picture_is_tiled_and_whole(micro: ArpcCodec, picture: Picture) ->
     decoded = micro.decode(container)
     assert decoded.pixels.shape == pixels.shape
     assert write(container) == encoded.data
+
+
+def test_tiles_with_broken_lengths_are_a_damaged_scale(micro: ArpcCodec, picture: Picture) -> None:
+    container = read(micro.encode(picture(16, 960), scales=3).data)
+    assert container.header.tiled
+    before, last = micro.decode(container, scales=2).pixels, container.segments[2]
+    for broken in (last + b"\0", b"\xff" + last[1:], last[:-1]):
+        result = micro.decode(replace(container, segments=(*container.segments[:2], broken)))
+        assert result.damaged == (3,)
+        assert np.array_equal(result.pixels, before)
 
 
 def test_blended_tiles_of_one_latent_give_it_back() -> None:

@@ -253,6 +253,27 @@ def test_commands(
     assert run("decode", short, "-o", tmp_path / "z.png", "--guidance", "2", *device).exit_code == 2
 
 
+def test_commands_verify_and_guard_as_asked(
+    micro_float: ArpcCodec, float_home: Path, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARPC_HOME", str(float_home))
+    source, file, pixels = tmp_path / "x.png", tmp_path / "x.arpc", picture(64, 48)
+    Image.fromarray(pixels).save(source)
+    words = ("encode", source, "-m", "unscaled", "-o", file, "-f", "--device", "cpu")
+    assert run(*words, "--guard", "1e-1").exit_code == 0
+    assert file.read_bytes() == micro_float.encode(pixels, guard=0.1).data != micro_float.encode(pixels).data
+    plain, moved = FloatPrior.logits, across(0.05)
+
+    def change(self: FloatPrior, *args: Tensor) -> Tensor:
+        # The machine that verifies has other kernels.
+        return plain(self, *args) if torch.backends.mkldnn.enabled else moved(plain(self, *args))
+
+    monkeypatch.setattr(FloatPrior, "logits", change)
+    assert run(*words, "--guard", "0").exit_code == 0
+    result = run(*words, "--guard", "0", "--verify")
+    assert (result.exit_code, "does not decode" in result.stderr) == (1, True)
+
+
 def test_options_of_other_codecs(picture: Picture, tmp_path: Path) -> None:
     Image.fromarray(picture(32, 32)).save(tmp_path / "x.png")
     for words in (("-c", "progic", "--portable"), ("-c", "progic", "--guard", "1e-3"), ("--lossless", "--verify")):

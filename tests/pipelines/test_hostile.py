@@ -82,6 +82,17 @@ def test_corruptions_are_survived_or_refused(count: int, codec: LossyCodec, pict
     assert 0 < run_corruptions(codec, data, count, 0) < count
 
 
+@pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("name", ["micro", "micro_planes"])
+def test_corrupted_tiles_are_survived_or_refused(
+    count: int, name: str, picture: Picture, request: pytest.FixtureRequest
+) -> None:
+    codec: LossyCodec = request.getfixturevalue(name)
+    data = codec.encode(picture(16, 960), scales=3).data
+    assert read(data).header.tiled
+    assert 0 < run_corruptions(codec, data, count, 0) < count
+
+
 @pytest.mark.slow
 def test_ten_thousand_corruptions(codec: LossyCodec, picture: Picture) -> None:
     data = codec.encode(picture(64, 96), caption="a caption").data
