@@ -145,7 +145,7 @@ def test_the_bundled_model_is_the_codec_s_own(
     monkeypatch.setenv("ARPC_HOME", str(tmp_path))
     file, back = tmp_path / "own.arpc", tmp_path / "own.png"
     assert arpc("encode", photo, "-o", file, "--codec", "progic", "--stages", "2").exit_code == 0
-    assert info(file.read_bytes()).model_id == 18
+    assert info(file.read_bytes()).model_id == 20
     assert arpc("decode", file, "-o", back).exit_code == 0
     with Image.open(photo) as original, Image.open(back) as decoded:
         assert decoded.size == original.size
