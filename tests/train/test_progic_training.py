@@ -152,6 +152,9 @@ def test_start_from_an_arpc_tokenizer(photos: tuple[Photos, Photos]) -> None:
     start(model, photos[0], fresh=False, pictures=12, side=96)
     again = Progic(CONFIG)
     assert take_weights(again, model.state_dict()) == []
+    # What a ProGIC network says of its stages is not what a tokenizer says of missing scales.
+    fewer = Progic(replace(CONFIG, stages=CONFIG.stages - 1))
+    assert "decoder.modulation.weight" in take_weights(fewer, model.state_dict())
 
 
 def test_a_decoder_on_the_latents_of_a_tokenizer(

@@ -79,7 +79,7 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     """Take every weight whose name and shape fit; returns the names that keep their start."""
     state = fewer_blocks(add_noise(weights, model), model)
     own, books, stages = model.state_dict(), "quantizer.codebooks", model.config.stages
-    if MODULATION in own and len(state.get(MODULATION, ())) > stages:
+    if books not in state and MODULATION in own and len(state.get(MODULATION, ())) > stages:
         # A tokenizer's decoder, which is told how many scales are missing, draws such sums when this many are: six of
         # one stage, one less of every further one.
         state[MODULATION] = state[MODULATION][max(0, 7 - stages) : max(7, stages)].flip(0)
