@@ -23,15 +23,18 @@ def test_turns_show_all_eight_orientations_and_keep_the_pair_together() -> None:
 def test_colour_error_is_that_of_large_patches_whatever_their_light() -> None:
     error = torch.zeros(1, 3, 32, 32)
     error[:] = 0.4
-    assert colour_error(error) < 1e-6
+    assert colour_error(error, 8) < 1e-6
     error[:, 0, :16] += 0.3
     # Red is .2 above and the others .1 below the mean, in half of the picture.
-    assert colour_error(error).item() == pytest.approx((0.2 + 0.1 + 0.1) / 3 / 2, rel=1e-4)
+    assert colour_error(error, 8).item() == pytest.approx((0.2 + 0.1 + 0.1) / 3 / 2, rel=1e-4)
     # What alternates within 8 pixels is no patch.
     fine = torch.zeros(1, 3, 32, 32)
     fine[:, 1, ::2] = 0.5
     fine[:, 1, 1::2] = -0.5
-    assert colour_error(fine) < 1e-6
+    assert colour_error(fine, 8) < 1e-6
+    # Tints beside an edge are one of 2.
+    edge = fine.repeat_interleave(2, -2)
+    assert colour_error(edge, 8) < 1e-6 and colour_error(edge, 2).item() == pytest.approx(2 / 9, rel=1e-4)
 
 
 def test_flat_errors_mind_smooth_surfaces_alone_marks_and_blotches_apart() -> None:

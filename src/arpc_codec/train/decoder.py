@@ -42,7 +42,7 @@ class DecoderTraining(PictureTraining):
     lr: float = 1e-3
     muon: tuple[str, ...] = DECODER_KERNELS
     adversary_from: float = 0.3
-    small: float = 0.25
+    small: float = 0.1
     filled_share: float = 0.6
     error: float = 2.0
     losses: LossWeights = field(default_factory=lambda: LossWeights(alex=0.6, squeeze=0.5))

@@ -34,6 +34,7 @@ class LossWeights:
     flat: float = 12.0
     blotch: float = 12.0
     colour: float = 2.0
+    fringe: float = 1.0
 
 
 def grid_error(error_bchw: Tensor) -> Tensor:
@@ -61,12 +62,13 @@ def flat_errors(x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return (smooth(enlarged) * fine(error).abs()).mean(), (smooth(activity) * F.avg_pool2d(error, 8).abs()).mean()
 
 
-def colour_error(error_bchw: Tensor) -> Tensor:
-    """Mean magnitude of colour differences of the error over 8x8 pixels: blotches on skin and in skies.
+def colour_error(error_bchw: Tensor, size: int) -> Tensor:
+    """Mean magnitude of colour differences of the error over size x size pixels: blotches on skin and in skies of 8
+    pixels, tints beside edges of 2.
 
     They are seen before anything else, and neither squared error nor perceptual networks mind them much.
     """
-    low = F.avg_pool2d(error_bchw, 8)
+    low = F.avg_pool2d(error_bchw, size)
     return (low - low.mean(1, keepdim=True)).abs().mean()
 
 
@@ -82,7 +84,7 @@ def turn(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[T
 
 
 class ReconstructionLoss(nn.Module):
-    """Grid, colour, flat and blotch errors + L1, also at a quarter of the size + LPIPS, Alex and Squeeze + VGG-19."""
+    """Errors of grid, colour, fringe, flat, blotch + L1, also at a quarter of the size + LPIPS, Alex, Squeeze + VGG-19."""
 
     def __init__(self, metrics: Path, weights: LossWeights) -> None:
         super().__init__()
@@ -96,10 +98,10 @@ class ReconstructionLoss(nn.Module):
         w = self.weights
         l1 = (x_hat - x).abs().mean()
         quarter = (F.avg_pool2d(x_hat, 4) - F.avg_pool2d(x, 4)).abs().mean()
-        grid, colour = grid_error(x_hat - x), colour_error(x_hat - x)
+        grid, colour, fringe = grid_error(x_hat - x), colour_error(x_hat - x, 8), colour_error(x_hat - x, 2)
         flat, blotch = flat_errors(x_hat, x)
         loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid + w.colour * colour
-        loss = loss + w.flat * flat + w.blotch * blotch
+        loss = loss + w.fringe * fringe + w.flat * flat + w.blotch * blotch
         # The networks cost more than the codec, so each step asks one of them, with the weight of its share.
         shares = {"alex": (w.alex, 0.3), "squeeze": (w.squeeze, 0.3), "vgg": (w.vgg, 0.4)}
         draw = torch.rand((), generator=generator)
@@ -119,6 +121,7 @@ class ReconstructionLoss(nn.Module):
             "flat": flat.item(),
             "blotch": blotch.item(),
             "colour": colour.item(),
+            "fringe": fringe.item(),
             name: term.item(),
         }
 
