@@ -9,6 +9,8 @@ from operator import index
 from typing import Any
 
 _MESSAGE_WIDTH = 500
+# What torch says on a GPU, on Linux and on Windows.
+_EXHAUSTED = re.compile("out of memory|can't allocate memory|not enough memory")
 # A module of ours that is missing is a fault of ours.
 _HERE = ("", "arpc_codec")
 
@@ -69,7 +71,7 @@ def describe(error: BaseException) -> tuple[int, str]:
     if isinstance(error, ArpcError):
         return error.exit_code, text
     # torch has no exception of its own for this on a CPU.
-    exhausted = isinstance(error, RuntimeError) and re.search("out of memory|can't allocate memory", text)
+    exhausted = isinstance(error, RuntimeError) and _EXHAUSTED.search(text)
     if isinstance(error, MemoryError) or exhausted:
         return 1, "out of memory"
     if isinstance(error, OSError):

@@ -82,6 +82,14 @@ def write_file(
             temporary.unlink()
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those above it, where they are not there. Raises ArpcError, which names it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArpcError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
 def check_free(path: str | Path, force: bool) -> None:
     """ArpcError when a regular file is in the way and `force` is off."""
     if not force and os.path.isfile(path) and not is_stream(path):

@@ -58,7 +58,7 @@ def load_lossless(model: str | int, device: str = "cpu") -> HpacCodec:
     """The codec hpac with a model; as `load`, but it runs on the processor whatever the device, and without torch."""
     _check_device(device)
     entry = _entry(model, "hpac")
-    return _load_lossless(entry.name, str(entry.path))
+    return _load_lossless(entry)
 
 
 def caption_for(caption: str, pixels_hwc: NDArray[np.uint8], model: str | int, device: str, codec: str) -> str:
@@ -68,10 +68,10 @@ def caption_for(caption: str, pixels_hwc: NDArray[np.uint8], model: str | int, d
     """
     if caption != AUTO_CAPTION:
         return caption
-    name, _, device = _place(model, device, codec)
+    entry, device = _place(model, device, codec)
     from arpc_codec.text import captioner
 
-    return captioner(find(name), device).caption(pixels_hwc)
+    return captioner(entry, device).caption(pixels_hwc)
 
 
 def load_for(header: Header, device: str) -> LossyCodec:
@@ -79,8 +79,8 @@ def load_for(header: Header, device: str) -> LossyCodec:
     return load(header.model_id, device, header.codec.name.lower())
 
 
-def _place(model: str | int, device: str, codec: str) -> tuple[str, str, str]:
-    """(name, folder, device) of a model for a codec."""
+def _place(model: str | int, device: str, codec: str) -> tuple[ModelEntry, str]:
+    """(model, device) for a codec."""
     _check_device(device)
     entry = _entry(model, codec)
     if device != "cpu":
@@ -90,7 +90,7 @@ def _place(model: str | int, device: str, codec: str) -> tuple[str, str, str]:
         if device == "cuda" and not there:
             raise UsageError("no CUDA device on this machine")
         device = "cuda" if there else "cpu"
-    return entry.name, str(entry.path), device
+    return entry, device
 
 
 def _check_device(device: str) -> None:
@@ -106,14 +106,13 @@ def _entry(model: str | int, codec: str) -> ModelEntry:
     return entry
 
 
-# The folder is part of the key only: ARPC_HOME may change between calls.
 @lru_cache(maxsize=4)
-def _load_lossless(name: str, folder: str) -> HpacCodec:
+def _load_lossless(entry: ModelEntry) -> HpacCodec:
     from arpc_codec.codecs.hpac import HpacCodec
 
-    return HpacCodec.load(name)
+    return HpacCodec.load(entry)
 
 
 @lru_cache(maxsize=4)
-def _load(codec: str, name: str, folder: str, device: str) -> Any:
-    return getattr(import_module(f"arpc_codec.codecs.{codec}"), _CLASSES[codec]).load(name, device)
+def _load(codec: str, entry: ModelEntry, device: str) -> Any:
+    return getattr(import_module(f"arpc_codec.codecs.{codec}"), _CLASSES[codec]).load(entry, device)

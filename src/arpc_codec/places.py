@@ -6,10 +6,12 @@ import errno
 import os
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.request import url2pathname
 
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.files import Identity, may_replace, remove_unfinished, temporary_name, unfinished, write_file
@@ -106,7 +108,9 @@ def place(name: str | Path) -> Place:
     found = _URL.fullmatch(str(name))
     if found is None:
         return Path(name)
-    return Path(found[2]) if found[1] in _LOCAL else Url(str(name))
+    if found[1] not in _LOCAL:
+        return Url(str(name))
+    return Path(url2pathname(found[2].removeprefix("localhost")))
 
 
 def seen(at: Place) -> tuple[int, int]:
@@ -142,9 +146,14 @@ def write_whole(data: bytes, at: Place, *, force: bool, ready: Callable[[int], N
     replaceable(at, force, (), False)
     _make(at.parent)
     temporary = at.parent / temporary_name(at.name)
-    temporary.write_bytes(data)
-    ready(0)
-    temporary.replace(at)
+    try:
+        temporary.write_bytes(data)
+        ready(0)
+        temporary.replace(at)
+    except BaseException:
+        with suppress(OSError, ArpcError):
+            temporary.unlink()
+        raise
 
 
 def clean(folder: Place, names: Collection[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,7 @@ from arpc_codec.errors import (
     UnsupportedError,
     UsageError,
 )
+from arpc_codec.zoo.registry import find
 
 Picture = Callable[..., np.ndarray]
 LOSSY = ["micro", "micro-planes", "micro-progic", "micro-coded"]
@@ -49,6 +52,31 @@ def test_a_codec_does_what_the_functions_do(model: str, picture: Picture) -> Non
     assert data == arpc_codec.encode(image, codec=codec.codec, model=model, scales=2, caption="a word")
     assert same(codec.decode(data), arpc_codec.decode(data))
     assert (codec.model, codec.device) == (model, "cpu")
+
+
+@pytest.mark.parametrize("model", ["micro", "micro-progic", "micro-lossless"])
+def test_of_two_models_with_one_name_the_file_says_which(
+    model: str, micro_home: Path, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {model: "first", f"{model} again": "second"}
+    for number, folder in enumerate(names.values(), 500):
+        shutil.copytree(find(model).path, tmp_path / folder)
+        values = json.loads((tmp_path / folder / "config.json").read_text())
+        (tmp_path / folder / "config.json").write_text(json.dumps(values | {"id": number}))
+    monkeypatch.setenv("ARPC_HOME", str(tmp_path))
+    data = arpc_codec.encode(picture(32, 32), model="501", codec=find(model).codec)
+    assert arpc_codec.info(data).model_id == 501
+    assert arpc_codec.decode(data).size == (32, 32)
+
+
+@pytest.mark.parametrize("model", ["micro", "micro-progic", "micro-lossless"])
+def test_a_caption_that_is_too_long_is_refused_before_the_work(
+    model: str, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, function in (("arpc", "analyse"), ("progic", "analyse"), ("hpac", "encode")):
+        monkeypatch.setattr(f"arpc_codec.codecs.{module}.{function}", lambda *args, **options: pytest.fail("worked"))
+    with pytest.raises(UsageError, match="caption of 1025 bytes"):
+        Codec.load(model).encode(picture(16, 16), caption="x" * 1025)
 
 
 def test_lossless(picture: Picture) -> None:

@@ -36,7 +36,7 @@ def test_lines_of_others_are_passed_over(tmp_path: Path) -> None:
     manifest.close()
 
 
-@pytest.mark.parametrize("content", [b'{"images":["a.jpg"]}', b'{"images":[]}\n{"a": 1}\n', b"junk"])
+@pytest.mark.parametrize("content", [b'{"images":["a.jpg"]}', b'{"images":[]}\n{"a": 1}\n', b"junk", b'[\n"a"]\n{'])
 def test_somebody_elses_file_is_left_alone(content: bytes, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(content)
     with pytest.raises(ArpcError, match=r"manifest\.jsonl was not written by arpc"):

@@ -51,6 +51,7 @@ def test_names() -> None:
     assert place("photos/a.png") == Path("photos/a.png")
     assert place("C:/photos") == Path("C:/photos")
     assert place("file:///photos/a.png") == place("local:///photos/a.png") == Path("/photos/a.png")
+    assert place("file://localhost/two%20words.png") == Path("/two words.png")
     assert place("s3://bucket/photos/") / "a.png" == Url("s3://bucket/photos/a.png")
     for name, text in (("nowhere://a", "not known"), ("s4+x://a", "not known")):
         with pytest.raises(UsageError, match=f"{name[:2]}.*{text}"):
@@ -160,3 +161,8 @@ def test_results_appear_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     write_whole(b"new", target, force=True, ready=lambda time: seen.append(target.read_bytes()))
     assert seen == [False, b"old"]
     assert target.read_bytes() == b"new"
+    # What cannot get its name leaves nothing behind.
+    monkeypatch.setattr(Url, "replace", lambda self, to: (_ for _ in ()).throw(OSError("refused")))
+    with pytest.raises(OSError, match="refused"):
+        write_whole(b"newest", target, force=True, ready=lambda time: None)
+    assert OUT.below() == ["sub/a.out"]

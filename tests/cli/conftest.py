@@ -18,7 +18,7 @@ from arpc_codec.codecs.filling import MEAN
 from arpc_codec.codecs.lossy import Decoded, Encoded
 from arpc_codec.container import Codec, Colour, Container, Header, write
 from arpc_codec.errors import FormatError, ModelError, UsageError
-from arpc_codec.zoo.registry import find
+from arpc_codec.zoo.registry import ModelEntry, find
 
 TOTAL = 6
 CHECKED = 3
@@ -33,8 +33,8 @@ class StandIn:
     calls: list[dict] = []  # noqa: RUF012
 
     @classmethod
-    def load(cls, model: str | int = "tiny", device: str = "cpu") -> "StandIn":
-        if model not in ("tiny", TINY):
+    def load(cls, model: str | int | ModelEntry = "tiny", device: str = "cpu") -> "StandIn":
+        if find(model).id != TINY:
             raise ModelError(f"model '{model}' is not on this machine")
         return cls()
 
@@ -78,7 +78,7 @@ class StandIn:
         return Decoded(pixels, good, TOTAL, container.header.scales, damaged)
 
     def steps(self, container, *, filling=MEAN, region=None) -> Iterator[Decoded]:
-        for k in range(1, len(container.segments) + 1):
+        for k in range(1, max(1, len(container.segments)) + 1):
             step = self.decode(container, scales=k)
             if step.damaged:
                 return

@@ -287,3 +287,18 @@ def test_colours_are_no_pgm(arpc: Run, coded: Path, tmp_path: Path) -> None:
     assert arpc("encode", grey).exit_code == 0
     assert arpc("decode", tmp_path / "grey.arpc", "-o", tmp_path / "a.pgm").exit_code == 0
     assert (tmp_path / "a.pgm").read_bytes().startswith(b"P5\n9 7\n255\n")
+
+
+def test_steps_of_nothing_say_that_nothing_arrived(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.arpc").write_bytes(coded.read_bytes()[:14])
+    result = arpc("decode", tmp_path / "cut.arpc", "--steps", tmp_path / "s")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert "no complete scale has arrived" in result.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_named(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for option in ("--steps", "--out-dir"):
+        result = arpc("decode", coded, option, tmp_path / "file" / "s")
+        assert result.exit_code == 1
+        assert f"cannot make the folder {tmp_path / 'file' / 's'}: Not a directory" in result.stderr

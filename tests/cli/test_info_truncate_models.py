@@ -129,11 +129,15 @@ def test_models(arpc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("mine", "900"):
         assert arpc("models", "path", name).stdout == f"{folder}\n"
     # A broken folder and one that is not finished stop no other.
-    for name, text in (("bad", "{"), (".half", json.dumps(config | {"name": "half"}))):
+    broken = {"bad": "{", "deep": "[" * 100_000, ".half": json.dumps(config | {"name": "half"})}
+    broken |= {f"id{n}": json.dumps(config | {"id": wrong}) for n, wrong in enumerate((1e999, 0, "7", None))}
+    for name, text in broken.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(text)
     again = arpc("models", "list", "--json")
     assert (again.exit_code, [json.loads(line) for line in again.stdout.splitlines()]) == (0, listed)
+    (folder / "config.json").write_text(json.dumps(config | {"licence": "a\x1b[31m"}))
+    assert "a\\x1b[31m" in arpc("models", "list").stdout
     result = arpc("models", "path", "nothing")
     assert result.exit_code == 5
     assert len(result.stderr.splitlines()) == 1

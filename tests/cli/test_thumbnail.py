@@ -139,3 +139,9 @@ def test_nothing_is_made_up(arpc: Run, picture: Picture, tmp_path: Path, options
     refused = arpc("decode", path, "-o", "-", "--thumbnail", "8", *options)
     assert (refused.exit_code, "a thumbnail has nothing made up" in refused.stderr) == (2, True)
     assert arpc("decode", path, "-o", "-", "--thumbnail", "0").exit_code == 2
+
+
+def test_of_lossless_files_that_png_cannot_hold_to_the_letter(arpc: Run, picture: Picture, tmp_path: Path) -> None:
+    Image.fromarray(picture(40, 60)).save(tmp_path / "a.tif", dpi=(300, 300))
+    assert arpc("encode", tmp_path / "a.tif", "--lossless", "--model", "micro-lossless").exit_code == 0
+    assert shown(arpc("decode", tmp_path / "a.arpc", "-o", "-", "--thumbnail", "30")).size == (30, 20)

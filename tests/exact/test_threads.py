@@ -25,6 +25,7 @@ def test_one_inside_and_three_after(three_threads: None) -> None:
         assert torch.get_num_threads() == 1
         with one_thread():
             assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
     with pytest.raises(ValueError, match="inside"), one_thread():
         raise ValueError("inside")

@@ -166,11 +166,17 @@ def test_notes_name_the_chunks_that_are_not_kept() -> None:
     assert read_exact(two).left_out == ("PNG chunks not kept: eXIf",)
 
 
-def test_an_inflation_bomb_is_left_alone() -> None:
+def test_an_inflation_bomb_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = (b"iCCP", b"a\0\0" + zlib.compress(bytes(80 << 20)))
     picture = read_exact(png(values_of(8, 0), 8, 0, bomb))
     assert picture.icc is None
     assert picture.left_out == ("PNG chunks not kept: iCCP",)
+    # Nor is what would not be kept inflated.
+    inflated: list[bytes] = []
+    monkeypatch.setattr("arpc_codec.imageio.png.inflate", lambda packed: inflated.append(packed) or b"profile")
+    many = read_exact(png(values_of(8, 0), 8, 0, *[(b"iCCP", b"a\0\0" + bytes([n])) for n in range(9)]))
+    assert (many.icc, many.left_out) == (b"profile", picture.left_out)
+    assert inflated == [b"\0"]
 
 
 @pytest.mark.parametrize(

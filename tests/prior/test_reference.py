@@ -61,7 +61,7 @@ class Run:
     def __init__(self, case: Case, group: str, guidance: float = 1.0) -> None:
         self.model, self.guidance, text = case.model, guidance, case.text
         texts = [text] if guidance == 1 else [text, case.model.text.unconditional(text)]
-        self.states = [case.model.start(case.schedule(group), None, one, case.grid(group)) for one in texts]
+        self.states = [case.model.start(case.schedule(group), one, case.grid(group)) for one in texts]
 
     def step(self, x: Tensor | None) -> Tensor:
         own, *other = (self.model.step(x, state)[0] for state in self.states)
@@ -75,14 +75,14 @@ def stepped(case: Case, group: str, guidance: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_teacher_forced_logits(case: Case, group: str) -> None:
-    logits = case.model(case.inputs(group), case.schedule(group), None, case.text, case.grid(group))
+    logits = case.model(case.inputs(group), case.schedule(group), case.text, case.grid(group))
     assert error(torch.cat(logits, dim=1), case.vectors[f"{group}.logits"]) < 1e-4
 
 
 @pytest.mark.parametrize("group", GREEDY_GROUPS)
 def test_unconditional_logits(case: Case, group: str) -> None:
     text = case.model.text.unconditional(case.text)
-    logits = case.model(case.inputs(group), case.schedule(group), None, text, case.grid(group))
+    logits = case.model(case.inputs(group), case.schedule(group), text, case.grid(group))
     assert error(torch.cat(logits, dim=1), case.vectors[f"{group}.logits_uncond"]) < 1e-4
 
 
@@ -141,7 +141,7 @@ def test_intermediate_tensors(case: Case) -> None:
     hooks.append(first.register_forward_pre_hook(lambda _module, inputs: found.update(x0=inputs[0])))
     hooks.append(model.text.norm.register_forward_hook(keep("text_normed")))
     schedule, grid = case.schedule("sq256"), case.grid("sq256")
-    features = model.features(case.inputs("sq256"), schedule, None, case.text, grid)
+    features = model.features(case.inputs("sq256"), schedule, case.text, grid)
     for hook in hooks:
         hook.remove()
     condition = model.text(case.text)
@@ -181,8 +181,8 @@ def test_prompts_of_different_length_do_not_touch_each_other(case: Case) -> None
     prompt = case.vectors["text.kv_compact"]
     text = Text.pad([prompt[:2], prompt])
     inputs = [x.expand(2, -1, -1) for x in case.inputs("sq256")]
-    logits = case.model(inputs, case.schedule("sq256"), None, text, case.grid("sq256"))
+    logits = case.model(inputs, case.schedule("sq256"), text, case.grid("sq256"))
     assert error(torch.cat(logits, dim=1)[1:], case.vectors["sq256.logits"]) < 1e-4
-    state = case.model.start(case.schedule("sq256"), None, text, case.grid("sq256"))
+    state = case.model.start(case.schedule("sq256"), text, case.grid("sq256"))
     cached = [case.model.step(x, state)[0] for x in (None, *inputs)]
     assert error(torch.cat(cached, dim=1), torch.cat(logits, dim=1)) < 1e-4

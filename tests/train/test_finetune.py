@@ -49,7 +49,7 @@ def losses(folder: Path) -> list[float]:
 
 def teacher_forced(trunk: VAR, batch: Batch, inputs: list[Tensor]) -> Tensor:
     with torch.no_grad():
-        return torch.cat(trunk(inputs, batch.schedule, None, batch.text, batch.grid), 1)
+        return torch.cat(trunk(inputs, batch.schedule, batch.text, batch.grid), 1)
 
 
 def test_a_model_of_its_own_comes_out(

@@ -34,7 +34,8 @@ def test_colour_error_is_that_of_large_patches_whatever_their_light() -> None:
     assert colour_error(fine, 8) < 1e-6
     # Tints beside an edge are one of 2.
     edge = fine.repeat_interleave(2, -2)
-    assert colour_error(edge, 8) < 1e-6 and colour_error(edge, 2).item() == pytest.approx(2 / 9, rel=1e-4)
+    assert colour_error(edge, 8) < 1e-6
+    assert colour_error(edge, 2).item() == pytest.approx(2 / 9, rel=1e-4)
 
 
 def test_flat_errors_mind_smooth_surfaces_alone_marks_and_blotches_apart() -> None:

@@ -79,7 +79,7 @@ def test_unreadable_folders_are_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="micro-progic"):
         load_progic(folder)
     values = json.loads((folder / CONFIG).read_text())
-    for sizes in ({"stages": 0}, {"width": 3}):
+    for sizes in ({"stages": 0}, {"width": 3}, [], {"stages": 1e999}):
         (folder / CONFIG).write_text(json.dumps(values | {"progic": sizes}))
         with pytest.raises(ModelError, match="micro-progic"):
             load_progic(folder)

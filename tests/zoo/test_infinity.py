@@ -103,8 +103,8 @@ def logits(bundle: Bundle) -> Tensor:
             for z, size in zip(prefixes[:-1], schedule[1:], strict=True)
         ]
         text = Text(prior.text.uncond[None])
-        found = torch.cat(prior(inputs, schedule, None, text, (56, 75)), 1)
-        state = prior.start(schedule, None, text, (56, 75))
+        found = torch.cat(prior(inputs, schedule, text, (56, 75)), 1)
+        state = prior.start(schedule, text, (56, 75))
         stepped = torch.cat([prior.step(x, state)[0] for x in (None, *inputs)], 1)
     assert torch.allclose(stepped * prior.config.temperature, found, atol=1e-4)
     assert torch.isfinite(found).all()

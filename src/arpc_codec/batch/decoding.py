@@ -193,10 +193,10 @@ class Decoding(Task):
 
     def _small(self, picture: ExactPicture) -> tuple[bytes, tuple[str, ...]]:
         """(thumbnail of a lossless picture, upright and in sRGB as one of any other file, notes)."""
-        from arpc_codec.imageio import read, shrunk, write_exact, written
+        from arpc_codec.imageio import fitted, read, shrunk, write_exact, written
 
         assert self.thumbnail is not None
-        seen = read(write_exact(picture), max_pixels=self.max_pixels)
+        seen = read(write_exact(fitted(picture, "png")[0]), max_pixels=self.max_pixels)
         return written(*shrunk(seen.pixels, seen.alpha, self.thumbnail), seen.grey, self.format)
 
     def _ignored(self, codec: Codec) -> tuple[str, ...]:
@@ -241,7 +241,8 @@ def _up_to(steps: Iterator[Decoded], container: Container, scales: int | None) -
     Raises FormatError when there is none.
     """
     there = len(container.segments)
-    wanted = min(there, scales or there)
+    # The walk itself says why not even one is there.
+    wanted = max(1, min(there, scales or there))
     last = None
     for step in islice(steps, wanted):
         if last is not None:

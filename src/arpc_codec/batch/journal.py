@@ -107,9 +107,9 @@ class UrlJournal:
 
 def _check_ours(lines: Iterable[bytes], start: bytes, name: str) -> None:
     """The only line of a killed run may be torn."""
-    first = None
-    for first in lines:
-        if start.startswith(first[: len(start)]):
+    number = 0
+    for number, line in enumerate(lines, 1):
+        if line.startswith(start) or (number == 1 and start.startswith(line)):
             return
-    if first is not None:
+    if number:
         raise ArpcError(f"{name} was not written by arpc: move it away")

@@ -56,6 +56,10 @@ def _below(folder: Path) -> Iterator[PurePath]:
 def _behind(folder: Url) -> list[PurePath]:
     """In the order of local ones."""
     names = [PurePosixPath(name) for name in folder.below()]
+    # Elsewhere these may lead out of the folder of results.
+    strange = [name for name in names if "\\" in str(name) or ":" in str(name)] if os.name == "nt" else []
+    if strange:
+        raise ArpcError(f"{folder}: {strange[0]} is no name of a file here")
     visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     return sorted(visible, key=lambda name: [*((1, part) for part in name.parts[:-1]), (0, name.name)])
 

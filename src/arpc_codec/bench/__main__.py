@@ -28,6 +28,7 @@ from arpc_codec.bench.steps import jsonl, steps_csv
 from arpc_codec.bench.table import Facts, markdown
 from arpc_codec.bench.times import Timing, machine, time_file, times_csv
 from arpc_codec.errors import ArpcError
+from arpc_codec.files import make_folder
 from arpc_codec.metrics.panel import METRICS, missing_metrics
 
 
@@ -223,7 +224,7 @@ def main(
     )
     comparisons = compare(steps)
     table = markdown(comparisons, len(paths), facts, rows)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for name, text in (
         ("steps.jsonl", jsonl(steps)),
         ("steps.csv", steps_csv(steps)),

@@ -14,7 +14,7 @@ import click
 
 from arpc_codec.container import MAX_PIXELS
 from arpc_codec.errors import ArpcError, TruncatedError, UsageError, describe
-from arpc_codec.files import Identity, identity, is_stream, may_replace, write_file
+from arpc_codec.files import Identity, identity, is_stream, make_folder, may_replace, write_file
 from arpc_codec.hints import hints
 from arpc_codec.places import Place, place
 
@@ -207,7 +207,7 @@ class Outputs:
             if STDIO in inputs:
                 raise UsageError("stdin has no name to be used in --out-dir: use -o")
             if isinstance(self.out_dir, Path):
-                self.out_dir.mkdir(parents=True, exist_ok=True)
+                make_folder(self.out_dir)
 
     def protect(self, inputs: Iterable[str | Path]) -> None:
         """Files, `-` for what stdin may be, that only --overwrite-input replaces."""

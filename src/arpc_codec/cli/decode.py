@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from arpc_codec.cli import common, folders
 from arpc_codec.errors import ArpcError, UsageError
-from arpc_codec.files import is_stream
+from arpc_codec.files import is_stream, make_folder
 from arpc_codec.places import Place
 from arpc_codec.tile import Region
 
@@ -183,7 +183,7 @@ def decode(
 
     def step_path(name: str, number: int) -> str:
         assert steps is not None
-        steps.mkdir(parents=True, exist_ok=True)
+        make_folder(steps)
         stem = "stdin" if name == common.STDIO else Path(name).stem
         other = step_owners.setdefault(stem, name)
         if other != name:

@@ -89,7 +89,7 @@ def run(
             log.once(record.notes)
             if record.bytes_out:
                 bytes_in, bytes_out = bytes_in + record.bytes_in, bytes_out + record.bytes_out
-                saving = f"{decimal(bytes_in)} -> {decimal(bytes_out)} ({bytes_out / bytes_in:.1%})"
+                saving = f"{decimal(bytes_in)} -> {decimal(bytes_out)} ({bytes_out / bytes_in:.1%})" if bytes_in else ""
                 log.detail(record.source, f"{record.width}x{record.height} -> {record.target}: {record.summary}")
             if record.error:
                 log.error(record.source, record.error)

@@ -37,7 +37,8 @@ def list_models(as_json: bool) -> int:
             click.echo(json.dumps(plain))
         else:
             mark = entry.fingerprint[:12]
-            click.echo(f"{entry.id:>3}  {entry.name:<14} {entry.codec:<6} {mark}  {entry.licence:<12} {entry.path}")
+            line = f"{entry.id:>3}  {entry.name:<14} {entry.codec:<6} {mark}  {entry.licence:<12} {entry.path}"
+            click.echo(common.printable(line))
     return 0
 
 
@@ -60,7 +61,7 @@ def check_models(names: tuple[str, ...]) -> int:
 @click.argument("name", metavar="NAME")
 def model_path(name: str) -> int:
     """Folder of a model, by name or id; exit 5 when it is missing."""
-    click.echo(str(registry.find(int(name) if name.isdecimal() else name).path))
+    click.echo(str(registry.find(name).path))
     return 0
 
 

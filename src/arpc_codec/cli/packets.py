@@ -10,6 +10,7 @@ import click
 
 from arpc_codec.cli import common
 from arpc_codec.errors import ArpcError, FormatError, ModelError, TruncatedError, UsageError
+from arpc_codec.files import make_folder
 
 SUFFIX = ".packet"
 
@@ -86,7 +87,7 @@ def split(
             outputs.skip(str(target))
         if others and not force:
             raise ArpcError(f"{others[0]} is a packet of another file of that name (-f removes it)")
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         for target, part in zip(targets, parts, strict=True):
             outputs.write(part, str(target))
         for path in others:

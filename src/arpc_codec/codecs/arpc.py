@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..container import Chunk, Codec, Colour, Container, Header, write
+from ..container import Chunk, Codec, Colour, Container, Header, writable, write
 from ..entropy.guard import MAX_GUARD
 from ..errors import ArpcError, FormatError, UsageError
 from ..exact.planes import ExactPlanePrior
@@ -25,6 +25,7 @@ from ..text import text_encoder
 from ..tile import Region, Tile, region_tile
 from ..tokenizer import channels_last
 from ..zoo.bundle import Bundle, load_bundle
+from ..zoo.registry import ModelEntry
 from .coded import CodedScale, Shelf, coded_positions, segment, unchecked
 from .filling import MEAN, SEEDS, Filling
 from .layout import Layout, layout, published_layout, resample
@@ -66,7 +67,7 @@ class ArpcCodec:
         channels_last(self.tokenizer)
 
     @classmethod
-    def load(cls, model: str | int = "tiny", device: str = "cpu") -> ArpcCodec:
+    def load(cls, model: str | int | ModelEntry = "tiny", device: str = "cpu") -> ArpcCodec:
         """Load a model by name or registry id. Raises ModelError when it is missing."""
         bundle = load_bundle(model, device)
         return cls(bundle, device, text_encoder(bundle.entry, device))
@@ -111,17 +112,19 @@ class ArpcCodec:
         height, width = pixels_hw3.shape[:2]
         plan = self.layout(height, width)
         sent, notes = to_send(scales, len(plan.schedule), Codec.ARPC.noun)
-        header = Header(
-            codec=Codec.ARPC,
-            model_id=self.bundle.entry.id,
-            width=width,
-            height=height,
-            scales=sent,
-            colour=Colour.GREY if grey else Colour.RGB,
-            tiled=len(plan.tiles) > 1,
-            caption=caption,
-            portable=portable,
-            conditioned=bool(caption) and not portable and self.priors.takes_text,
+        header = writable(
+            Header(
+                codec=Codec.ARPC,
+                model_id=self.bundle.entry.id,
+                width=width,
+                height=height,
+                scales=sent,
+                colour=Colour.GREY if grey else Colour.RGB,
+                tiled=len(plan.tiles) > 1,
+                caption=caption,
+                portable=portable,
+                conditioned=bool(caption) and not portable and self.priors.takes_text,
+            )
         )
         prior = self.priors.of(header, plan)
         header = replace(header, guarded=prior.guarded)
@@ -189,9 +192,9 @@ class ArpcCodec:
                 for index, scales in enumerate(coded):
                     walk = self._walk(self.priors.of(header, plan), plan)
                     tokens = self._decode_scales(walk, header, [scale[index] for scale in streams])
-                    for number, (found, scale) in enumerate(zip(tokens, scales, strict=False), 1):
-                        phases = header.phases if header.phases and number == header.scales else len(PHASES)
-                        sent, tokens_hwd = coded_positions(found, phases), torch.from_numpy(scale.tokens_hwd)
+                    for number, (found, scale) in enumerate(zip(tokens, scales, strict=False)):
+                        sent = coded_positions(found, header.sent_phases(number))
+                        tokens_hwd = torch.from_numpy(scale.tokens_hwd)
                         if not torch.equal(found[sent].cpu(), tokens_hwd[sent.cpu()]):
                             return False
         except DamagedScale:
@@ -352,9 +355,8 @@ class ArpcCodec:
         tokens = []
         while walk.scale < len(streams):
             scale = walk.scale
-            phases = header.phases if header.phases and scale + 1 == header.scales else len(PHASES)
             try:
-                tokens.append(decode_scale(walk, streams[scale], phases))
+                tokens.append(decode_scale(walk, streams[scale], header.sent_phases(scale)))
             except FormatError as error:
                 raise DamagedScale(scale + 1) from error
         return tokens
@@ -382,8 +384,7 @@ class ArpcCodec:
         )[0]
         if plan.grid is not None:
             pixels = resample(pixels, (header.height, header.width), area)
-        phases = header.phases if header.phases and used == header.scales else len(PHASES)
-        loose = used - unchecked(plan.schedule[:used], phases) if used < total else 0
+        loose = used - unchecked(plan.schedule[:used], header.sent_phases(used - 1)) if used < total else 0
         return Decoded(pixels, used, total, header.scales, damaged, unchecked=loose, filled=filled)
 
     def _walk(self, prior: CodingPrior, plan: Layout) -> Walk:

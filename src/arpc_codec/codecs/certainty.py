@@ -48,7 +48,7 @@ def certainty(codec: ArpcCodec, container: Container, scales: int | None = None)
             yield tile, share.float().cpu()[None, None]
 
     rows, cols = (
-        np.arange(length) * coded // length // STRIDE
+        np.arange(length, dtype=np.int64) * coded // length // STRIDE
         for length, coded in zip((header.height, header.width), plan.size, strict=True)
     )
     found: np.ndarray = blend(parts(), plan.cells)[0, 0].numpy()[rows][:, cols]

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..container import METADATA, Codec, Colour, Container, Header, LosslessMode, to_chunk, value_of, write
+from ..container import METADATA, Codec, Colour, Container, Header, LosslessMode, to_chunk, value_of, writable, write
 from ..errors import FormatError, ModelError, UsageError
 from ..imageio import ExactPicture
 from ..tile import Region, Tile, region_tile
 from ..zoo.lossless import LosslessModel, load_lossless
-from ..zoo.registry import find
+from ..zoo.registry import ModelEntry, find
 from .lossless import Progress, decode, encode
 
 # Tiles that a message tells the place of.
@@ -44,7 +44,7 @@ class HpacCodec:
         self.model = model
 
     @classmethod
-    def load(cls, model: str | int = "lossless") -> HpacCodec:
+    def load(cls, model: str | int | ModelEntry = "lossless") -> HpacCodec:
         """Load a model by name or registry id. Raises ModelError when it is missing or for another codec."""
         return cls(load_lossless(find(model).path))
 
@@ -59,15 +59,17 @@ class HpacCodec:
     ) -> bytes:
         """The file of a picture. adapt: steps of fitting the prior to it; progress(tiles done, of). hands: threads."""
         height, width, channels = picture.samples.shape
-        header = Header(
-            codec=Codec.HPAC,
-            model_id=self.model.entry.id,
-            width=width,
-            height=height,
-            scales=1,
-            colour=Colour.GREY if channels < 3 else Colour.RGB,
-            caption=caption,
-            lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
+        header = writable(
+            Header(
+                codec=Codec.HPAC,
+                model_id=self.model.entry.id,
+                width=width,
+                height=height,
+                scales=1,
+                colour=Colour.GREY if channels < 3 else Colour.RGB,
+                caption=caption,
+                lossless=LosslessMode(picture.bits, channels % 2 == 0, self.model.tile),
+            )
         )
         coders, side = self.model.coders, self.model.tile
         payload = encode(picture.samples, coders, side, adapt=adapt, progress=progress, hands=hands)

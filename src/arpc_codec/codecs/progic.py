@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..container import Chunk, Codec, Colour, Container, Header, write
+from ..container import Chunk, Codec, Colour, Container, Header, writable, write
 from ..errors import ArpcError, FormatError, UsageError
 from ..scales import latent_size
 from ..tile import Region, Tile, region_tile
@@ -21,7 +21,7 @@ from ..tokenizer import channels_last
 from ..tokenizer.progic import decoder_reach, encoder_reach
 from ..tokenizer.residual_vq import VectorQuantized
 from ..zoo.progic import ProgicModel, load_progic
-from ..zoo.registry import find
+from ..zoo.registry import ModelEntry, find
 from .filling import MEAN, Filling
 from .holes import depths, latent, stages_told
 from .indices import read_next, write_stages
@@ -50,7 +50,7 @@ class ProgicCodec:
         self.ties = Ties(self.network)
 
     @classmethod
-    def load(cls, model: str | int = "progic", device: str = "cpu") -> ProgicCodec:
+    def load(cls, model: str | int | ModelEntry = "progic", device: str = "cpu") -> ProgicCodec:
         """Load a model by name or registry id. Raises ModelError when it is missing or for another codec."""
         return cls(load_progic(find(model).path, device), device)
 
@@ -98,14 +98,16 @@ class ProgicCodec:
         for pixels_hw3 in pictures:
             check_pixels(pixels_hw3)
         height, width = _one_size(pixels_hw3.shape[:2] for pixels_hw3 in pictures)
-        header = Header(
-            codec=Codec.PROGIC,
-            model_id=self.model.entry.id,
-            width=width,
-            height=height,
-            scales=sent,
-            colour=Colour.GREY if grey else Colour.RGB,
-            caption=caption,
+        header = writable(
+            Header(
+                codec=Codec.PROGIC,
+                model_id=self.model.entry.id,
+                width=width,
+                height=height,
+                scales=sent,
+                colour=Colour.GREY if grey else Colour.RGB,
+                caption=caption,
+            )
         )
         encoded = []
         # A large picture comes alone, and is not to be there twice.

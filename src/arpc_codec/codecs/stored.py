@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from math import prod
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def deflated(tile_hwc: np.ndarray, bits: int) -> bytes:
 
 def read_deflated(data: bytes, shape: tuple[int, int, int], bits: int) -> np.ndarray:
     """int32 [H, W, C]; undoes `deflated`. Raises FormatError."""
-    size = int(np.prod(shape)) * (1 if bits <= 8 else 2)
+    size = prod(shape) * (1 if bits <= 8 else 2)
     reader = zlib.decompressobj()
     try:
         plain = reader.decompress(data[1:], size + 1) if data else b""

@@ -13,6 +13,7 @@ from arpc_codec.container.header import (
     Colour,
     Header,
     LosslessMode,
+    writable,
 )
 from arpc_codec.container.info import Info, info
 
@@ -43,5 +44,6 @@ __all__ = [
     "to_chunk",
     "truncate",
     "value_of",
+    "writable",
     "write",
 ]

@@ -85,6 +85,18 @@ class Header:
         alpha = self.lossless is not None and self.lossless.alpha
         return (1 if self.colour is Colour.GREY else 3) + alpha
 
+    def sent_phases(self, scale: int) -> int:
+        """Coding phases of a scale, counted from 0, that are in the file: all but of a partial last one."""
+        return self.phases if self.phases and scale == self.scales - 1 else PHASES
+
+
+def writable(header: Header) -> Header:
+    """The header itself; UsageError on a value out of range, before a picture is coded for it."""
+    problem = _problem(header)
+    if problem:
+        raise UsageError(problem)
+    return header
+
 
 def encode_header(header: Header, *, has_tail: bool) -> bytes:
     """The one canonical spelling of a header, check byte included; UsageError on a value out of range."""
@@ -94,9 +106,7 @@ def encode_header(header: Header, *, has_tail: bool) -> bytes:
 
 def encode_fields(header: Header, *, has_tail: bool) -> bytes:
     """A header without magic and check; UsageError on a value out of range."""
-    problem = _problem(header)
-    if problem:
-        raise UsageError(problem)
+    writable(header)
     ext = (
         _EXT_CAPTION * bool(header.caption)
         | _EXT_TAIL * has_tail

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..errors import FormatError
@@ -15,7 +17,7 @@ def pack_bits(values: np.ndarray, bits: int) -> bytes:
 
 def unpack_bits(data: bytes, shape: tuple[int, ...], bits: int) -> np.ndarray:
     """int32 of that shape; undoes `pack_bits`. Raises FormatError when the length does not fit."""
-    count = int(np.prod(shape))
+    count = prod(shape)
     if len(data) != -(-count * bits // 8):
         raise FormatError(f"{len(data)} bytes do not hold {count} values of {bits} bits")
     flags = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits).reshape(count, bits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..entropy import PROBABILITY_BITS
 from ..prior.rope import angle_tables
 from .grid import (
     EXP_BITS,
@@ -13,7 +14,6 @@ from .grid import (
     GELU_RANGE,
     LOGIT_BITS,
     LOGIT_RANGE,
-    PROBABILITY_BITS,
     ROTATION_BITS,
     SIGMOID_BITS,
     SIGMOID_GRID,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 
 import torch
 
@@ -12,18 +12,28 @@ from ..forks import after_fork
 
 
 class _Alone:
-    """How many are inside, and how many threads there were before the first of them."""
+    """How many threads are inside, and how many threads of torch there were before the first of them."""
 
     def __init__(self) -> None:
         self.lock, self.users, self.before, self.forked = Lock(), 0, 1, False
 
 
-_alone = _Alone()
+class _Here(local):
+    """Whether the thread that asks is inside."""
+
+    inside = False
+
+
+_alone, _here = _Alone(), _Here()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch inside, as many as before after it; in several threads of a process at a time, too."""
+    """One thread of torch inside, as many as before after the outermost; in several threads of a process, too."""
+    if _here.inside:
+        yield
+        return
+    _here.inside = True
     with _alone.lock:
         if not _alone.users:
             _alone.before = torch.get_num_threads()
@@ -32,6 +42,7 @@ def one_thread() -> Iterator[None]:
     try:
         yield
     finally:
+        _here.inside = False
         with _alone.lock:
             _alone.users -= 1
             torch.set_num_threads(_alone.before)

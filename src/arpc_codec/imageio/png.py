@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
@@ -52,6 +52,9 @@ _METRES = {Unit.INCH: Fraction("0.0254"), Unit.CENTIMETRE: Fraction("0.01"), Uni
 _MAX_NUMBER = (1 << 31) - 1
 # Bytes that are filtered at a time.
 _BAND = 1 << 20
+
+# In the place of what a chunk holds that was found before.
+_AGAIN = object()
 
 Chunk = tuple[bytes, bytes]
 
@@ -208,7 +211,7 @@ def _metadata(chunks: list[Chunk]) -> tuple[dict[str, Any], list[str]]:
     texts: list[Text] = []
     others, room = set(), MAX_INFLATED
     for name, body in chunks:
-        kind, value = _value(name, body)
+        kind, value = _value(name, body, found)
         if (name, body) == _SQUARE_PIXELS:
             continue
         if value and found.setdefault(kind, value) is value:
@@ -225,8 +228,11 @@ def _metadata(chunks: list[Chunk]) -> tuple[dict[str, Any], list[str]]:
     return {**found, **profiles, "texts": kept}, left_out
 
 
-def _value(name: bytes, body: bytes) -> tuple[str, Any]:
-    """(what a chunk holds, its value; None when it is no more than a text, or cannot be read)."""
+def _value(name: bytes, body: bytes, found: Container[str]) -> tuple[str, Any]:
+    """(what a chunk holds, its value; None when it is no more than a text, or cannot be read).
+
+    What is `found` already is not inflated again: a file may say it a thousand times.
+    """
     if name in (b"tRNS", b"PLTE"):
         return {b"tRNS": "key", b"PLTE": "palette"}[name], body
     if name == b"eXIf":
@@ -238,12 +244,12 @@ def _value(name: bytes, body: bytes) -> tuple[str, Any]:
         return "resolution", Resolution.of(x, y, Unit.METRE if metric else Unit.NONE)
     if name == b"iCCP":
         _, _, packed = body.partition(b"\0")
-        return "icc", inflate(packed[1:])
+        return "icc", _AGAIN if "icc" in found else inflate(packed[1:])
     if name == b"iTXt" and body.startswith(_XMP):
         compressed, rest = body[len(_XMP) : len(_XMP) + 1], body[len(_XMP) + 2 :]
         *tags, text = rest.split(b"\0", 2)
         if len(tags) == 2:
-            return "xmp", inflate(text) if compressed == b"\1" else text
+            return "xmp", _AGAIN if "xmp" in found else inflate(text) if compressed == b"\1" else text
     return "", None
 
 

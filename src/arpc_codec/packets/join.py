@@ -12,7 +12,7 @@ from itertools import takewhile
 import numpy as np
 
 from ..codecs.stages import ABSENT, describe_lost, lost_positions, pack_stage
-from ..container import MAX_PIXELS, Chunk, Codec, Container, Header, keep
+from ..container import MAX_PIXELS, Chunk, ChunkType, Codec, Container, Header, keep
 from ..container import write as write_file
 from ..container.captions import parse_caption
 from ..container.chunks import parse_chunks
@@ -50,9 +50,10 @@ def sort_out(blobs: Iterable[bytes], *, max_pixels: int = MAX_PIXELS) -> tuple[l
         except ArpcError as error:
             rejected[place] = str(error)
     files = Counter((packet.image, packet.header, packet.metadata) for packet in found.values())
+    most = max(files, key=lambda file: files[file], default=None)
     kept, bits, starts = list[Packet](), 0, b""
     for place, packet in found.items():
-        if (packet.image, packet.header, packet.metadata) != files.most_common(1)[0][0]:
+        if (packet.image, packet.header, packet.metadata) != most:
             rejected[place] = f"of another picture ({packet.image:08x})"
             continue
         shared = min(len(starts), len(packet.starts))
@@ -79,7 +80,8 @@ def join(packets: Sequence[Packet]) -> Joined:
     if not of_picture:
         raise FormatError("too few packets: nothing of the picture itself has arrived")
     image, header, size = packets[0].image, packets[0].header, packets[0].metadata
-    tail = _metadata([packet for packet in packets if packet.kind is Kind.METADATA]) if size else ("", ())
+    of_metadata = [packet for packet in packets if packet.kind is Kind.METADATA]
+    tail = _metadata(of_metadata, header.codec) if size else ("", ())
     caption, chunks = tail or ("", ())
     header = replace(header, caption=header.caption or caption)
     if header.codec is Codec.PROGIC:
@@ -173,8 +175,8 @@ def _prefix(packets: Sequence[Packet]) -> tuple[bytes, str]:
     return best, missing
 
 
-def _metadata(packets: Sequence[Packet]) -> tuple[str, tuple[Chunk, ...]] | None:
-    """(caption, tail chunks), or None when not all of them is there."""
+def _metadata(packets: Sequence[Packet], codec: Codec) -> tuple[str, tuple[Chunk, ...]] | None:
+    """(caption, tail chunks), or None when not all of them is there or a file of that codec cannot have them."""
     if not packets:
         return None
     data, _ = _prefix(packets)
@@ -183,5 +185,7 @@ def _metadata(packets: Sequence[Packet]) -> tuple[str, tuple[Chunk, ...]] | None
         caption = parse_caption(cursor)
         chunks = tuple(parse_chunks(cursor)) if cursor.remaining else ()
     except ArpcError:
+        return None
+    if codec is Codec.HPAC and any(chunk.type == ChunkType.ALPHA for chunk in chunks):
         return None
     return (caption, chunks) if len(data) == packets[0].metadata else None

@@ -37,7 +37,7 @@ def partition(rows: int, cols: int, count: int, interleaved: bool) -> Partition:
     size = rows * cols
     if not interleaved:
         return Partition(np.arange(size), np.array([run(size, count, number).start for number in range(count + 1)]))
-    row, col = np.divmod(np.arange(size), cols)
+    row, col = np.divmod(np.arange(size, dtype=np.int64), cols)
     owner = (col + slant(count) * row) % count
     return Partition(np.argsort(owner, kind="stable"), np.searchsorted(np.sort(owner), np.arange(count + 1)))
 

@@ -55,7 +55,7 @@ class Prior(nn.Module):
         integers; `only`: scales of integers to tell, None for all.
         """
         walked = len(schedule) - self.config.repeats
-        features = self.trunk.features(x_scales[: walked - 1], schedule[:walked], None, text, grid)
+        features = self.trunk.features(x_scales[: walked - 1], schedule[:walked], text, grid)
         features += features[-1:] * self.config.repeats
         if isinstance(self.context, PlaneContext):
             told = []

@@ -92,13 +92,11 @@ class State:
         self,
         model: VAR,
         schedule: Schedule,
-        total_scales: int,
         rotation_2lf: Tensor,
         condition: Condition,
         batch: int,
     ) -> None:
         self.schedule = schedule
-        self.total_scales = total_scales
         self.scale = 0
         self.batch = batch
         self.condition = condition
@@ -173,36 +171,32 @@ class VAR(nn.Module):
         self,
         x_scales: Sequence[Tensor],
         schedule: Schedule,
-        total_scales: int | None = None,
         text: Text | None = None,
         grid: Size | None = None,
     ) -> list[Tensor]:
         """Teacher-forced logits [B, n_s, 2d] of each scale; entries 2j and 2j+1 are bit j being 0 and 1.
 
-        `x_scales`: inputs [B, h_s*w_s, d] of scales 1... `schedule` may be the first scales of a longer one,
-        which has `total_scales` scales. `grid`: what positions scale to; not needed when config.rope_grid is
-        "final" and the schedule is whole.
+        `x_scales`: inputs [B, h_s*w_s, d] of scales 1... `grid`: what positions scale to; not needed when
+        config.rope_grid is "final".
         """
-        hidden = self._hidden(x_scales, schedule, total_scales, text, grid)
+        hidden = self._hidden(x_scales, schedule, text, grid)
         return list(self.head(hidden).split([h * w for h, w in schedule], dim=1))
 
     def features(
         self,
         x_scales: Sequence[Tensor],
         schedule: Schedule,
-        total_scales: int | None = None,
         text: Text | None = None,
         grid: Size | None = None,
     ) -> list[Tensor]:
         """As `forward`, but the input of `head` [B, n_s, C] of each scale."""
-        hidden = self._hidden(x_scales, schedule, total_scales, text, grid)
+        hidden = self._hidden(x_scales, schedule, text, grid)
         return list(hidden.split([h * w for h, w in schedule], dim=1))
 
     @torch.no_grad()
     def start(
         self,
         schedule: Schedule,
-        total_scales: int | None = None,
         text: Text | None = None,
         grid: Size | None = None,
         *,
@@ -212,8 +206,7 @@ class VAR(nn.Module):
         condition = self._condition(text)
         if text is not None:
             batch = len(text.features_btc)
-        rotation, total = self._layout(schedule, total_scales, grid)
-        return State(self, schedule, total, rotation, condition, batch)
+        return State(self, schedule, self._rotation(schedule, grid), condition, batch)
 
     @torch.no_grad()
     def step(self, x_bnd: Tensor | None, state: State) -> tuple[Tensor, Tensor]:
@@ -230,7 +223,7 @@ class VAR(nn.Module):
             x = self._start_token(state.condition.pooled_bc, state.batch, tokens)
         else:
             x = self.word_embed(x_bnd)
-        x = x + self._scale_vector(s, state.total_scales)
+        x = x + self._scale_vector(s, len(state.schedule))
         for index, block in enumerate(self.stack):
             cache, memory = state.caches[index], state.memories[index]
             mask = state.condition.mask_bt
@@ -248,19 +241,18 @@ class VAR(nn.Module):
         self,
         x_scales: Sequence[Tensor],
         schedule: Schedule,
-        total_scales: int | None,
         text: Text | None,
         grid: Size | None,
     ) -> Tensor:
         self._check_inputs(x_scales, schedule[1:])
-        rotation, total = self._layout(schedule, total_scales, grid)
+        rotation = self._rotation(schedule, grid)
         condition = self._condition(text)
         shared = self.modulation(condition.pooled_bc)
         batch = len(x_scales[0]) if x_scales else len(condition.pooled_bc)
         start = self._start_token(condition.pooled_bc, batch, schedule[0][0] * schedule[0][1])
         embedded = [start, self.word_embed(torch.cat(list(x_scales), dim=1))] if x_scales else [start]
         tokens = [h * w for h, w in schedule]
-        scales = torch.cat([self._scale_vector(s, total).expand(n, -1) for s, n in enumerate(tokens)])
+        scales = torch.cat([self._scale_vector(s, len(tokens)).expand(n, -1) for s, n in enumerate(tokens)])
         x = torch.cat(embedded, dim=1) + scales
         for block in self.stack:
             x = block(x, shared, rotation, tokens, block.memory(condition), condition.mask_bt)
@@ -274,10 +266,10 @@ class VAR(nn.Module):
         """The first scale has one token, but for pictures wider than 9:4."""
         return (pooled_bc + self.pos_start)[:, None].expand(batch, tokens, -1)
 
-    def _scale_vector(self, scale: int, total_scales: int) -> Tensor:
+    def _scale_vector(self, scale: int, scales: int) -> Tensor:
         vector = self.lvl_embed.weight[scale]
         if self.config.scale_embed == "index+end":
-            vector = vector + self.end_embed.weight[total_scales - 1 - scale]
+            vector = vector + self.end_embed.weight[scales - 1 - scale]
         return vector
 
     def _condition(self, text: Text | None) -> Condition:
@@ -293,20 +285,17 @@ class VAR(nn.Module):
             raise UsageError(f"text is longer than {self.config.text_maxlen} tokens")
         return self.text(text)
 
-    def _layout(self, schedule: Schedule, total_scales: int | None, grid: Size | None) -> tuple[Tensor, int]:
-        """Rotations of all tokens on the model's device, and the length of the whole schedule."""
-        total = len(schedule) if total_scales is None else total_scales
-        if not 1 <= len(schedule) <= total <= self.config.max_levels:
-            raise UsageError(
-                f"{len(schedule)} scales of {total} do not fit a prior with {self.config.max_levels} levels"
-            )
+    def _rotation(self, schedule: Schedule, grid: Size | None) -> Tensor:
+        """Rotations of all tokens, on the model's device."""
+        if not 1 <= len(schedule) <= self.config.max_levels:
+            raise UsageError(f"{len(schedule)} scales do not fit a prior with {self.config.max_levels} levels")
         if grid is None:
-            if self.config.rope_grid == "published" or total > len(schedule):
+            if self.config.rope_grid == "published":
                 raise UsageError("the position grid must be given: it does not follow from this schedule")
             grid = schedule[-1]
         sizes = tuple((h, w) for h, w in schedule)
         rotation = token_rotations(sizes, (grid[0], grid[1]), self.config.head_dim)
-        return rotation.to(self.pos_start.device), total
+        return rotation.to(self.pos_start.device)
 
     def _check_inputs(self, x_scales: Sequence[Tensor], sizes: Schedule) -> None:
         found = [tuple(x.shape[1:]) for x in x_scales]

@@ -54,7 +54,7 @@ def load_photos(root: Path) -> tuple[Photos, Photos]:
     index = root / "index.csv"
     if not index.is_file():
         raise ModelError(f"no training data: {index} is missing")
-    with index.open(newline="") as handle:
+    with index.open(newline="", encoding="utf-8") as handle:
         rows = [r for r in csv.DictReader(handle) if r["source_repo"] not in NON_COMMERCIAL and r["tier"] != WEB]
     wanted = {row["key"]: i for i, row in enumerate(sorted(rows, key=lambda r: r["key"]))}
     train, held = Photos([], []), Photos([], [])

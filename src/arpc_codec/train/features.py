@@ -73,7 +73,7 @@ class Frozen:
         x = to_tensor([record.pixels()], place)
         batch = Batch(x, layout.schedule, text, layout.grid)
         bits, inputs, _ = tokenize(self.tokenizer, batch)
-        hidden = torch.cat(trunk.features(inputs, layout.schedule, None, text, layout.grid), 1)
+        hidden = torch.cat(trunk.features(inputs, layout.schedule, text, layout.grid), 1)
         pairs = trunk.head(hidden).split([h * w for h, w in layout.schedule], 1)
         logits = [bit_logits(p, size).flatten(1, 2) for p, size in zip(pairs, layout.schedule, strict=True)]
         all_bits = torch.cat([b.flatten(1, 2) for b in bits], 1)

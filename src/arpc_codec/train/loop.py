@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..files import make_folder
 from . import ranks
 from .muon import Muon
 from .precision import bfloat16_pays
@@ -84,7 +85,7 @@ def run(
     is trained and saved beside the module, but not averaged.
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     torch.set_flush_denormal(True)  # on a CPU they made steps two to three times slower
     groups = _groups(module, config, rates or {})
     trained = [p for group in groups for p in group["params"]]
@@ -106,55 +107,55 @@ def run(
     budget = config.minutes * 60
     last = saved = time.monotonic()
     sums: dict[str, list[float]] = {}
-    bar = _progress_bar()
-    task = bar.add_task(folder.name, total=budget, completed=int(spent))
-    bar.start()
-    while spent < budget:
-        progress = spent / budget
-        # A step has the same chances in a run that was stopped and in one that was not.
-        seed = ranks.own(index)
-        torch.manual_seed(config.seed + seed)
-        rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
-        rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
-        for optimiser in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate * group["rate"]
-        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
-            loss, metrics = step(seed, progress)
-        for network in networks:
-            network.zero_grad()
-        loss.backward()
-        ranks.average_gradients(parameters)
-        ranks.share(buffers)
-        norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
-        if torch.isfinite(norm):  # one bad batch must not cost the run
+    with _progress_bar() as bar:
+        task = bar.add_task(folder.name, total=budget, completed=int(spent))
+        while spent < budget:
+            progress = spent / budget
+            # A step has the same chances in a run that was stopped and in one that was not.
+            seed = ranks.own(index)
+            torch.manual_seed(config.seed + seed)
+            rate = config.lr * min(1.0, (index + 1) / config.warmup_steps)
+            rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
             for optimiser in optimisers:
-                optimiser.step()
-            ema.update(module)
-        index += 1
-        now = time.monotonic()
-        spent, last = ranks.agreed(spent + now - last), now
-        if not ranks.leads():
-            continue
-        bar.update(
-            task, completed=min(spent, budget), description=f"{folder.name}: step {index}, loss {loss.item():.3f}"
-        )
-        for name, value in {"loss": loss.item(), "grad": float(norm), **metrics}.items():
-            sums.setdefault(name, []).append(value)
-        done = spent >= budget
-        if index % config.log_every == 0 or done:
-            log_line(
-                folder,
-                {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}},
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * group["rate"]
+            with torch.autocast(device.type, torch.bfloat16, enabled=halved):
+                loss, metrics = step(seed, progress)
+            for network in networks:
+                network.zero_grad()
+            loss.backward()
+            ranks.average_gradients(parameters)
+            ranks.share(buffers)
+            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
+            if torch.isfinite(norm):  # one bad batch must not cost the run
+                for optimiser in optimisers:
+                    optimiser.step()
+                ema.update(module)
+            index += 1
+            now = time.monotonic()
+            spent, last = ranks.agreed(spent + now - last), now
+            if not ranks.leads():
+                continue
+            bar.update(
+                task, completed=min(spent, budget), description=f"{folder.name}: step {index}, loss {loss.item():.3f}"
             )
-            sums = {}
-        if now - saved > config.save_minutes * 60 or done:
-            _save(folder, module, adversary, optimisers, ema, index, spent, config)
-            saved = now
-            if validate is not None:
-                log_line(folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)})
-                last = time.monotonic()
-    bar.stop()
+            for name, value in {"loss": loss.item(), "grad": float(norm), **metrics}.items():
+                sums.setdefault(name, []).append(value)
+            done = spent >= budget
+            if index % config.log_every == 0 or done:
+                log_line(
+                    folder,
+                    {"step": index, "minutes": spent / 60, "lr": rate, **{k: sum(v) / len(v) for k, v in sums.items()}},
+                )
+                sums = {}
+            if now - saved > config.save_minutes * 60 or done:
+                _save(folder, module, adversary, optimisers, ema, index, spent, config)
+                saved = now
+                if validate is not None:
+                    log_line(
+                        folder, {"step": index, "minutes": spent / 60, **_with_weights(module, ema.state, validate)}
+                    )
+                    last = time.monotonic()
     return ema
 
 
@@ -203,7 +204,7 @@ def _with_weights(module: nn.Module, state: dict[str, Tensor], call: Callable[[n
 
 def log_line(folder: Path, values: Mapping[str, float | str]) -> None:
     """Append a line to the log of a run."""
-    with (folder / "log.jsonl").open("a") as handle:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as handle:
         handle.write(
             json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n"
         )
@@ -232,7 +233,7 @@ def _save(
     for name, tensors in parts.items():
         save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{name}.tmp")
     state = {"step": index, "spent_seconds": spent, "ema_updates": ema.updates, "loop": asdict(config)}
-    (folder / "state.tmp").write_text(json.dumps(state, indent=1))
+    (folder / "state.tmp").write_text(json.dumps(state, indent=1), "utf-8")
     for name in parts:
         os.replace(folder / f"{name}.tmp", folder / f"{name}.safetensors")
     os.replace(folder / "state.tmp", folder / STATE)
@@ -243,7 +244,7 @@ def _resume(
 ) -> tuple[int, float]:
     if not (folder / STATE).is_file():
         return 0, 0.0
-    state = json.loads((folder / STATE).read_text())
+    state = json.loads((folder / STATE).read_text("utf-8"))
     module.load_state_dict(load_file(folder / "weights.safetensors"))
     if adversary is not None and (folder / "adversary.safetensors").is_file():
         adversary.load_state_dict(load_file(folder / "adversary.safetensors"))

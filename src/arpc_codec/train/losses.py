@@ -84,7 +84,7 @@ def turn(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[T
 
 
 class ReconstructionLoss(nn.Module):
-    """Errors of grid, colour, fringe, flat, blotch + L1, also at a quarter of the size + LPIPS, Alex, Squeeze + VGG-19."""
+    """Errors of grid, colour, fringe, flat, blotch + L1, also at a quarter of the size + LPIPS (two) + VGG-19."""
 
     def __init__(self, metrics: Path, weights: LossWeights) -> None:
         super().__init__()

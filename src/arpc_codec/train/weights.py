@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -83,7 +84,7 @@ def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config
     path = CONFIGS / f"{name}.json"
     path = path if path.is_file() else Path(name)
     try:
-        return parse(json.loads(path.read_text()))
+        return parse(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
         raise ModelError(f"no usable training config '{name}' ({error}); known: {known}") from error
@@ -93,7 +94,7 @@ def load_state(weights: Path) -> Tensors:
     """Weights in float32. Raises ModelError when there are none."""
     try:
         return {name: tensor.float() for name, tensor in load_file(weights).items()}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{weights}: no weights ({error})") from error
 
 

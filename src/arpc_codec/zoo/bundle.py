@@ -98,7 +98,7 @@ def _separate(weights: Tensors) -> Tensors:
     return separate
 
 
-def load_bundle(model: str | int, device: str = "cpu", *, check: bool = False) -> Bundle:
+def load_bundle(model: str | int | ModelEntry, device: str = "cpu", *, check: bool = False) -> Bundle:
     """Load a model by name or id; as `load_folder`."""
     return load_folder(find(model).path, device, check=check)
 

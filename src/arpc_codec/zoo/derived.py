@@ -53,8 +53,10 @@ def save_derived(
         licence = entry.licence if licence is None else licence
         save_imported(temporary, model_id, name, licence, tokenizer, transformer, context, linked=linked)
         trained = ", ".join(part for part, given in parts.items() if given is not None)
-        note = (base.path / NOTE).read_text() if (base.path / NOTE).is_file() else ""
-        (temporary / NOTE).write_text(note + _NOTE.format(base=entry.name, mark=entry.fingerprint, parts=trained))
+        note = (base.path / NOTE).read_text("utf-8") if (base.path / NOTE).is_file() else ""
+        (temporary / NOTE).write_text(
+            note + _NOTE.format(base=entry.name, mark=entry.fingerprint, parts=trained), "utf-8"
+        )
         linked = {name: base.path / name for name in (TEXT, CAPTIONER)}
         link(temporary, {name: folder if folder.exists() else None for name, folder in linked.items()})
     return read_entry(out)

@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-from safetensors import SafetensorError
 
-from ..errors import ModelError
+from ..errors import ArpcError, ModelError
+from ..files import make_folder
 from .registry import CONFIG, ModelEntry, read_entry
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def write_folder(
 
     linked: files that hold these tensors already; they become hard links, or copies where that cannot be.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     sizes = json.loads(json.dumps(sizes))
     mark = fingerprint(sizes, files)
     for file, tensors in files.items():
@@ -105,7 +105,7 @@ def write_folder(
         "licence": licence,
         **sizes,
     }
-    (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
+    (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n", "utf-8")
     for file in files:
         # safetensors lets nobody else read what it writes; models may be shared.
         shutil.copymode(folder / CONFIG, folder / file)
@@ -140,7 +140,7 @@ def read_folder(
     """
     entry = read_entry(folder)
     with naming(entry):
-        values = json.loads((folder / CONFIG).read_text())
+        values = json.loads((folder / CONFIG).read_text("utf-8"))
         there = [key for key in optional if key in values]
         sizes, files = [*sizes, *there], [*files, *(optional[key] for key in there)]
         load = import_module(f"safetensors.{library}").load_file
@@ -155,6 +155,8 @@ def naming(entry: ModelEntry) -> Iterator[None]:
     """Turns whatever a folder's content can raise into a ModelError that names the model."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (ArpcError, MemoryError):
+        raise
+    except Exception as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ModelError(f"model '{entry.name}': {what}") from error

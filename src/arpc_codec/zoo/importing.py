@@ -83,6 +83,6 @@ def import_infinity(
     halves = ((replace(pixels, **rest.tokenizer), images), (replace(tokens, **rest.transformer), weights))
     with new_folder(out) as temporary:
         save_imported(temporary, model_id, name, LICENCE, *halves)
-        (temporary / NOTE).write_text(_NOTE.format(tokenizer=tokenizer.name, transformer=transformer.name))
+        (temporary / NOTE).write_text(_NOTE.format(tokenizer=tokenizer.name, transformer=transformer.name), "utf-8")
         link(temporary, {TEXT: text, CAPTIONER: captioner})
     return read_entry(out)

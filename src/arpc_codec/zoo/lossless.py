@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..codecs.pixeltiles import PixelCoder
 from ..errors import ModelError
 from ..exact.grid import State
@@ -49,6 +51,8 @@ def load_lossless(folder: Path, *, check: bool = False) -> LosslessModel:
             config = PixelConfig(**sizes["priors"][group])
             state = {k.removeprefix(f"{group}."): v for k, v in files[PRIOR].items() if k.startswith(f"{group}.")}
             coders[channels] = PixelCoder(config, state)
+            # Whatever is missing is missed now.
+            coders[channels].encode(np.zeros((1, 1, 1, channels), np.int32), 8)
             if config.channels != channels:
                 raise ModelError(f"model '{entry.name}': the {group} prior has {config.channels} channels")
         return LosslessModel(entry, coders, int(sizes["tile"]))

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelError, UsageError
+from ..errors import ModelError, UsageError, whole_number
 
 CONFIG = "config.json"
 # Links in a model folder to those of its text encoder and its captioner.
@@ -43,8 +43,10 @@ def models() -> list[ModelEntry]:
     return found
 
 
-def find(model: str | int) -> ModelEntry:
-    """The model of that name or registry id. Raises ModelError when it is not here."""
+def find(model: str | int | ModelEntry) -> ModelEntry:
+    """The model of that name or registry id; what was found before is itself. Raises ModelError when it is not here."""
+    if isinstance(model, ModelEntry):
+        return model
     for entry in models():
         if str(model) in (entry.name, str(entry.id)):
             return entry
@@ -86,9 +88,9 @@ def bundled(name: str) -> Path:
 def read_entry(folder: Path) -> ModelEntry:
     """The model in a folder. Raises ModelError when its config.json is missing or malformed."""
     try:
-        values = json.loads((folder / CONFIG).read_text())
+        values = json.loads((folder / CONFIG).read_text("utf-8"))
         entry = ModelEntry(
-            int(values["id"]),
+            whole_number("id", values["id"]),
             str(values["name"]),
             str(values["fingerprint"]),
             str(values["licence"]),
@@ -97,6 +99,8 @@ def read_entry(folder: Path) -> ModelEntry:
         )
         if len(bytes.fromhex(entry.fingerprint)) != 32:
             raise ValueError("the fingerprint is not 32 bytes")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if entry.id < 1:
+            raise ValueError("the id is not positive")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
         raise ModelError(f"{folder / CONFIG}: not a model configuration ({error})") from error
     return entry

@@ -32,7 +32,8 @@ def train() -> None:
     With several GPUs or machines: torchrun --nproc-per-node N -m arpc_codec.cli train ..., each process on crops of its
     own. A step is then N times as many crops.
     """
-    if "WORLD_SIZE" in os.environ:
+    # Other launchers set WORLD_SIZE, too, but not all that torchrun does.
+    if "LOCAL_WORLD_SIZE" in os.environ:
         from arpc_codec.train import ranks
 
         ranks.join()
