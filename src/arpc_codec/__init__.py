@@ -72,13 +72,14 @@ def encode(
     """
     from arpc_codec.container import Codec
     from arpc_codec.errors import UsageError, whole_number
+    from arpc_codec.imageio import check_keep
     from arpc_codec.loading import AUTO_CAPTION, choose, model_for
     from arpc_codec.rate import parts_wanted
     from arpc_codec.warned import warn
 
     if not isinstance(caption, str):
         raise UsageError(f"a caption is text, not {caption!r}")
-    keep = (keep,) if isinstance(keep, str) else keep
+    keep = check_keep(keep)
     codec = choose(codec, lossless)
     rates = (parts_wanted(Codec[codec.upper()], scales, stages), target_bytes, target_bpp)
     if codec != "arpc" and (portable or guard is not None):

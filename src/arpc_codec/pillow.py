@@ -185,7 +185,7 @@ def _mode(container: Container) -> str:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     from arpc_codec import encode
-    from arpc_codec.imageio import check_opened
+    from arpc_codec.imageio import check_keep, check_opened
     from arpc_codec.loading import choose
 
     given: dict[str, Any] = image.encoderinfo
@@ -204,8 +204,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
                     setattr(frame, name, getattr(image, name))
         else:
             names = {ChunkType(type_).name.lower() for type_, value in new.items() if value}
-            keep = options.get("keep", ())
-            options["keep"] = names.union((keep,) if isinstance(keep, str) else keep)
+            options["keep"] = names.union(check_keep(options.get("keep", ())))
         data = encode(frame, **options)
     except UsageError as error:
         raise ValueError(str(error)) from error

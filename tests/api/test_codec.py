@@ -284,3 +284,29 @@ def test_what_does_not_arrive_and_what_should_not(picture: Picture) -> None:
         damaged.feed(bytes(changed))
     with pytest.raises(UsageError, match="has ended"):
         damaged.feed(b"")
+
+
+@pytest.mark.parametrize("keep", [None, 3, ["iptc"], [3]])
+def test_what_cannot_be_kept_is_refused(keep: object, picture: Picture) -> None:
+    with pytest.raises(UsageError, match="keep"):
+        arpc_codec.encode(picture(16, 16), keep=keep, model="micro")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="keep"):
+        Image.fromarray(picture(16, 16)).save(io.BytesIO(), "ARPC", keep=keep, model="micro")
+
+
+def test_names_to_keep_are_read_once(picture: Picture) -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture(16, 16)).save(file, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")
+    few = arpc_codec.encode(file.getvalue(), keep=["exif"], model="micro")
+    assert arpc_codec.encode(file.getvalue(), keep=(name for name in ["exif"]), model="micro") == few
+
+
+@pytest.mark.parametrize("limit", [None, "5"])
+def test_a_limit_of_pixels_is_a_number(limit: object, picture: Picture) -> None:
+    data = arpc_codec.encode(picture(16, 16), model="micro")
+    for call in (
+        lambda: arpc_codec.encode(picture(8, 8), max_pixels=limit),
+        lambda: arpc_codec.decode(data, max_pixels=limit),
+    ):
+        with pytest.raises(UsageError, match="max_pixels must be a whole number"):
+            call()

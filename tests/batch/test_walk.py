@@ -1,5 +1,6 @@
 """Which files of a folder are meant."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ def test_sorted_by_suffix_without_hidden_names(tmp_path: Path) -> None:
     assert [job.source for job in jobs] == ["B.JPG", "z.png", "a.png/f.png", "sub/c.png"]
     assert [job.target for job in jobs] == ["B.arpc", "z.arpc", "a.png/f.arpc", "sub/c.arpc"]
     assert [job.path for job in jobs] == [tmp_path / job.source for job in jobs]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_pipes_in_folders_are_passed_over_and_links_that_lead_nowhere_are_not(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "nothing.png")
+    assert [job.source for job in walk([tmp_path], {".png"}, ".arpc")] == ["a.png", "link.png"]
+    assert [job.source for job in walk([tmp_path / "pipe.png"], {".png"}, ".arpc")] == ["pipe.png"]
 
 
 def test_files_that_are_named_have_any_suffix(tmp_path: Path) -> None:

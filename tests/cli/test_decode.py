@@ -302,3 +302,30 @@ def test_a_folder_that_cannot_be_made_is_named(arpc: Run, coded: Path, tmp_path:
         result = arpc("decode", coded, option, tmp_path / "file" / "s")
         assert result.exit_code == 1
         assert f"cannot make the folder {tmp_path / 'file' / 's'}: Not a directory" in result.stderr
+
+
+def test_steps_do_not_get_mixed_with_other_results(arpc: Run, coded: Path, tmp_path: Path) -> None:
+    steps = tmp_path / "s"
+    for option in ("-o", "--certainty"):
+        result = arpc("decode", coded, "--steps", steps, option, steps / "coded-02.png", "-f")
+        assert result.exit_code == 2
+        assert "would be one of the --steps" in result.stderr
+        assert not steps.exists()
+    steps.mkdir()
+    (steps / "coded-05.png").write_bytes(b"of another run")
+    assert arpc("decode", coded, "--steps", steps).exit_code == 1
+    assert [path.name for path in steps.iterdir()] == ["coded-05.png"]
+    assert arpc("decode", coded, "--steps", steps, "-f", "-o", steps / "whole.png").exit_code == 0
+    assert len(list(steps.iterdir())) == 7
+
+
+@pytest.mark.parametrize("options", [("",), ("a.arpc", "-o", ""), ("a.arpc", "--out-dir", "")])
+def test_an_empty_name_is_no_file(arpc: Run, options: tuple[str, ...]) -> None:
+    result = arpc("decode", *options)
+    assert result.exit_code == 2
+    assert "an empty name is no f" in result.stderr
+
+
+def test_the_default_name_of_a_local_url(arpc: Run, coded: Path) -> None:
+    assert arpc("decode", f"file://{coded}").exit_code == 0
+    assert Image.open(coded.with_suffix(".png")).size == (48, 32)

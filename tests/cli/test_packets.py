@@ -242,3 +242,16 @@ def test_neither_needs_torch(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "packets", "join", str(folder), "-o", str(tmp_path / "x.arpc")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"
+
+
+def test_coded_stages_need_their_model(
+    arpc: Run, micro_coded: object, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert arpc("encode", photo, "-m", "micro-coded", "-c", "progic", "-o", tmp_path / "a.arpc").exit_code == 0
+    assert arpc("packets", "split", tmp_path / "a.arpc", "--mtu", "90", "-o", tmp_path / "there").exit_code == 0
+    result = arpc("packets", "join", tmp_path / "there", "-o", "-")
+    assert "arpc: stdout: " in result.stderr
+    monkeypatch.delenv("ARPC_HOME")
+    result = arpc("packets", "split", tmp_path / "a.arpc", "--mtu", "90", "-o", tmp_path / "gone")
+    assert result.exit_code == 5
+    assert "is not on this machine" in result.stderr

@@ -132,6 +132,15 @@ def test_sixteen_bit_colour_is_noted(channels: int, colour_type: int) -> None:
     assert np.abs(picture.pixels[..., 0].astype(int) - (deep[..., 0] >> 8)).max() <= 1
 
 
+def test_sixteen_bit_grey_with_alpha_is_grey() -> None:
+    samples = RNG.integers(0, 65536, (5, 7, 2), dtype=np.uint16)
+    picture = read(png_16(samples, 4))
+    assert picture.grey
+    assert np.array_equal(picture.pixels, (samples[..., :1] >> 8).repeat(3, 2))
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, samples[..., 1] >> 8)
+
+
 def test_sixteen_bit_ppm_colour_is_noted() -> None:
     deep = RNG.integers(0, 65536, (6, 9, 3), dtype=np.uint16)
     picture = read(b"P6 9 6 65535\n" + deep.astype(">u2").tobytes())

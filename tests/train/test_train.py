@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from arpc_codec.cli.main import main
 from arpc_codec.codecs.arpc import ArpcCodec
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.container import read, truncate
@@ -157,6 +159,38 @@ def test_loop_resumes_and_ends_with_its_budget(tmp_path: Path) -> None:
     assert second["spent_seconds"] < 6.6
     assert log(tmp_path, "loss")[-1] < 0.3 * log(tmp_path, "loss")[0]
     assert not list(tmp_path.glob("*.tmp"))
+    # What is flushed to zero while it trains is not flushed in the process that called it.
+    assert (torch.full((1,), 1e-40) * 2).item() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--lr", "nan"), "nan is no number"),
+        (("--minutes", "inf"), "inf is no number"),
+        (("--device", "cuda"), "no CUDA device"),
+        (("--config", "progic-tiny"), "not for this network: it has no 'tokenizer'"),
+        (("--init", __file__), "no weights"),
+    ],
+)
+def test_options_are_checked_before_anything_is_read(
+    options: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("arpc_codec.train.runs.arpc.load_photos", lambda data: pytest.fail("read"))
+    words = ["train", "tokenizer", "--data", str(tmp_path), "-o", str(tmp_path / "run"), "--minutes", "1", *options]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code in (2, 5), result.stderr
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--id", "8"), ("--name", " "), ("--name", "19"), ("--name", "a\n")])
+def test_ids_and_names_that_cannot_be_used_are_refused(option: str, value: str, tmp_path: Path) -> None:
+    given = {"--grey": "lossless", "--colour": "lossless", "--out": str(tmp_path / "m"), "--licence": "test"}
+    given |= {"--id": "4000", "--name": "mine", option: value}
+    result = CliRunner().invoke(main, ["train", "export-hpac", *(word for pair in given.items() for word in pair)])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "m").exists()
 
 
 def test_unknown_config_names_the_known_ones() -> None:

@@ -19,9 +19,12 @@ class FileJournal:
     """A local file, locked while it is open."""
 
     def __init__(self, path: Path) -> None:
-        """Open or begin it, its folder too. Raises ArpcError when another process has it open, OSError as due."""
+        """Open or begin it, its folder too. Raises ArpcError when it cannot be, or another process has it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        try:
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise ArpcError(f"cannot open {path}: {error.strerror}") from error
         try:
             self._lock(path.parent)
         except BaseException:

@@ -50,7 +50,9 @@ def _files(folder: Place, suffixes: Collection[str]) -> Iterator[tuple[Place, Pu
 def _below(folder: Path) -> Iterator[PurePath]:
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name).relative_to(folder) for name in sorted(files))
+        paths = [Path(parent, name) for name in sorted(files)]
+        # Pipes and devices have no end. Links that lead nowhere are files that fail.
+        yield from (path.relative_to(folder) for path in paths if path.is_file() or not path.exists())
 
 
 def _behind(folder: Url) -> list[PurePath]:

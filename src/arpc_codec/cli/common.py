@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -219,8 +220,8 @@ class Outputs:
             return self.out
         if name == STDIO:
             return STDIO
-        folder = self.out_dir if self.out_dir is not None else Path(name).parent
-        return str(folder / (Path(name).stem + suffix))
+        given = place(name)
+        return str((given.parent if self.out_dir is None else self.out_dir) / (PurePath(given.name).stem + suffix))
 
     def plan(self, inputs: Sequence[str], suffix: str) -> None:
         """UsageError when two inputs have one result, before any work is done."""
@@ -264,12 +265,29 @@ class _Folder(click.Path):
     """A local folder, or the URL of one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = place(value)
+        found = place(value or self.fail("an empty name is no folder", param, ctx))
         return super().convert(found, param, ctx) if isinstance(found, Path) else found
 
 
-inputs_argument = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
-input_argument = click.argument("source", metavar="IN")
+class _Name(click.ParamType):
+    """What a file is called; an empty name, as of a variable that is not set, would be the folder one is in."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value or self.fail("an empty name is no file", param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number within limits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        return found if math.isfinite(found) else self.fail(f"{value} is no number", param, ctx)
+
+
+inputs_argument = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=_Name())
+input_argument = click.argument("source", metavar="IN", type=_Name())
 force_options = options(
     click.option("-f", "--force", is_flag=True, help="Overwrite files."),
     click.option("--overwrite-input", is_flag=True, help="Replace even the input by its result."),
@@ -295,7 +313,7 @@ def jobs_option(use: str) -> Callable[[Command], Command]:
 
 
 output_options = options(
-    click.option("-o", "--output", "out", metavar="OUT", help="Output file; - is stdout."),
+    click.option("-o", "--output", "out", metavar="OUT", type=_Name(), help="Output file; - is stdout."),
     click.option(
         "--out-dir", type=_Folder(file_okay=False, path_type=Path), metavar="DIR", help="Folder for the outputs."
     ),
@@ -337,7 +355,7 @@ fill_options = options(
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="For --fill sample (0)."),
     click.option(
         "--guidance",
-        type=click.FloatRange(0, 100),
+        type=Number(0, 100),
         metavar="G",
         help="How strongly a caption that conditions the prior draws what is filled, 0 to 100 (3; 1 for mean).",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,11 @@ def decode(
             if not only_steps and os.path.realpath(certainty) == os.path.realpath(target):
                 raise UsageError(f"{certainty} cannot be both the picture and its --certainty")
             maps.skip(certainty)
+        if steps is not None:
+            others = [path for path in (None if only_steps else target, certainty) if path is not None]
+            _check_steps(steps, step_path(name, 0), others, outputs)
         start = time.perf_counter()
-        step = None if steps is None else lambda number, file: outputs.write(file, step_path(name, number))
+        step = None if steps is None else lambda number, file: write_step(name, number, file)
         data = common.read_bytes(name)
         if certainty is not None:
             _check_guessed(data, max_pixels)
@@ -179,11 +183,15 @@ def decode(
             log.error(name, made.problem)
         return made.code
 
+    def write_step(name: str, number: int, file: bytes) -> None:
+        assert steps is not None
+        make_folder(steps)
+        outputs.write(file, step_path(name, number))
+
     step_owners: dict[str, str] = {}
 
     def step_path(name: str, number: int) -> str:
         assert steps is not None
-        make_folder(steps)
         stem = "stdin" if name == common.STDIO else Path(name).stem
         other = step_owners.setdefault(stem, name)
         if other != name:
@@ -191,6 +199,18 @@ def decode(
         return str(steps / f"{stem}-{number:02d}{decoding.suffix}")
 
     return common.run_all(inputs, work, log)
+
+
+def _check_steps(folder: Path, like: str, others: Sequence[str], outputs: common.Outputs) -> None:
+    """Raises UsageError for other results that would be steps, named as `like`, ArpcError for steps in the way."""
+    stem, suffix = like.rpartition("-")[0], Path(like).suffix
+    named = re.compile(re.escape(Path(stem).name) + r"-\d{2,}" + re.escape(suffix))
+    for other in others:
+        if os.path.realpath(Path(other).parent) == os.path.realpath(folder) and named.fullmatch(Path(other).name):
+            raise UsageError(f"{other} would be one of the --steps")
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if named.fullmatch(path.name):
+            outputs.skip(str(path))
 
 
 def _check_guessed(data: bytes, max_pixels: int) -> None:

@@ -38,7 +38,7 @@ from arpc_codec.places import Place
 @click.option("--portable", is_flag=True, help="Codec arpc: larger, but decoded without a prior, on any machine.")
 @click.option(
     "--guard",
-    type=click.FloatRange(min=0),
+    type=common.Number(min=0),
     metavar="G",
     help="Imported models: how far apart the logits of two machines may be (3e-4).",
 )

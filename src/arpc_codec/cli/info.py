@@ -48,7 +48,7 @@ def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
         sent = text.format(**info.lossless)
     yield f"{sent}; {info.file_bytes} bytes, {info.bpp:.4f} bits a pixel"
     if info.codec == "arpc":
-        yield "what was not sent is guessed: arpc decode --certainty shows where"
+        yield "scales that were not sent are guessed: arpc decode --certainty shows where"
     if not info.sound:
         yield "DAMAGED: the file check is wrong"
     if info.holes:

@@ -44,7 +44,7 @@ def packets() -> None:
 )
 @click.option(
     "--redundancy",
-    type=click.FloatRange(min=0, max=10),
+    type=common.Number(min=0, max=10),
     default=0.0,
     metavar="X",
     help="Add parities (ProGIC: and stage 1 again, in turn) in at most X times as many bytes (0).",
@@ -77,8 +77,12 @@ def split(
         from arpc_codec.packets import split
 
         given = common.read_bytes(name)
-        data = _packed(given, max_pixels)
-        parts = split(data, mtu, interleave=interleave, redundancy=redundancy, max_pixels=max_pixels)
+        data, missing = _packed(given, max_pixels)
+        try:
+            parts = split(data, mtu, interleave=interleave, redundancy=redundancy, max_pixels=max_pixels)
+        except FormatError as error:
+            # Coded stages look damaged to who cannot read them.
+            raise missing or error from None
         stem, digits = "stdin" if name == common.STDIO else Path(name).stem, len(str(len(parts)))
         targets = [out / f"{stem}-{number:0{digits}}{SUFFIX}" for number in range(1, len(parts) + 1)]
         # Before anything is written. Packets of an earlier file of that name would be joined with these.
@@ -106,20 +110,20 @@ def _packets(folder: Path, stem: str) -> list[Path]:
     return sorted(path for path in (folder.iterdir() if folder.is_dir() else ()) if named.fullmatch(path.name))
 
 
-def _packed(data: bytes, max_pixels: int) -> bytes:
-    """A ProGIC file with packed stages; coded ones need the model to be read. Any other file as it is."""
+def _packed(data: bytes, max_pixels: int) -> tuple[bytes, ModelError | None]:
+    """(A ProGIC file with packed stages, any other file as it is; why it could not be read if coded stages need it)."""
     from arpc_codec.container import Codec, read, write
 
     container = read(data, max_pixels=max_pixels)
     if container.header.codec is not Codec.PROGIC or container.truncated or container.header.holes:
-        return data
+        return data, None
     from arpc_codec.codecs.progic import ProgicCodec
 
     try:
         codec = ProgicCodec.load(container.header.model_id)
-    except ModelError:
-        return data  # packed stages can be split without a model
-    return write(codec.packed(container))
+    except ModelError as error:
+        return data, error  # packed stages can be split without a model
+    return write(codec.packed(container)), None
 
 
 @packets.command()
@@ -151,6 +155,7 @@ def join(
         from arpc_codec.packets import LARGEST, join, sort_out
 
         outputs.skip(target)
+        where = "stdout" if target == common.STDIO else target
         paths = list(_files(inputs))
         if not paths:
             raise UsageError("there are no files to join")
@@ -168,12 +173,12 @@ def join(
         joined = join(kept)
         outputs.write(joined.data, target)
         if not joined.sound:
-            log.error(target, "the packets do not make the file that they name; file written")
+            log.error(where, "the packets do not make the file that they name; file written")
             return FormatError.exit_code
         if joined.missing:
-            log.error(target, f"{joined.missing}; file written")
+            log.error(where, f"{joined.missing}; file written")
             return TruncatedError.exit_code
-        log.note(target, f"{len(kept)} packets, nothing missing: {len(joined.data)} bytes")
+        log.note(where, f"{len(kept)} packets, nothing missing: {len(joined.data)} bytes")
         return 0
 
     return common.run_all((out,), work, log)

@@ -65,7 +65,7 @@ def parse(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[Container, list
         header, has_tail = parse_header(cursor)
     except CutError as error:
         raise CutHeaderError("the file ends inside its header") from error
-    if header.width * header.height > max_pixels:
+    if header.width * header.height > whole_number("max_pixels", max_pixels):
         raise UnsupportedError(f"{header.width} x {header.height} pixels exceed the limit of {max_pixels}")
     segments: list[bytes] = []
     chunks: list[Chunk] = []

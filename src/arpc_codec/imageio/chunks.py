@@ -31,11 +31,16 @@ class Extras:
     notes: tuple[str, ...] = ()
 
 
-def check_keep(keep: Collection[str]) -> None:
-    """UsageError unless every name is in KEEPABLE."""
-    unknown = sorted(set(keep) - set(KEEPABLE))
+def check_keep(keep: Iterable[str]) -> tuple[str, ...]:
+    """The names, or the only one; UsageError unless each is in KEEPABLE."""
+    try:
+        names = (keep,) if isinstance(keep, str) else tuple(keep)
+    except TypeError:
+        raise UsageError(f"keep is some of {', '.join(KEEPABLE)}, not {keep!r}") from None
+    unknown = [str(name) for name in names if name not in KEEPABLE]
     if unknown:
-        raise UsageError(f"cannot keep {', '.join(unknown)}: only {', '.join(KEEPABLE)}")
+        raise UsageError(f"cannot keep {', '.join(sorted(unknown))}: only {', '.join(KEEPABLE)}")
+    return names
 
 
 def check_alpha(policy: str) -> None:

@@ -37,6 +37,11 @@ def sample_bits(image: Image.Image) -> int:
     return _header_bits(image) if image.format in ("JPEG2000", "AVIF") else 8
 
 
+def stored_grey(image: Image.Image) -> bool:
+    """Whether an opened file has grey with alpha of 16 bits, which Pillow takes for colours."""
+    return any(tile[3] in ("LA;16B", ("LA;16B",)) for tile in getattr(image, "tile", ()))
+
+
 def key_of_8_bits(key: Any, bits: int) -> Any:
     """The transparent colour of a picture whose samples Pillow made 8 bits, of the `bits` that its file has."""
     if isinstance(key, tuple):

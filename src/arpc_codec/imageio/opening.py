@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from arpc_codec import files
 from arpc_codec.container.header import MAGIC
-from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.errors import ArpcError, UsageError, whole_number
 from arpc_codec.files import Readable
 from arpc_codec.forks import after_fork
 from arpc_codec.warned import filtered
@@ -35,7 +35,7 @@ class Opened:
     """A picture file that Pillow has opened, not turned: its orientation is in `turn`, its depth in `bits`.
 
     exif: TIFF bytes as stored. icc: the profile of its colours, None for sRGB. notes: one line for everything that has
-    no place beside it.
+    no place beside it. grey: whatever Pillow makes of it, the file has no colours.
     """
 
     image: Image.Image
@@ -45,6 +45,7 @@ class Opened:
     xmp: bytes | None
     icc: bytes | None
     notes: tuple[str, ...]
+    grey: bool = False
 
 
 def contents(source: Readable) -> bytes:
@@ -153,5 +154,5 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     """UsageError without pixels, ArpcError beyond the limit."""
     if not width or not height:
         raise UsageError("the picture has no pixels")
-    if width * height > max_pixels:
+    if width * height > whole_number("max_pixels", max_pixels):
         raise ArpcError(f"{width} x {height} pixels exceed the limit of {max_pixels} (--max-pixels)")

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 from arpc_codec.files import Readable
 from arpc_codec.imageio import tiff
 from arpc_codec.imageio.colour import profile_problem, without_profile
-from arpc_codec.imageio.depth import DEEP, key_of_8_bits, sample_bits, to_8_bits
+from arpc_codec.imageio.depth import DEEP, key_of_8_bits, sample_bits, stored_grey, to_8_bits
 from arpc_codec.imageio.described import described
 from arpc_codec.imageio.first_page import check_opened, open_first
 from arpc_codec.imageio.metadata import dropped, raw_exif_of, xmp_of
@@ -58,13 +58,13 @@ def _opened(image: Image.Image) -> Opened:
     """A picture that Pillow has opened."""
     check_opened(image)
     # Before anything loads the pixels: Pillow forgets the depth then, and closes the file.
-    bits, (icc, more) = sample_bits(image), described(image)
+    bits, grey, (icc, more) = sample_bits(image), stored_grey(image), described(image)
     notes, exif = dropped(image), raw_exif_of(image)
     turn, problem = orientation(image)
     if problem:
         notes.append(problem)
         exif = None
-    return Opened(image, turn, bits, exif, xmp_of(image), icc, (*notes, *more))
+    return Opened(image, turn, bits, exif, xmp_of(image), icc, (*notes, *more), grey)
 
 
 def _convert(opened: Opened, keep_icc: bool) -> Picture:
@@ -78,7 +78,7 @@ def _convert(opened: Opened, keep_icc: bool) -> Picture:
     height, width = image.size if turn > 4 else image.size[::-1]
     pixels, alpha_hw = np.empty((height, width, 3), np.uint8), None
     for rows, band in _bands(image):
-        base, alpha, more = _split(band, opened.bits)
+        base, alpha, more = _split(band, opened)
         base, kept, also = _colours(base, opened.icc, keep_icc)
         # One channel of grey goes into all three.
         as_stored(pixels, turn)[rows] = np.asarray(base).reshape(*band.size[::-1], -1)
@@ -99,8 +99,8 @@ def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
         yield slice(top, bottom), image if whole else image.crop((0, top, image.width, bottom))
 
 
-def _split(image: Image.Image, bits: int) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:
-    """(RGB, L or CMYK picture, alpha [H, W] or None, notes); bits: as `Opened`."""
+def _split(image: Image.Image, opened: Opened) -> tuple[Image.Image, NDArray[np.uint8] | None, list[str]]:
+    """(RGB, L or CMYK picture, alpha [H, W] or None, notes) of a part of an opened one."""
     if image.mode in DEEP:
         key = image.info.get("transparency")
         alpha_hw = np.where(np.asarray(image) == key, 0, 255).astype(np.uint8) if isinstance(key, int) else None
@@ -118,7 +118,7 @@ def _split(image: Image.Image, bits: int) -> tuple[Image.Image, NDArray[np.uint8
         notes.append(f"colours converted to sRGB from {image.mode}")
     if not image.has_transparency_data:
         return image.convert("L" if image.mode == "1" else "RGB"), None, notes
-    grey_mode = image.mode in ("1", "L", "LA", "La")
+    grey_mode, bits = opened.grey or image.mode in ("1", "L", "LA", "La"), opened.bits
     if image.mode == "La":
         image = image.convert("LA")
     if bits == 16 and "transparency" in image.info:

@@ -143,7 +143,7 @@ def _read_stages(container: Container) -> _Stages:
         try:
             indices.append(unpack_stage(part, shape, bits).ravel())
         except FormatError as error:
-            raise FormatError(f"stage {stage} is damaged: {error}") from error
+            raise FormatError(f"stage {stage} is not packed, or damaged: {error}") from error
         starts.append(crc8_start(segment[-1], part))
     return _Stages(np.stack(indices), bits, bytes(starts), shape)
 

@@ -9,11 +9,35 @@ from typing import Any
 import click
 
 from arpc_codec.cli import common
+from arpc_codec.errors import UsageError
+from arpc_codec.zoo import registry
 
 Option = Callable[[Any], Any]
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 WEIGHTS = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    import torch
+
+    if value == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device on this machine")
+    return value
+
+
+def _free_id(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    taken = [entry.name for entry in registry.models() if entry.id == value]
+    if taken:
+        raise UsageError(f"id {value} is that of model '{taken[0]}'")
+    return value
+
+
+def _name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    # A number would be taken for an id.
+    if value is not None and (not value.strip() or value.isdecimal() or not value.isprintable()):
+        raise UsageError(f"{value!r} is no name for a model")
+    return value
 
 
 def config(default: str) -> Option:
@@ -25,13 +49,11 @@ def config(default: str) -> Option:
 
 def lr(default: float, text: str) -> Option:
     """The learning rate at most."""
-    return click.option(
-        "--lr", type=click.FloatRange(0, 1, min_open=True), default=default, show_default=True, help=text
-    )
+    return click.option("--lr", type=common.Number(0, 1, min_open=True), default=default, show_default=True, help=text)
 
 
 minutes = click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
+    "--minutes", type=common.Number(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
 )
 length = common.options(
     click.option(
@@ -52,7 +74,12 @@ metrics = click.option(
     help="Weights of the loss networks (or ARPC_METRICS).",
 )
 device = click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    callback=_device,
+    help="Where to train.",
 )
 init = click.option("--init", type=WEIGHTS, default=None, metavar="FILE", help="Weights to start from.")
 picture_lr = lr(6e-4, "Learning rate at most; 2e-4 for weights that are good.")
@@ -72,7 +99,7 @@ progic = click.option(
 adversary = common.options(
     click.option(
         "--adversary",
-        type=click.FloatRange(0, 10),
+        type=common.Number(0, 10),
         default=0.0,
         metavar="SHARE",
         help="Also fool networks that tell pictures from photographs: their pull as a share of the other losses'.",
@@ -88,9 +115,14 @@ adversary = common.options(
 target = common.options(
     click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Model folder to write."),
     click.option(
-        "--id", "model_id", type=click.IntRange(1, 2**32 - 1), required=True, help="Registry id; never reused."
+        "--id",
+        "model_id",
+        type=click.IntRange(1, 2**32 - 1),
+        required=True,
+        callback=_free_id,
+        help="Registry id; never reused.",
     ),
-    click.option("--name", required=True, help="Name for --model."),
+    click.option("--name", required=True, callback=_name, help="Name for --model."),
     click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`."),
 )
 derived = common.options(
@@ -102,7 +134,13 @@ derived = common.options(
         metavar="DIR",
         help="Model folder to write; found in $ARPC_HOME.",
     ),
-    click.option("--id", "model_id", type=click.IntRange(1, 2**32 - 1), help="Registry id (made of the fingerprint)."),
-    click.option("--name", help="Name for --model (that of DIR)."),
+    click.option(
+        "--id",
+        "model_id",
+        type=click.IntRange(1, 2**32 - 1),
+        callback=_free_id,
+        help="Registry id (made of the fingerprint).",
+    ),
+    click.option("--name", callback=_name, help="Name for --model (that of DIR)."),
     click.option("--licence", help="Licence of the weights (that of MODEL)."),
 )

@@ -49,14 +49,14 @@ def run_tokenizer(
     The averaged weights, with what is usual of its tokens, are out/tokenizer.safetensors. `init`: weights of such a
     run, which may have fewer blocks, instead of the best linear codec. `batch`: times as many crops in a step.
     """
-    sizes = load_config(config)
+    sizes, given = load_config(config), None if init is None else load_state(init)
     torch.manual_seed(0)
     (train, held), setup = load_photos(data), TokenizerTraining(lr=lr)
     setup = replace(setup, crops=larger(setup.crops, batch))
     tokenizer = Tokenizer(sizes.tokenizer)
     model = Rated(tokenizer)
-    if init is not None:
-        model.load_state_dict(deeper(load_state(init), model))
+    if given is not None:
+        model.load_state_dict(deeper(given, model))
     elif not (out / STATE).is_file():
         start(model, train.at_least(LINEAR_SIDE))
     averaged = train_tokenizer(model.to(device), (train, held), out, minutes, setup)
