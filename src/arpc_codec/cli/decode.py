@@ -12,7 +12,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from arpc_codec.cli import common, folders
+from arpc_codec.cli import common, folders, options
+from arpc_codec.cli.log import Log
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.files import is_stream, make_folder
 from arpc_codec.places import Place
@@ -36,17 +37,17 @@ class Rectangle(click.ParamType):
 
 
 @click.command()
-@common.inputs_argument
-@common.output_options
+@options.inputs
+@options.output
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Use the first K scales (all).")
-@common.stages_option
+@options.stages
 @click.option(
     "--steps",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Write the picture after every scale into DIR.",
 )
-@common.fill_options
+@options.fill
 @click.option(
     "--certainty",
     metavar="MAP",
@@ -66,11 +67,11 @@ class Rectangle(click.ParamType):
 )
 @click.option("--format", type=click.Choice(_FORMATS), help="Picture format (by the name of OUT, or png).")
 @click.option("--allow-truncated", is_flag=True, help="Exit 0, not 6, for a file that is cut short or has holes.")
-@common.device_option
-@common.folder_options
-@common.jobs_option("Processes for the files of a folder, or threads for one lossless picture")
-@common.max_pixels_option
-@common.log_options
+@options.device
+@options.folder
+@options.jobs("Processes for the files of a folder, or threads for one lossless picture")
+@options.max_pixels
+@options.log
 def decode(
     inputs: tuple[str, ...],
     out: str | None,
@@ -105,7 +106,7 @@ def decode(
     With --steps and neither -o nor --out-dir only the steps are written. IN may be -, for stdin, or with --out-dir a
     folder: all its .arpc files, those of its subfolders too, but no names that begin with a dot.
     """
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     maps = common.Outputs(certainty, None, force, overwrite_input=overwrite_input)

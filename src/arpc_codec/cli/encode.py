@@ -6,15 +6,16 @@ import time
 
 import click
 
-from arpc_codec.cli import common, folders
+from arpc_codec.cli import common, folders, options
+from arpc_codec.cli.log import Log
 from arpc_codec.places import Place
 
 
 @click.command()
-@common.inputs_argument
-@common.output_options
+@options.inputs
+@options.output
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Send the first K scales (all).")
-@common.stages_option
+@options.stages
 @click.option("--target-bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
 @click.option("--target-bpp", type=float, metavar="X", help="Largest file in bits a pixel.")
 @click.option(
@@ -38,14 +39,14 @@ from arpc_codec.places import Place
 @click.option("--portable", is_flag=True, help="Codec arpc: larger, but decoded without a prior, on any machine.")
 @click.option(
     "--guard",
-    type=common.Number(min=0),
+    type=options.Number(min=0),
     metavar="G",
     help="Imported models: how far apart the logits of two machines may be (3e-4).",
 )
 @click.option("-m", "--model", metavar="NAME", help="Model (`arpc models list`); lossless-large: slower, smaller.")
-@common.device_option
-@common.folder_options
-@common.jobs_option("Processes for the pictures of a folder, or threads for one lossless picture")
+@options.device
+@options.folder
+@options.jobs("Processes for the pictures of a folder, or threads for one lossless picture")
 @click.option("--keep", default="", metavar="LIST", help="Metadata to store, of icc,exif,xmp (none; lossless: all).")
 @click.option(
     "--alpha",
@@ -54,8 +55,8 @@ from arpc_codec.places import Place
     metavar="keep|drop|#rrggbb",
     help="Transparency: store it, forget it, or lay the picture over a colour.",
 )
-@common.max_pixels_option
-@common.log_options
+@options.max_pixels
+@options.log
 def encode(
     inputs: tuple[str, ...],
     out: str | None,
@@ -113,7 +114,7 @@ def encode(
         device=device,
         max_pixels=max_pixels,
     )
-    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, out_dir, force, skip_existing, overwrite_input), Log(quiet, verbose)
     how = folders.How(jobs, resume, engine, address)
     outputs.check(inputs)
     # Said once, before any picture is read; loading waits for the first that can be.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from arpc_codec.cli import common
+from arpc_codec.cli.log import Log
 from arpc_codec.errors import ArpcError, UsageError
 from arpc_codec.places import Url, place
 
@@ -62,7 +63,7 @@ def run(
     task: Task,
     outputs: common.Outputs,
     how: How,
-    log: common.Log,
+    log: Log,
 ) -> int:
     """Do the files of folders, and say what became of them; the worst exit code.
 

@@ -7,17 +7,18 @@ from collections.abc import Iterator
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli import common, options
+from arpc_codec.cli.log import Log, printable, shown
 from arpc_codec.container import Codec, Info
 from arpc_codec.container import info as describe
 from arpc_codec.errors import ModelError
 
 
 @click.command()
-@common.inputs_argument
+@options.inputs
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
 @click.option("-v", "--verbose", is_flag=True, help="List every field of the file.")
-@common.max_pixels_option
+@options.max_pixels
 def info(inputs: tuple[str, ...], as_json: bool, verbose: bool, max_pixels: int) -> int:
     """Show what .arpc files hold and where every byte went; cut files too. IN may be -, for stdin."""
 
@@ -29,15 +30,15 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool, max_pixels: int)
             click.echo("\n".join(_lines(name, described, verbose)))
         return 0
 
-    return common.run_all(inputs, work, common.Log())
+    return common.run_all(inputs, work, Log())
 
 
 def _lines(name: str, info: Info, verbose: bool) -> Iterator[str]:
     nouns = f"{Codec[info.codec.upper()].noun}s"
     kind = f"{info.codec}, model {_model(info.model_id)}, {info.width}x{info.height} {info.colour}"
-    yield f"{common.printable(common.shown(name))}: {kind}{', tiled' if info.tiled else ''}"
+    yield f"{printable(shown(name))}: {kind}{', tiled' if info.tiled else ''}"
     if info.caption:
-        yield f'caption  "{common.printable(info.caption)}"{", conditions the prior" if info.conditioned else ""}'
+        yield f'caption  "{printable(info.caption)}"{", conditions the prior" if info.conditioned else ""}'
     sent = f"{info.scales_declared} {nouns} sent"
     if info.portable:
         sent += ", portable"

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from arpc_codec.cli.common import INTERRUPTED, complain
+from arpc_codec.cli.common import INTERRUPTED
+from arpc_codec.cli.log import complain
 from arpc_codec.cli.streams import leave, open_closed
 from arpc_codec.errors import describe
 from arpc_codec.openmp import wait_passively

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from arpc_codec.cli import common
+from arpc_codec.cli.log import Log, printable
 from arpc_codec.zoo import registry
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -38,7 +39,7 @@ def list_models(as_json: bool) -> int:
         else:
             mark = entry.fingerprint[:12]
             line = f"{entry.id:>3}  {entry.name:<14} {entry.codec:<6} {mark}  {entry.licence:<12} {entry.path}"
-            click.echo(common.printable(line))
+            click.echo(printable(line))
     return 0
 
 
@@ -54,7 +55,7 @@ def check_models(names: tuple[str, ...]) -> int:
         click.echo(f"{name}: ok")
         return 0
 
-    return common.run_all(names or [entry.name for entry in registry.models()], work, common.Log())
+    return common.run_all(names or [entry.name for entry in registry.models()], work, Log())
 
 
 @models.command("path")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli import common, options
+from arpc_codec.cli.log import Log
 from arpc_codec.errors import ArpcError, FormatError, ModelError, TruncatedError, UsageError
 from arpc_codec.files import make_folder
 
@@ -25,7 +26,7 @@ def packets() -> None:
 
 
 @packets.command()
-@common.input_argument
+@options.source
 @click.option(
     "-o",
     "--output",
@@ -44,14 +45,14 @@ def packets() -> None:
 )
 @click.option(
     "--redundancy",
-    type=common.Number(min=0, max=10),
+    type=options.Number(min=0, max=10),
     default=0.0,
     metavar="X",
     help="Add parities (ProGIC: and stage 1 again, in turn) in at most X times as many bytes (0).",
 )
-@common.force_options
-@common.max_pixels_option
-@common.log_options
+@options.force
+@options.max_pixels
+@options.log
 def split(
     source: str,
     out: Path,
@@ -71,7 +72,7 @@ def split(
     """
     outputs = common.Outputs(None, None, force, overwrite_input=overwrite_input)
     outputs.protect((source,))
-    log = common.Log(quiet, verbose)
+    log = Log(quiet, verbose)
 
     def work(name: str) -> int:
         from arpc_codec.packets import split
@@ -131,9 +132,9 @@ def _packed(data: bytes, max_pixels: int) -> tuple[bytes, ModelError | None]:
     "inputs", metavar="DIR|PACKET...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
 @click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
-@common.force_options
-@common.max_pixels_option
-@common.log_options
+@options.force
+@options.max_pixels
+@options.log
 def join(
     inputs: tuple[Path, ...],
     out: str,
@@ -149,7 +150,7 @@ def join(
     Packets that are damaged or of another picture are named and left out. When something is missing the file is written
     all the same and the exit code is 6.
     """
-    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), Log(quiet, verbose)
 
     def work(target: str) -> int:
         from arpc_codec.packets import LARGEST, join, sort_out

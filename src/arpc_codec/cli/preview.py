@@ -6,23 +6,24 @@ from io import BytesIO
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli import common, options
+from arpc_codec.cli.log import Log
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
 
 
 @click.command()
-@common.input_argument
+@options.source
 @click.option("-o", "--output", "out", metavar="OUT", help="PNG file, - is stdout (IN-preview.png).")
 @click.option("--columns", type=click.IntRange(1, 15), default=4, show_default=True, help="Pictures a row.")
 @click.option(
     "--cell", type=click.IntRange(48, 4096), default=384, show_default=True, help="Longest side of one picture."
 )
-@common.fill_options
-@common.force_options
-@common.device_option
-@common.max_pixels_option
-@common.log_options
+@options.fill
+@options.force
+@options.device
+@options.max_pixels
+@options.log
 def preview(
     source: str,
     out: str | None,
@@ -42,7 +43,7 @@ def preview(
 
     Of codec arpc, where scales are missing, a map is added: white is what was sent, black what was guessed.
     """
-    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), Log(quiet, verbose)
     outputs.check((source,))
 
     def work(name: str) -> int:

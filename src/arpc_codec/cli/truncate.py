@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli import common, options
+from arpc_codec.cli.log import Log
 from arpc_codec.container import read
 from arpc_codec.container import truncate as cut
 from arpc_codec.errors import UsageError
@@ -12,14 +13,14 @@ from arpc_codec.rate import parts_wanted
 
 
 @click.command()
-@common.input_argument
+@options.source
 @click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Keep the first K scales.")
-@common.stages_option
+@options.stages
 @click.option("--target-bytes", "--bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")
-@common.force_options
-@common.max_pixels_option
-@common.log_options
+@options.force
+@options.max_pixels
+@options.log
 def truncate(
     source: str,
     out: str,
@@ -35,7 +36,7 @@ def truncate(
     """Make a whole, smaller .arpc file of the first scales or stages of another, which may be cut."""
     if (scales is None and stages is None) == (target_bytes is None):
         raise UsageError("give either --scales or --target-bytes")
-    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), common.Log(quiet, verbose)
+    outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), Log(quiet, verbose)
     outputs.check((source,))
 
     def work(name: str) -> int:

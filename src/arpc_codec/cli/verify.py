@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli import common, options
+from arpc_codec.cli.log import Log, printable, shown
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.errors import ArpcError, FormatError, TruncatedError, UsageError, describe
 
@@ -22,13 +23,13 @@ Original = TypeVar("Original")
 
 
 @click.command()
-@common.inputs_argument
+@options.inputs
 @click.option("--against", metavar="IMG", help="Compare with this picture (one IN only): PSNR, or identity.")
-@common.fill_options
-@common.device_option
-@common.jobs_option("Threads for one lossless picture")
-@common.max_pixels_option
-@common.log_options
+@options.fill
+@options.device
+@options.jobs("Threads for one lossless picture")
+@options.max_pixels
+@options.log
 def verify(
     inputs: tuple[str, ...],
     against: str | None,
@@ -51,7 +52,7 @@ def verify(
         raise UsageError("--against compares one file")
     if against == common.STDIO and common.STDIO in inputs:
         raise UsageError("stdin can be read only once")
-    log = common.Log(quiet, verbose)
+    log = Log(quiet, verbose)
 
     def work(name: str) -> int:
         from arpc_codec.container import read
@@ -97,7 +98,7 @@ def _report(
     elif truncated or holes:
         problem, code = "TRUNCATED" if truncated else "HOLES", TruncatedError.exit_code
     if code or not quiet:
-        click.echo(f"{common.printable(common.shown(name))}: {', '.join((problem, *parts))}")
+        click.echo(f"{printable(shown(name))}: {', '.join((problem, *parts))}")
     return code
 
 
@@ -130,7 +131,7 @@ def _read(against: str, reader: Callable[[bytes], Original]) -> Original:
     try:
         return reader(common.read_bytes(against))
     except (ArpcError, OSError) as error:
-        raise ArpcError(f"{common.shown(against)}: {describe(error)[1]}") from error
+        raise ArpcError(f"{shown(against)}: {describe(error)[1]}") from error
 
 
 def _compare(pixels: NDArray[np.uint8], grey: bool, against: str, keep_icc: bool, max_pixels: int) -> str:
@@ -142,5 +143,5 @@ def _compare(pixels: NDArray[np.uint8], grey: bool, against: str, keep_icc: bool
     original = _read(against, lambda data: read(data, max_pixels=max_pixels, keep_icc=keep_icc)).pixels
     if original.shape != pixels.shape:
         sizes = " and ".join(f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, original.shape))
-        raise ArpcError(f"sizes differ from {common.shown(against)}: {sizes}")
+        raise ArpcError(f"sizes differ from {shown(against)}: {sizes}")
     return f"PSNR {psnr(original, np.asarray(to_image(pixels, None, grey).convert('RGB'))):.2f} dB"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli.options import Number
 from arpc_codec.cli.train import options
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def finetune(model: str, data: Path, out: Path, minutes: float, tokenizer: str |
 @click.option("--tokenizer", metavar="FILE|MODEL", help="The other tokenizer it was trained with.")
 @click.option(
     "--temperature",
-    type=common.Number(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="T",
     help="What coding divides logits by (that of MODEL).",
 )

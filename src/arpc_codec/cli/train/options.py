@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli.options import Number, several
 from arpc_codec.errors import UsageError
 from arpc_codec.zoo import registry
 
@@ -49,19 +49,19 @@ def config(default: str) -> Option:
 
 def lr(default: float, text: str) -> Option:
     """The learning rate at most."""
-    return click.option("--lr", type=common.Number(0, 1, min_open=True), default=default, show_default=True, help=text)
+    return click.option("--lr", type=Number(0, 1, min_open=True), default=default, show_default=True, help=text)
 
 
 minutes = click.option(
-    "--minutes", type=common.Number(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
+    "--minutes", type=Number(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
 )
-length = common.options(
+length = several(
     click.option(
         "-o", "--out", type=FOLDER, required=True, metavar="DIR", help="Run folder; a stopped run goes on there."
     ),
     minutes,
 )
-run = common.options(
+run = several(
     click.option("--data", type=FOLDER, required=True, metavar="DIR", help="Training shards with their index.csv."),
     length,
 )
@@ -91,15 +91,15 @@ batch = click.option(
     metavar="N",
     help="N times as many crops a step.",
 )
-pace = common.options(picture_lr, batch)
+pace = several(picture_lr, batch)
 tokenizer = click.option("--tokenizer", type=WEIGHTS, required=True, metavar="FILE", help="Trained tokenizer.")
 progic = click.option(
     "--progic", type=WEIGHTS, required=True, metavar="FILE", help="Weights of a trained ProGIC network."
 )
-adversary = common.options(
+adversary = several(
     click.option(
         "--adversary",
-        type=common.Number(0, 10),
+        type=Number(0, 10),
         default=0.0,
         metavar="SHARE",
         help="Also fool networks that tell pictures from photographs: their pull as a share of the other losses'.",
@@ -112,7 +112,7 @@ adversary = common.options(
         help="Those of a run to go on with: its adversary.safetensors.",
     ),
 )
-target = common.options(
+target = several(
     click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Model folder to write."),
     click.option(
         "--id",
@@ -125,7 +125,7 @@ target = common.options(
     click.option("--name", required=True, callback=_name, help="Name for --model."),
     click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`."),
 )
-derived = common.options(
+derived = several(
     click.option(
         "-o",
         "--out",
