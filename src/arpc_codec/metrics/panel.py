@@ -44,6 +44,11 @@ class Metric:
     # Scores are clipped here, so that equal ones down there order nothing.
     floor: float = -math.inf
 
+    @property
+    def better(self) -> str:
+        """Which way is better, in a word."""
+        return "higher" if self.higher_is_better else "lower"
+
     def missing(self, weights: Path | None = None) -> str | None:
         """Why this measure cannot run here, or None when it can."""
         if self.package and importlib.util.find_spec(self.package) is None:

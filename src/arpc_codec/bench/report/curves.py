@@ -66,6 +66,6 @@ def chart(metric: str, series: Sequence[Series]) -> str:
 def metric_chart(metric: str, series: Sequence[Series], across: Axis, unit: str) -> str:
     """SVG of one metric over something in a `unit`, better always upwards; `series` have points."""
     up = linear_axis([point[1] for one in series for point in one.points])
-    better = "higher" if METRICS[metric].higher_is_better else "lower"
+    better = METRICS[metric].better
     label = f"{TITLES[metric]} over {unit}, {better} is better; the tables hold the numbers"
     return plot(series, across, up if better == "higher" else up.turned(), unit, label)

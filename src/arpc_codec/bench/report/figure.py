@@ -35,7 +35,7 @@ def figure(comparisons: Sequence[Comparison], trained_on: Sequence[str], dataset
     for index, (name, svg) in enumerate(charts):
         row, column = divmod(index, COLUMNS)
         x, y = _GAP + column * (WIDTH + _GAP), _GAP + row * (HEIGHT + _HEAD + _GAP)
-        better = "higher" if METRICS[name].higher_is_better else "lower"
+        better = METRICS[name].better
         parts.append(f'<text class="title" x="{x}" y="{y + 14}">{escape(titled(name, trained_on))}, {better} is better')
         parts.append(svg.replace("<svg ", f'</text><svg x="{x}" y="{y + _HEAD}" width="{WIDTH}" height="{HEIGHT}" ', 1))
     return "\n".join([*parts, *names, "</svg>\n"])

@@ -21,7 +21,7 @@ def loss_section(outcomes: Sequence[Outcome]) -> str:
     across = linear_axis([100 * one.loss for one in outcomes])
     figures = []
     for name in judges:
-        better = "higher" if METRICS[name].higher_is_better else "lower"
+        better = METRICS[name].better
         svg = metric_chart(name, _series(outcomes, name), across, "% of packets lost")
         figures.append(f"<figure><figcaption>{TITLES[name]} <span>{better} is better</span></figcaption>{svg}</figure>")
     return (

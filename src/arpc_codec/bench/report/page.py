@@ -144,7 +144,7 @@ def _viewer(exhibits: Sequence[Exhibit], ours: Sequence[str]) -> str:
 
 
 def _figure(metric: str, svg: str, trained_on: Sequence[str]) -> str:
-    better = "higher" if METRICS[metric].higher_is_better else "lower"
+    better = METRICS[metric].better
     title = titled(metric, trained_on)
     return f"<figure><figcaption>{title} <span>{better} is better</span></figcaption>{svg}</figure>"
 

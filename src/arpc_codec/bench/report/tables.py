@@ -30,7 +30,7 @@ def comparison_table(
     """One row for each codec at each k; ours is bold where it beats every peer."""
     head = ["beside", "codec", "bytes", "bpp"]
     for name in names:
-        way = "higher" if METRICS[name].higher_is_better else "lower"
+        way = METRICS[name].better
         head.append(f'{escape(titled(name, trained_on))} <span class="way">{way} is better</span>')
 
     def row(line: Line, comparison: Comparison) -> str:
