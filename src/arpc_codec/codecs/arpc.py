@@ -112,22 +112,20 @@ class ArpcCodec:
         height, width = pixels_hw3.shape[:2]
         plan = self.layout(height, width)
         sent, notes = to_send(scales, len(plan.schedule), Codec.ARPC.noun)
-        header = writable(
-            Header(
-                codec=Codec.ARPC,
-                model_id=self.bundle.entry.id,
-                width=width,
-                height=height,
-                scales=sent,
-                colour=Colour.GREY if grey else Colour.RGB,
-                tiled=len(plan.tiles) > 1,
-                caption=caption,
-                portable=portable,
-                conditioned=bool(caption) and not portable and self.priors.takes_text,
-            )
+        header = Header(
+            codec=Codec.ARPC,
+            model_id=self.bundle.entry.id,
+            width=width,
+            height=height,
+            scales=sent,
+            colour=Colour.GREY if grey else Colour.RGB,
+            tiled=len(plan.tiles) > 1,
+            caption=caption,
+            portable=portable,
+            conditioned=bool(caption) and not portable and self.priors.takes_text,
         )
         prior = self.priors.of(header, plan)
-        header = replace(header, guarded=prior.guarded)
+        header = writable(replace(header, guarded=prior.guarded))
         if guard is not None and not prior.guarded:
             raise UsageError("a guard is of models with a float prior, and not of portable files")
         h = self.analyse(pixels_hw3)

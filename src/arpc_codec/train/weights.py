@@ -85,12 +85,10 @@ def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config
     path = path if path.is_file() else Path(name)
     try:
         return parse(json.loads(path.read_text("utf-8")))
-    except OSError as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
-        raise ModelError(f"no training config '{name}' ({error.strerror}); known: {known}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ModelError(f"training config '{name}' is not for this network: {what}") from error
+        problem = f"'{name}' is not for this network: it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"no usable training config: {problem}; there are {known}") from error
 
 
 def load_state(weights: Path) -> Tensors:
