@@ -270,6 +270,8 @@ def test_preview(arpc: Run, coded: Path, cut: Path, damaged: Path, tmp_path: Pat
     assert sheet.height > 2 * 32
     assert arpc("preview", coded).exit_code == 1
     assert arpc("preview", coded, "-f", "--columns", "1").exit_code == 0
+    assert arpc("preview", coded, "-o", coded.with_suffix(".jpg")).exit_code == 2
+    assert not coded.with_suffix(".jpg").exists()
     assert Image.open(coded.with_name("coded-preview.png")).height > 6 * 32
     assert arpc("preview", cut, "-o", tmp_path / "c.png").exit_code == 6
     assert arpc("preview", damaged, "-o", tmp_path / "d.png").exit_code == 3

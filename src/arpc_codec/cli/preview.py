@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import click
 
@@ -10,6 +11,7 @@ from arpc_codec.cli import common, options
 from arpc_codec.cli.log import Log
 from arpc_codec.codecs.filling import Filling
 from arpc_codec.errors import FormatError, TruncatedError, UsageError
+from arpc_codec.files import is_stream
 
 
 @click.command()
@@ -45,6 +47,8 @@ def preview(
     """
     outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), Log(quiet, verbose)
     outputs.check((source,))
+    if out is not None and Path(out).suffix.lower() not in ("", ".png") and not is_stream(out):
+        raise UsageError(f"a sheet is a PNG file, {out} would not be one")
 
     def work(name: str) -> int:
         import arpc_codec
