@@ -47,8 +47,6 @@ def preview(
     """
     outputs, log = common.Outputs(out, None, force, overwrite_input=overwrite_input), Log(quiet, verbose)
     outputs.check((source,))
-    if out is not None and Path(out).suffix.lower() not in ("", ".png") and not is_stream(out):
-        raise UsageError(f"a sheet is a PNG file, {out} would not be one")
 
     def work(name: str) -> int:
         import arpc_codec
@@ -60,6 +58,8 @@ def preview(
 
         target = outputs.target(name, "-preview.png")
         outputs.skip(target)
+        if Path(target).suffix.lower() not in ("", ".png") and not is_stream(target):
+            raise UsageError(f"a sheet is a PNG file, {target} would not be one")
         data = common.read_bytes(name)
         container = read(data, max_pixels=max_pixels)
         header, noun = container.header, container.header.codec.noun
