@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from arpc_codec.errors import ArpcError
+from arpc_codec.files import make_folder
 from arpc_codec.places import Url, write_whole
 
 try:
@@ -20,7 +21,7 @@ class FileJournal:
 
     def __init__(self, path: Path) -> None:
         """Open or begin it, its folder too. Raises ArpcError when it cannot be, or another process has it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             self._file = path.open("a+b")
         except OSError as error:
