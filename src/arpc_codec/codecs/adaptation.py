@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..exact.grid import State
-from ..exact.pixelstate import import_pixel
-from ..prior.adapter import Adapter, unit_bits
-from ..prior.features import PixelConfig
-from ..prior.lowrank import attach, collect
-from ..prior.observed import observe
-from ..prior.pixel import coding_bits
+from arpc_codec.exact.grid import State
+from arpc_codec.exact.pixelstate import import_pixel
+from arpc_codec.prior.adapter import Adapter, unit_bits
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.lowrank import attach, collect
+from arpc_codec.prior.observed import observe
+from arpc_codec.prior.pixel import coding_bits
 
 PATCH = 64
 # Pixels at the edges of a patch that see too little of its surroundings.

@@ -14,27 +14,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..container import Chunk, Codec, Colour, Container, Header, writable, write
-from ..entropy.guard import MAX_GUARD
-from ..errors import ArpcError, FormatError, UsageError
-from ..exact.planes import ExactPlanePrior
-from ..exact.prior import ExactPrior
-from ..prior.coding import CodingPrior
-from ..prior.context import PHASES
-from ..text import text_encoder
-from ..tile import Region, Tile, region_tile
-from ..tokenizer import channels_last
-from ..zoo.bundle import Bundle, load_bundle
-from ..zoo.registry import ModelEntry
-from .coded import CodedScale, Shelf, coded_positions, segment, unchecked
-from .filling import MEAN, SEEDS, Filling
-from .layout import Layout, layout, published_layout, resample
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send, touching
-from .priors import Priors
-from .streams import join_streams, split_streams
-from .tiles import Windows, blend
-from .tokens import Walk, decode_scale, encode_latent, encode_scales
-from .verification import another_machine
+from arpc_codec.codecs.coded import CodedScale, Shelf, coded_positions, segment, unchecked
+from arpc_codec.codecs.filling import MEAN, SEEDS, Filling
+from arpc_codec.codecs.layout import Layout, layout, published_layout, resample
+from arpc_codec.codecs.lossy import (
+    Decoded,
+    Encoded,
+    analyse,
+    check_file,
+    check_pixels,
+    fit,
+    synthesise,
+    to_send,
+    touching,
+)
+from arpc_codec.codecs.priors import Priors
+from arpc_codec.codecs.streams import join_streams, split_streams
+from arpc_codec.codecs.tiles import Windows, blend
+from arpc_codec.codecs.tokens import Walk, decode_scale, encode_latent, encode_scales
+from arpc_codec.codecs.verification import another_machine
+from arpc_codec.container import Chunk, Codec, Colour, Container, Header, writable, write
+from arpc_codec.entropy.guard import MAX_GUARD
+from arpc_codec.errors import ArpcError, FormatError, UsageError
+from arpc_codec.exact.planes import ExactPlanePrior
+from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.prior.coding import CodingPrior
+from arpc_codec.prior.context import PHASES
+from arpc_codec.text import text_encoder
+from arpc_codec.tile import Region, Tile, region_tile
+from arpc_codec.tokenizer import channels_last
+from arpc_codec.zoo.bundle import Bundle, load_bundle
+from arpc_codec.zoo.registry import ModelEntry
 
 # Cells on each side of what the convolutions take at a time.
 WINDOW = 48

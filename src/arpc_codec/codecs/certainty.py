@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..container import Container
-from ..scales import STRIDE
-from ..tile import Tile
-from .arpc import ArpcCodec
-from .filling import MEAN
-from .tiles import blend
-from .tokens import expected_code, spread
+from arpc_codec.codecs.arpc import ArpcCodec
+from arpc_codec.codecs.filling import MEAN
+from arpc_codec.codecs.tiles import blend
+from arpc_codec.codecs.tokens import expected_code, spread
+from arpc_codec.container import Container
+from arpc_codec.scales import STRIDE
+from arpc_codec.tile import Tile
 
 
 @torch.inference_mode()

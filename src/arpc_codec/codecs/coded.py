@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy import BitEncoder, checkpoint
-from ..entropy.guard import encode_list
-from ..prior.context import PHASES, phase_mask
-from ..scales import Schedule
+from arpc_codec.entropy import BitEncoder, checkpoint
+from arpc_codec.entropy.guard import encode_list
+from arpc_codec.prior.context import PHASES, phase_mask
+from arpc_codec.scales import Schedule
 
 # A check byte comes behind as many coded tokens at least, and behind the last scale.
 CHECKED_TOKENS = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Real
 
-from ..errors import UsageError, whole_number
+from arpc_codec.errors import UsageError, whole_number
 
 FILLS = ("mean", "argmax", "sample", "none")
 # How strongly a caption draws what is generated with `argmax` and `sample`.

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tokenizer.residual_vq import ResidualVQ
-from .stages import ABSENT
+from arpc_codec.codecs.stages import ABSENT
+from arpc_codec.tokenizer.residual_vq import ResidualVQ
 
 # Rounds of averaging in a hole. A lone position is done after one; most of a hole of five after these.
 ROUNDS = 16

@@ -11,13 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from ..container import METADATA, Codec, Colour, Container, Header, LosslessMode, to_chunk, value_of, writable, write
-from ..errors import FormatError, ModelError, UsageError
-from ..imageio import ExactPicture
-from ..tile import Region, Tile, region_tile
-from ..zoo.lossless import LosslessModel, load_lossless
-from ..zoo.registry import ModelEntry, find
-from .lossless import Progress, decode, encode
+from arpc_codec.codecs.lossless import Progress, decode, encode
+from arpc_codec.container import (
+    METADATA,
+    Codec,
+    Colour,
+    Container,
+    Header,
+    LosslessMode,
+    to_chunk,
+    value_of,
+    writable,
+    write,
+)
+from arpc_codec.errors import FormatError, ModelError, UsageError
+from arpc_codec.imageio import ExactPicture
+from arpc_codec.tile import Region, Tile, region_tile
+from arpc_codec.zoo.lossless import LosslessModel, load_lossless
+from arpc_codec.zoo.registry import ModelEntry, find
 
 # Tiles that a message tells the place of.
 NAMED = 4

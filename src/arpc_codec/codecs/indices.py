@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy.symbols import SymbolDecoder, SymbolEncoder
-from ..errors import FormatError
-from ..exact.indices import ExactIndexPrior
-from ..exact.threads import one_thread
-from ..zoo.progic import ProgicModel
-from .stages import check_byte, index_bits, pack_stage, packed_size, read_stage, write_stage
+from arpc_codec.codecs.stages import check_byte, index_bits, pack_stage, packed_size, read_stage, write_stage
+from arpc_codec.entropy.symbols import SymbolDecoder, SymbolEncoder
+from arpc_codec.errors import FormatError
+from arpc_codec.exact.indices import ExactIndexPrior
+from arpc_codec.exact.threads import one_thread
+from arpc_codec.zoo.progic import ProgicModel
 
 
 def write_stages(model: ProgicModel, indices_shw: np.ndarray) -> Iterator[bytes]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..scales import Schedule, latent_size
-from ..scales.published import published
-from ..tile import Tile
-from .tiles import tiles
+from arpc_codec.codecs.tiles import tiles
+from arpc_codec.scales import Schedule, latent_size
+from arpc_codec.scales.published import published
+from arpc_codec.tile import Tile
 
 # Of a picture that is resampled, at once.
 STRIP_PIXELS = 2**22

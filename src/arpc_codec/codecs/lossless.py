@@ -16,16 +16,16 @@ from functools import partial
 
 import numpy as np
 
-from ..container.cursor import Cursor
-from ..container.varint import CutError, encode_varint
-from ..entropy import pack_bits, unpack_bits
-from ..errors import FormatError
-from ..prior.adapter import read_adapter, write_adapter
-from ..tile import Tile
-from .hands import Stop, share
-from .pixeltiles import PixelCoder
-from .stored import deflated, read_deflated
-from .values import Values, choose, pack, read_values, unpack, write_values
+from arpc_codec.codecs.hands import Stop, share
+from arpc_codec.codecs.pixeltiles import PixelCoder
+from arpc_codec.codecs.stored import deflated, read_deflated
+from arpc_codec.codecs.values import Values, choose, pack, read_values, unpack, write_values
+from arpc_codec.container.cursor import Cursor
+from arpc_codec.container.varint import CutError, encode_varint
+from arpc_codec.entropy import pack_bits, unpack_bits
+from arpc_codec.errors import FormatError
+from arpc_codec.prior.adapter import read_adapter, write_adapter
+from arpc_codec.tile import Tile
 
 RAW, PRIOR, DEFLATED = 0, 1, 2
 # Tiles that are walked together; more of them are faster and take more memory.
@@ -91,7 +91,7 @@ def encode(
         coder, adapter = coders[len(group)], b""
         segments = _encode_group(part, values, coder, layout, count, hands)
         if adapt:
-            from .adaptation import fit
+            from arpc_codec.codecs.adaptation import fit
 
             fitted = pack(_spread(part, layout), values)
             found = fit(coder.config, coder.state, fitted, values.bits, part.size, adapt, partial(_count_step, count))

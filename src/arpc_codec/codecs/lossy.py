@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..container import Codec, Container, keep, write
-from ..errors import FormatError, ModelError, UsageError, whole_number
-from ..scales import STRIDE, latent_size
-from ..tile import Tile
-from .tiles import Windows, views
+from arpc_codec.codecs.tiles import Windows, views
+from arpc_codec.container import Codec, Container, keep, write
+from arpc_codec.errors import FormatError, ModelError, UsageError, whole_number
+from arpc_codec.scales import STRIDE, latent_size
+from arpc_codec.tile import Tile
 
 
 @dataclass(frozen=True)

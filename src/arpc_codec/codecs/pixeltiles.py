@@ -11,16 +11,16 @@ from functools import cached_property
 
 import numpy as np
 
-from .. import native
-from ..entropy.mixture import MixtureModel, Rows, code
-from ..entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, Symbols
-from ..errors import FormatError
-from ..exact.grid import State, Values
-from ..exact.pixel import Wavefront
-from ..prior.adapter import Adapter, adapted
-from ..prior.features import PixelConfig
-from ..prior.wavefront import skew, steps, unskew
-from .hands import GO_ON, Stop
+from arpc_codec import native
+from arpc_codec.codecs.hands import GO_ON, Stop
+from arpc_codec.entropy.mixture import MixtureModel, Rows, code
+from arpc_codec.entropy.symbols import Probabilities, SymbolDecoder, SymbolEncoder, Symbols
+from arpc_codec.errors import FormatError
+from arpc_codec.exact.grid import State, Values
+from arpc_codec.exact.pixel import Wavefront
+from arpc_codec.prior.adapter import Adapter, adapted
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.wavefront import skew, steps, unskew
 
 # (tile, probabilities [n, m], symbols or None to read them) -> symbols
 ChooseTile = Callable[[int, Probabilities, "Symbols | None"], Symbols]

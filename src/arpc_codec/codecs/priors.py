@@ -7,15 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..container import Header
-from ..errors import ModelError
-from ..exact.prior import ExactPrior
-from ..prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
-from ..prior.precision import plain_float32
-from ..zoo.bundle import Bundle
-from .filling import Filling
-from .layout import Layout
-from .tokens import Walk, fill_scales
+from arpc_codec.codecs.filling import Filling
+from arpc_codec.codecs.layout import Layout
+from arpc_codec.codecs.tokens import Walk, fill_scales
+from arpc_codec.container import Header
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.prior.coding import CodingPrior, FloatPrior, NoPrior, text_condition
+from arpc_codec.prior.precision import plain_float32
+from arpc_codec.zoo.bundle import Bundle
 
 
 class Priors:

@@ -13,23 +13,23 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..container import Chunk, Codec, Colour, Container, Header, writable, write
-from ..errors import ArpcError, FormatError, UsageError
-from ..scales import latent_size
-from ..tile import Region, Tile, region_tile
-from ..tokenizer import channels_last
-from ..tokenizer.progic import decoder_reach, encoder_reach
-from ..tokenizer.residual_vq import VectorQuantized
-from ..zoo.progic import ProgicModel, load_progic
-from ..zoo.registry import ModelEntry, find
-from .filling import MEAN, Filling
-from .holes import depths, latent, stages_told
-from .indices import read_next, write_stages
-from .lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
-from .stages import ABSENT, lost_positions, write_stage
-from .ties import Ties
-from .tiles import Windows
-from .verification import another_machine
+from arpc_codec.codecs.filling import MEAN, Filling
+from arpc_codec.codecs.holes import depths, latent, stages_told
+from arpc_codec.codecs.indices import read_next, write_stages
+from arpc_codec.codecs.lossy import Decoded, Encoded, analyse, check_file, check_pixels, fit, synthesise, to_send
+from arpc_codec.codecs.stages import ABSENT, lost_positions, write_stage
+from arpc_codec.codecs.ties import Ties
+from arpc_codec.codecs.tiles import Windows
+from arpc_codec.codecs.verification import another_machine
+from arpc_codec.container import Chunk, Codec, Colour, Container, Header, writable, write
+from arpc_codec.errors import ArpcError, FormatError, UsageError
+from arpc_codec.scales import latent_size
+from arpc_codec.tile import Region, Tile, region_tile
+from arpc_codec.tokenizer import channels_last
+from arpc_codec.tokenizer.progic import decoder_reach, encoder_reach
+from arpc_codec.tokenizer.residual_vq import VectorQuantized
+from arpc_codec.zoo.progic import ProgicModel, load_progic
+from arpc_codec.zoo.registry import ModelEntry, find
 
 # Side of the windows that the networks see of a large picture, in cells: large beside their halo.
 WINDOW = 128

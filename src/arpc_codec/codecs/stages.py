@@ -10,8 +10,8 @@ from itertools import groupby
 
 import numpy as np
 
-from ..entropy import pack_bits, packed_checkpoint, unpack_bits
-from ..errors import FormatError
+from arpc_codec.entropy import pack_bits, packed_checkpoint, unpack_bits
+from arpc_codec.errors import FormatError
 
 ABSENT = -1
 

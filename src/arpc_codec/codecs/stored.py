@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from ..errors import FormatError
+from arpc_codec.errors import FormatError
 
 
 def deflated(tile_hwc: np.ndarray, bits: int) -> bytes:

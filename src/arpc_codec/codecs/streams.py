@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..container.varint import CutError, decode_varint, encode_varint
-from ..errors import FormatError
+from arpc_codec.container.varint import CutError, decode_varint, encode_varint
+from arpc_codec.errors import FormatError
 
 
 def join_streams(streams: Sequence[bytes]) -> bytes:

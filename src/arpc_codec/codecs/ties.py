@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..scales import latent_size
-from ..tile import Tile
-from ..tokenizer.progic import Progic, ProgicEncoder, encoder_reach
-from ..tokenizer.residual_vq import VectorQuantized
-from .lossy import whole_cells
+from arpc_codec.codecs.lossy import whole_cells
+from arpc_codec.scales import latent_size
+from arpc_codec.tile import Tile
+from arpc_codec.tokenizer.progic import Progic, ProgicEncoder, encoder_reach
+from arpc_codec.tokenizer.residual_vq import VectorQuantized
 
 # How far rounding may move a latent towards a border, in standard deviations of y: four of its own in the first stage
 # and eight in the others (dev/LOG.md).

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..tile import Tile
+from arpc_codec.tile import Tile
 
 TILE = 48
 OVERLAP = 4

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy import PROBABILITY_BITS, BitDecoder
-from ..entropy.guard import GuardList
-from ..errors import FormatError
-from ..exact.fixed import snap
-from ..exact.prior import ExactPrior
-from ..exact.threads import one_thread
-from ..prior.coding import CodingPrior, Phase
-from ..prior.context import PHASES, phase_mask
-from ..prior.transformer import guide
-from ..scales import Schedule
-from ..scales.resample import area
-from ..tokenizer import MultiScalePlanes, MultiScaleQuantizer
-from ..tokenizer.planes import SLOTS, TOP
-from .coded import Checks, CodedScale, Log, coded_positions
+from arpc_codec.codecs.coded import Checks, CodedScale, Log, coded_positions
+from arpc_codec.entropy import PROBABILITY_BITS, BitDecoder
+from arpc_codec.entropy.guard import GuardList
+from arpc_codec.errors import FormatError
+from arpc_codec.exact.fixed import snap
+from arpc_codec.exact.prior import ExactPrior
+from arpc_codec.exact.threads import one_thread
+from arpc_codec.prior.coding import CodingPrior, Phase
+from arpc_codec.prior.context import PHASES, phase_mask
+from arpc_codec.prior.transformer import guide
+from arpc_codec.scales import Schedule
+from arpc_codec.scales.resample import area
+from arpc_codec.tokenizer import MultiScalePlanes, MultiScaleQuantizer
+from arpc_codec.tokenizer.planes import SLOTS, TOP
 
 # Products of a square layer of the exact trunk, for less of which it is a loop of small operations.
 SMALL = 1 << 25

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..container.cursor import Cursor
-from ..container.varint import encode_varint
-from ..errors import FormatError
+from arpc_codec.container.cursor import Cursor
+from arpc_codec.container.varint import encode_varint
+from arpc_codec.errors import FormatError
 
 # Samples are below this.
 MOST = 1 << 16

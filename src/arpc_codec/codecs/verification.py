@@ -8,9 +8,9 @@ from threading import RLock
 
 import torch
 
-from ..exact.threads import may_have_more
-from ..forks import after_fork
-from ..warned import filtered
+from arpc_codec.exact.threads import may_have_more
+from arpc_codec.forks import after_fork
+from arpc_codec.warned import filtered
 
 # Switches of the whole process: one thread at a time, or what the last one restores is what another one had set.
 _switches = RLock()

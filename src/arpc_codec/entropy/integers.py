@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..container.cursor import Cursor
-from ..errors import FormatError
-from .bits import BitDecoder, BitEncoder
+from arpc_codec.container.cursor import Cursor
+from arpc_codec.entropy.bits import BitDecoder, BitEncoder
+from arpc_codec.errors import FormatError
 
 Integers = npt.NDArray[np.int8]
 # Shares are sent as one byte: of 256 parts, how many go on to the next level; 0 ends the list.

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..exact.grid import SIGMOID_GRID, SIGMOID_RANGE
-from .symbols import COUNT, Probabilities, Symbols
+from arpc_codec.entropy.symbols import COUNT, Probabilities, Symbols
+from arpc_codec.exact.grid import SIGMOID_GRID, SIGMOID_RANGE
 
 MEAN_BITS = 8  # grid of the means, in samples
 WEIGHT_BITS = 12

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from ..errors import FormatError
+from arpc_codec.errors import FormatError
 
 
 def pack_bits(values: np.ndarray, bits: int) -> bytes:

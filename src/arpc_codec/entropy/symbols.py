@@ -6,8 +6,8 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
-from .bits import Counts, guarded, range_decoder
+from arpc_codec.entropy.bits import Counts, guarded, range_decoder
+from arpc_codec.errors import UsageError
 
 Symbols = npt.NDArray[np.int32]
 # What the counts of a symbol sum to.

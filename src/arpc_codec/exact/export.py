@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..prior.attention import MAX_LOG_SCALE
-from ..prior.context import ContextHead
-from ..prior.model import Prior
-from .fixed import quantize_bias, quantize_rows
-from .tables import exp_table, gelu_table, probability_table, rotation_table
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.fixed import quantize_bias, quantize_rows
+from arpc_codec.exact.tables import exp_table, gelu_table, probability_table, rotation_table
+from arpc_codec.prior.attention import MAX_LOG_SCALE
+from arpc_codec.prior.context import ContextHead
+from arpc_codec.prior.model import Prior
 
 POSITIONS = 128
 # What the blocks add up is only seen normed, so it may have any unit: in one of so much it stays within the limits of

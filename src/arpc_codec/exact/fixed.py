@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ModelError
-from ..prior.context import PHASES
-from .grid import (
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.grid import (
     ACTIVATION_BITS,
     ACTIVATION_LIMIT,
     BIAS_BITS,
@@ -22,6 +21,7 @@ from .grid import (
     MAX_INPUTS,
     WEIGHT_BITS,
 )
+from arpc_codec.prior.context import PHASES
 
 
 def snap(x: Tensor, bits: int = ACTIVATION_BITS, limit: float = ACTIVATION_LIMIT) -> Tensor:

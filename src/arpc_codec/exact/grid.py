@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ModelError
+from arpc_codec.errors import ModelError
 
 Values: TypeAlias = npt.NDArray[np.floating[Any]]
 # Integers of a model by name, as shipped.

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..entropy.mixture import chances
-from ..prior.indices import IndexConfig, IndexPrior
-from ..prior.quincunx import AROUND, NEAR, Pass, gathered, grouped, merged, passes
-from .fixed import ExactLinear, Silu, quantize_bias, quantize_rows, snap
-from .grid import BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS
-from .tables import exp_table, silu_table
+from arpc_codec.entropy.mixture import chances
+from arpc_codec.exact.fixed import ExactLinear, Silu, quantize_bias, quantize_rows, snap
+from arpc_codec.exact.grid import BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS
+from arpc_codec.exact.tables import exp_table, silu_table
+from arpc_codec.prior.indices import IndexConfig, IndexPrior
+from arpc_codec.prior.quincunx import AROUND, NEAR, Pass, gathered, grouped, merged, passes
 
 # Positions computed at a time: what they take stays below some 50 MB.
 CHUNK = 4096

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture, Values
-from ..prior.adaptive import AdaptivePrediction
-from ..prior.features import CLIP, TAPS, PixelConfig, channel_features, pixel_features
-from ..prior.statistics import LARGEST_SCALE, ErrorStatistics, local_scales
-from ..prior.wavefront import Samples, rank, rows_of
-from .grid import BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS, Linear, Silu, State, layer_norm, look_up, snap
+from arpc_codec.entropy.mixture import MEAN_BITS, WEIGHT_BITS, Mixture, Values
+from arpc_codec.exact.grid import (
+    BIAS_BITS,
+    EXP_BITS,
+    EXP_RANGE,
+    GELU_BITS,
+    Linear,
+    Silu,
+    State,
+    layer_norm,
+    look_up,
+    snap,
+)
+from arpc_codec.prior.adaptive import AdaptivePrediction
+from arpc_codec.prior.features import CLIP, TAPS, PixelConfig, channel_features, pixel_features
+from arpc_codec.prior.statistics import LARGEST_SCALE, ErrorStatistics, local_scales
+from arpc_codec.prior.wavefront import Samples, rank, rows_of
 
 NORM_EPS = 1e-5
 RATE_BITS = 16

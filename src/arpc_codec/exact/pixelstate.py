@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..prior.adapter import layers
-from ..prior.features import PixelConfig
-from ..prior.lowrank import layer
-from ..prior.pixel import Block, PixelPrior
-from .fixed import quantize_bias, quantize_rows
-from .grid import BIAS_BITS, State
-from .tables import exp_table, rate_table, sigmoid_table, silu_table
+from arpc_codec.exact.fixed import quantize_bias, quantize_rows
+from arpc_codec.exact.grid import BIAS_BITS, State
+from arpc_codec.exact.tables import exp_table, rate_table, sigmoid_table, silu_table
+from arpc_codec.prior.adapter import layers
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.lowrank import layer
+from arpc_codec.prior.pixel import Block, PixelPrior
 
 
 @torch.no_grad()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..prior.coding import Phase
-from ..prior.config import PriorConfig
-from ..prior.planes import KNOWN, SEEN, SHOWN, own_sums, own_tokens, pairs
-from ..scales import Schedule
-from ..tokenizer.planes import SLOTS, Planes
-from .fixed import ExactConv3x3, ExactLinear, snap, to_activation
-from .grid import BIAS_BITS
-from .prior import Caches, ExactBitPrior, ExactPrior
+from arpc_codec.exact.fixed import ExactConv3x3, ExactLinear, snap, to_activation
+from arpc_codec.exact.grid import BIAS_BITS
+from arpc_codec.exact.prior import Caches, ExactBitPrior, ExactPrior
+from arpc_codec.prior.coding import Phase
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.planes import KNOWN, SEEN, SHOWN, own_sums, own_tokens, pairs
+from arpc_codec.scales import Schedule
+from arpc_codec.tokenizer.planes import SLOTS, Planes
 
 
 class ExactPlanePrior(ExactPrior):

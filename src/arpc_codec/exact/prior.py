@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..entropy import PROBABILITY_BITS
-from ..prior.attention import NORM_EPS
-from ..prior.coding import Phase
-from ..prior.config import PriorConfig
-from ..prior.context import known_marks
-from ..prior.rope import axis_positions
-from ..scales import Schedule
-from .fixed import ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
-from .grid import ACTIVATION_BITS, BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
+from arpc_codec.entropy import PROBABILITY_BITS
+from arpc_codec.exact.fixed import ExactConv3x3, ExactLinear, layer_norm, look_up, snap, unit_length
+from arpc_codec.exact.grid import ACTIVATION_BITS, BIAS_BITS, EXP_BITS, EXP_RANGE, GELU_BITS, LOGIT_BITS, ROTATION_BITS
+from arpc_codec.prior.attention import NORM_EPS
+from arpc_codec.prior.coding import Phase
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.context import known_marks
+from arpc_codec.prior.rope import axis_positions
+from arpc_codec.scales import Schedule
 
 # Unit vectors on this grid have dot products that are float32 numbers.
 COSINE_BITS = 11

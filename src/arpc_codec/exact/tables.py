@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..entropy import PROBABILITY_BITS
-from ..prior.rope import angle_tables
-from .grid import (
+from arpc_codec.entropy import PROBABILITY_BITS
+from arpc_codec.exact.grid import (
     EXP_BITS,
     EXP_RANGE,
     GELU_BITS,
@@ -19,6 +18,7 @@ from .grid import (
     SIGMOID_GRID,
     SIGMOID_RANGE,
 )
+from arpc_codec.prior.rope import angle_tables
 
 
 def gelu_table() -> Tensor:

@@ -8,7 +8,7 @@ from threading import Lock, local
 
 import torch
 
-from ..forks import after_fork
+from arpc_codec.forks import after_fork
 
 
 class _Alone:

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError, UsageError
-from ..exact.grid import State
-from ..prior.adaptive import N, contexts
-from ..prior.features import ERRORS, NEARBY, TAPS, PixelConfig, own_inputs, pixel_inputs
-from ..prior.wavefront import Offset
+from arpc_codec.errors import ModelError, UsageError
+from arpc_codec.exact.grid import State
+from arpc_codec.prior.adaptive import N, contexts
+from arpc_codec.prior.features import ERRORS, NEARBY, TAPS, PixelConfig, own_inputs, pixel_inputs
+from arpc_codec.prior.wavefront import Offset
 
 try:
-    from . import _wavefront  # type: ignore[attr-defined]
+    from arpc_codec.native import _wavefront  # type: ignore[attr-defined]
 except ImportError:
     _wavefront = None
 

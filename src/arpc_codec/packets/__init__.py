@@ -4,8 +4,8 @@ split(data, mtu) -> packets; sort_out(received) -> (good ones, why others are no
 lacks.
 """
 
-from .join import Joined, join, sort_out
-from .packet import LARGEST, Kind, Packet, parse, write
-from .split import split
+from arpc_codec.packets.join import Joined, join, sort_out
+from arpc_codec.packets.packet import LARGEST, Kind, Packet, parse, write
+from arpc_codec.packets.split import split
 
 __all__ = ["LARGEST", "Joined", "Kind", "Packet", "join", "parse", "sort_out", "split", "write"]

@@ -11,19 +11,19 @@ from itertools import takewhile
 
 import numpy as np
 
-from ..codecs.stages import ABSENT, describe_lost, lost_positions, pack_stage
-from ..container import MAX_PIXELS, Chunk, ChunkType, Codec, Container, Header, keep
-from ..container import write as write_file
-from ..container.captions import parse_caption
-from ..container.chunks import parse_chunks
-from ..container.cursor import Cursor
-from ..container.header import encode_header
-from ..container.varint import CutError
-from ..entropy import crc8, unpack_bits
-from ..errors import ArpcError, FormatError
-from ..scales import latent_size
-from .packet import Kind, Packet, parse
-from .parity import MOST_OF_GROUP, groups, recover
+from arpc_codec.codecs.stages import ABSENT, describe_lost, lost_positions, pack_stage
+from arpc_codec.container import MAX_PIXELS, Chunk, ChunkType, Codec, Container, Header, keep
+from arpc_codec.container import write as write_file
+from arpc_codec.container.captions import parse_caption
+from arpc_codec.container.chunks import parse_chunks
+from arpc_codec.container.cursor import Cursor
+from arpc_codec.container.header import encode_header
+from arpc_codec.container.varint import CutError
+from arpc_codec.entropy import crc8, unpack_bits
+from arpc_codec.errors import ArpcError, FormatError
+from arpc_codec.packets.packet import Kind, Packet, parse
+from arpc_codec.packets.parity import MOST_OF_GROUP, groups, recover
+from arpc_codec.scales import latent_size
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..container import MAX_PIXELS, Codec, Header
-from ..container.cursor import Cursor
-from ..container.header import encode_fields, parse_fields
-from ..container.varint import CutError, encode_varint
-from ..errors import FormatError, UnsupportedError, UsageError
-from ..scales import latent_size
-from .parity import MOST_OF_GROUP, groups
-from .partition import Partition, partition, run
+from arpc_codec.container import MAX_PIXELS, Codec, Header
+from arpc_codec.container.cursor import Cursor
+from arpc_codec.container.header import encode_fields, parse_fields
+from arpc_codec.container.varint import CutError, encode_varint
+from arpc_codec.errors import FormatError, UnsupportedError, UsageError
+from arpc_codec.packets.parity import MOST_OF_GROUP, groups
+from arpc_codec.packets.partition import Partition, partition, run
+from arpc_codec.scales import latent_size
 
 MAGIC = b"\xa7P"
 # Most bytes of a packet, and most packets of a kind.

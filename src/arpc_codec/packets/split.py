@@ -9,17 +9,17 @@ from itertools import count, islice
 
 import numpy as np
 
-from ..codecs.stages import unpack_stage
-from ..container import MAX_PIXELS, Chunk, Codec, Container, read
-from ..container.captions import encode_caption
-from ..container.chunks import encode_chunks
-from ..container.varint import encode_varint
-from ..entropy import crc8_start, pack_bits
-from ..errors import FormatError, TruncatedError, UsageError, whole_number
-from ..scales import latent_size
-from .packet import DIVISIBLE, LARGEST, MOST, MOST_BITS, Kind, Packet, write
-from .parity import MOST_OF_GROUP, groups, protect
-from .partition import partition, run
+from arpc_codec.codecs.stages import unpack_stage
+from arpc_codec.container import MAX_PIXELS, Chunk, Codec, Container, read
+from arpc_codec.container.captions import encode_caption
+from arpc_codec.container.chunks import encode_chunks
+from arpc_codec.container.varint import encode_varint
+from arpc_codec.entropy import crc8_start, pack_bits
+from arpc_codec.errors import FormatError, TruncatedError, UsageError, whole_number
+from arpc_codec.packets.packet import DIVISIBLE, LARGEST, MOST, MOST_BITS, Kind, Packet, write
+from arpc_codec.packets.parity import MOST_OF_GROUP, groups, protect
+from arpc_codec.packets.partition import partition, run
+from arpc_codec.scales import latent_size
 
 
 def split(

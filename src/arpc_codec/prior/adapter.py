@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..entropy.integers import decode_integers, encode_integers
-from ..exact.grid import BIAS_BITS, WEIGHT_BITS, State, Values, powers
-from .features import PixelConfig
+from arpc_codec.entropy.integers import decode_integers, encode_integers
+from arpc_codec.exact.grid import BIAS_BITS, WEIGHT_BITS, State, Values, powers
+from arpc_codec.prior.features import PixelConfig
 
 RANK = 2
 # Units as powers of two: coarse ones, as the bytes of a fine adapter cost more than it gains (dev/LOG.md).

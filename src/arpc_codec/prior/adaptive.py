@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .wavefront import Carried, Offset, Samples, Values, rows_of, skew, unskew
+from arpc_codec.prior.wavefront import Carried, Offset, Samples, Values, rows_of, skew, unskew
 
 W, N, NW, NE, WW, NN = (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)
 NWW, NNW, NNE, WWW = (-1, -2), (-2, -1), (-2, 1), (0, -3)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import PriorConfig
-from .linear import Linear
-from .rope import rotate
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.linear import Linear
+from arpc_codec.prior.rope import rotate
 
 MAX_LOG_SCALE = math.log(100.0)
 NORM_EPS = 1e-6

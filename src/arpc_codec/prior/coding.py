@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy.guard import grid_counts
-from ..scales import Schedule
-from ..tokenizer.multiscale import MultiScaleQuantizer
-from .attention import Text
-from .context import ContextHead, known_marks
-from .precision import plain_float32
-from .rope import Size
-from .transformer import VAR, State
+from arpc_codec.entropy.guard import grid_counts
+from arpc_codec.prior.attention import Text
+from arpc_codec.prior.context import ContextHead, known_marks
+from arpc_codec.prior.precision import plain_float32
+from arpc_codec.prior.rope import Size
+from arpc_codec.prior.transformer import VAR, State
+from arpc_codec.scales import Schedule
+from arpc_codec.tokenizer.multiscale import MultiScaleQuantizer
 
 # Rows of the `no text` features that stand for no caption.
 UNCAPTIONED_TOKENS = 64

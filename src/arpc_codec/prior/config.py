@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import ModelError
-from ..scales import MAX_SCALES
-from ..tokenizer.planes import SLOTS
+from arpc_codec.errors import ModelError
+from arpc_codec.scales import MAX_SCALES
+from arpc_codec.tokenizer.planes import SLOTS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .adaptive import HERE, NE, NN, NW, WW, N, W
-from .statistics import count
-from .wavefront import Field, causal
+from arpc_codec.prior.adaptive import HERE, NE, NN, NW, WW, N, W
+from arpc_codec.prior.statistics import count
+from arpc_codec.prior.wavefront import Field, causal
 
 ERRORS = tuple(causal(3))
 NEARBY = (W, NW, NE, WW, NN)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quincunx import AROUND, NEAR, PLACES, gathered, lattice
+from arpc_codec.prior.quincunx import AROUND, NEAR, PLACES, gathered, lattice
 
 
 @dataclass(frozen=True)

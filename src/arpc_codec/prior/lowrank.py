@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .adapter import FACTOR_BITS, RANK, SHIFT_BITS, Adapter, layers, unit_bits
-from .pixel import Block, PixelPrior
+from arpc_codec.prior.adapter import FACTOR_BITS, RANK, SHIFT_BITS, Adapter, layers, unit_bits
+from arpc_codec.prior.pixel import Block, PixelPrior
 
 LARGEST = 127
 # Spread of the first factor at the start, in its units.

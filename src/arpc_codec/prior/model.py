@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..scales import Schedule
-from .attention import Text
-from .config import PriorConfig
-from .context import ContextHead
-from .planes import SHOWN, PlaneContext
-from .rope import Size
-from .transformer import VAR
+from arpc_codec.prior.attention import Text
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.context import ContextHead
+from arpc_codec.prior.planes import SHOWN, PlaneContext
+from arpc_codec.prior.rope import Size
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.scales import Schedule
 
 
 class Logits(NamedTuple):

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import native
-from .statistics import tile_inputs
-from .wavefront import Offset, Values
+from arpc_codec import native
+from arpc_codec.prior.statistics import tile_inputs
+from arpc_codec.prior.wavefront import Offset, Values
 
 Index: TypeAlias = "int | slice | Tensor | tuple[int | slice, ...]"
 

@@ -10,10 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .adaptive import N, W, contexts
-from .features import CLIP, TAPS, PixelConfig, channel_features, own_inputs, pixel_features, pixel_inputs
-from .observed import Observed, TensorGrid
-from .statistics import local_scales
+from arpc_codec.prior.adaptive import N, W, contexts
+from arpc_codec.prior.features import (
+    CLIP,
+    TAPS,
+    PixelConfig,
+    channel_features,
+    own_inputs,
+    pixel_features,
+    pixel_inputs,
+)
+from arpc_codec.prior.observed import Observed, TensorGrid
+from arpc_codec.prior.statistics import local_scales
 
 
 class Gating(nn.Module):

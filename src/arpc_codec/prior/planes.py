@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..tokenizer.planes import SLOTS, Planes
-from .context import PHASES, Neighbourhood, known_symbols, phase_mask
+from arpc_codec.prior.context import PHASES, Neighbourhood, known_symbols, phase_mask
+from arpc_codec.tokenizer.planes import SLOTS, Planes
 
 # Sums so far are shown in steps, up to so many.
 SHOWN = 8.0

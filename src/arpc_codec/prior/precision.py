@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..forks import after_fork
+from arpc_codec.forks import after_fork
 
 _NEWER = hasattr(torch.backends, "fp32_precision")
 _ATTRIBUTE, _PLAIN = ("fp32_precision", "ieee") if _NEWER else ("allow_tf32", False)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..scales import Schedule
+from arpc_codec.scales import Schedule
 
 Size = tuple[int, int]
 

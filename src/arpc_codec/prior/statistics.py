@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy.mixture import MEAN_BITS
-from ..exact.grid import snap
-from .adaptive import NE, NN, NW, WW, N, W, predict_tiles
-from .wavefront import Carried, Field, Grid, Samples, Values, rows_of, skew, unskew
+from arpc_codec.entropy.mixture import MEAN_BITS
+from arpc_codec.exact.grid import snap
+from arpc_codec.prior.adaptive import NE, NN, NW, WW, N, W, predict_tiles
+from arpc_codec.prior.wavefront import Carried, Field, Grid, Samples, Values, rows_of, skew, unskew
 
 # Errors nearby that the local scale is the mean of, W and N counted twice, and the least scale, in samples.
 NEARBY_ERRORS = (W, N, NW, NE, WW, NN)

@@ -16,12 +16,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from ..scales import Schedule
-from .attention import NORM_EPS, Condition, CrossAttention, KeyValueCache, SelfAttention, Text, TextCondition
-from .config import PriorConfig
-from .linear import Linear
-from .rope import Size, token_rotations
+from arpc_codec.errors import UsageError
+from arpc_codec.prior.attention import (
+    NORM_EPS,
+    Condition,
+    CrossAttention,
+    KeyValueCache,
+    SelfAttention,
+    Text,
+    TextCondition,
+)
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.linear import Linear
+from arpc_codec.prior.rope import Size, token_rotations
+from arpc_codec.scales import Schedule
 
 
 def modulated_norm(x_blc: Tensor, scale_bc: Tensor, shift_bc: Tensor) -> Tensor:

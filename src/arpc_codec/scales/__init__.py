@@ -1,6 +1,6 @@
 """Scale schedules: which token maps exist for a picture of any size."""
 
-from .schedule import (
+from arpc_codec.scales.schedule import (
     MAX_SCALES,
     STRIDE,
     Schedule,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from .schedule import STRIDE, Schedule
+from arpc_codec.scales.schedule import STRIDE, Schedule
 
 # Rows and columns of the 13 scales of each ratio from square to tall; the wide ones are these turned over.
 _TALL = (

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..errors import ModelError
-from ..zoo.registry import CAPTIONER, TEXT, ModelEntry
-from .captioner import Captioner
-from .encoder import TextEncoder
+from arpc_codec.errors import ModelError
+from arpc_codec.text.captioner import Captioner
+from arpc_codec.text.encoder import TextEncoder
+from arpc_codec.zoo.registry import CAPTIONER, TEXT, ModelEntry
 
 __all__ = ["Captioner", "TextEncoder", "captioner", "text_encoder"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from .pretrained import load_pretrained
+from arpc_codec.text.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     import numpy as np

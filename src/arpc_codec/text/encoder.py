@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .pretrained import load_pretrained
+from arpc_codec.text.pretrained import load_pretrained
 
 MOST_TOKENS = 512
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import ModelError
+from arpc_codec.errors import ModelError
 
 
 def check_folder(folder: Path, model_type: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..scales import STRIDE
+from arpc_codec.scales import STRIDE
 
 
 def linear_picture(conv: nn.Conv2d, z: Tensor, size: int) -> Tensor:

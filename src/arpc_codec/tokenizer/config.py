@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import ModelError
-from ..scales.resample import WEIGHT_BITS
-from .texture import CHANNELS as TEXTURE
+from arpc_codec.errors import ModelError
+from arpc_codec.scales.resample import WEIGHT_BITS
+from arpc_codec.tokenizer.texture import CHANNELS as TEXTURE
 
 # Groups of a GroupNorm, the first that divides the channels.
 NORM_GROUPS = (32, 24)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..scales import Schedule
-from ..scales.resample import area, bilinear
+from arpc_codec.scales import Schedule
+from arpc_codec.scales.resample import area, bilinear
 
 
 def binary_entropy(chances: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..scales import Schedule, halved_schedule, scale_schedule
-from .config import TokenizerConfig
-from .multiscale import MultiScaleQuantizer
-from .noise import with_noise
-from .planes import MultiScalePlanes
-from .progic import ProgicConfig, ProgicDecoder, ProgicEncoder, decoder_reach, encoder_reach
-from .pyramid import PyramidDecoder, PyramidEncoder
-from .quantizer import MultiScaleBSQ
+from arpc_codec.scales import Schedule, halved_schedule, scale_schedule
+from arpc_codec.tokenizer.config import TokenizerConfig
+from arpc_codec.tokenizer.multiscale import MultiScaleQuantizer
+from arpc_codec.tokenizer.noise import with_noise
+from arpc_codec.tokenizer.planes import MultiScalePlanes
+from arpc_codec.tokenizer.progic import ProgicConfig, ProgicDecoder, ProgicEncoder, decoder_reach, encoder_reach
+from arpc_codec.tokenizer.pyramid import PyramidDecoder, PyramidEncoder
+from arpc_codec.tokenizer.quantizer import MultiScaleBSQ
 
 # The decoder is told how many scales are missing (0..15) and whether a prior has filled them in.
 MISSING_STATES = 16

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..scales import Schedule
-from ..scales.resample import WEIGHT_BITS
-from .multiscale import MultiScaleQuantizer, binary_entropy
-from .texture import UNITS
+from arpc_codec.scales import Schedule
+from arpc_codec.scales.resample import WEIGHT_BITS
+from arpc_codec.tokenizer.multiscale import MultiScaleQuantizer, binary_entropy
+from arpc_codec.tokenizer.texture import UNITS
 
 # Largest integer of a token: what is beyond is left to the scales that follow.
 TOP = 4

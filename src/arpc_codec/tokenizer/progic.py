@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..scales import STRIDE
-from .blocks import Attention, blocks, linear_picture, zeroed
-from .noise import with_noise
-from .residual_vq import ResidualVQ
-from .texture import CHANNELS as TEXTURE
-from .texture import texture
+from arpc_codec.scales import STRIDE
+from arpc_codec.tokenizer.blocks import Attention, blocks, linear_picture, zeroed
+from arpc_codec.tokenizer.noise import with_noise
+from arpc_codec.tokenizer.residual_vq import ResidualVQ
+from arpc_codec.tokenizer.texture import CHANNELS as TEXTURE
+from arpc_codec.tokenizer.texture import texture
 
 # Front end of both networks: the picture in cells of 8x8.
 CELL = 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import PYRAMID_LEVELS, TokenizerConfig, norm_groups
+from arpc_codec.tokenizer.config import PYRAMID_LEVELS, TokenizerConfig, norm_groups
 
 NORM_EPS = 1e-6
 # Residual blocks in the middle of either network.

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..scales import Schedule, active_channels
-from ..scales.resample import WEIGHT_BITS
-from .multiscale import MultiScaleQuantizer, binary_entropy
+from arpc_codec.scales import Schedule, active_channels
+from arpc_codec.scales.resample import WEIGHT_BITS
+from arpc_codec.tokenizer.multiscale import MultiScaleQuantizer, binary_entropy
 
 # Gains are a piecewise linear function of the relative side, with knots at side/final side = 1, 1/2, 1/4 ... 1/64.
 GAIN_KNOTS = 7

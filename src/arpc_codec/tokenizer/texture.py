@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..scales import STRIDE
+from arpc_codec.scales import STRIDE
 
 CHANNELS = 2
 # Pixels: detail finer than the first, and between the two.

@@ -15,14 +15,14 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import ModelError
-from ..imageio import read
-from ..prior.attention import Text
-from ..prior.config import PriorConfig
-from ..scales import STRIDE, scale_schedule
-from ..scales.published import Published, published
-from .data import VALIDATION_EVERY, to_tensor
-from .prior import VALIDATED, Batch
+from arpc_codec.errors import ModelError
+from arpc_codec.imageio import read
+from arpc_codec.prior.attention import Text
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.scales import STRIDE, scale_schedule
+from arpc_codec.scales.published import Published, published
+from arpc_codec.train.data import VALIDATION_EVERY, to_tensor
+from arpc_codec.train.prior import VALIDATED, Batch
 
 # Caption -> features [len, text_channels].
 Encode = Callable[[str], Tensor]

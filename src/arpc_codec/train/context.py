@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..prior.context import ContextHead
-from ..scales import Schedule
-from ..scales.published import Published
-from ..tokenizer import MultiScaleQuantizer, channels_last
-from ..zoo.bundle import ContextSizes
-from ..zoo.derived import save_derived
-from ..zoo.placing import check_new
-from ..zoo.registry import ModelEntry, read_entry
-from . import ranks
-from .captions import Encode, Record, load_records
-from .features import Features, Frozen, load, store
-from .finetune import float_parts
-from .loop import LoopConfig, Metrics, run
-from .prior import bit_losses, bit_sums, scale_weights
+from arpc_codec.prior.context import ContextHead
+from arpc_codec.scales import Schedule
+from arpc_codec.scales.published import Published
+from arpc_codec.tokenizer import MultiScaleQuantizer, channels_last
+from arpc_codec.train import ranks
+from arpc_codec.train.captions import Encode, Record, load_records
+from arpc_codec.train.features import Features, Frozen, load, store
+from arpc_codec.train.finetune import float_parts
+from arpc_codec.train.loop import LoopConfig, Metrics, run
+from arpc_codec.train.prior import bit_losses, bit_sums, scale_weights
+from arpc_codec.zoo.bundle import ContextSizes
+from arpc_codec.zoo.derived import save_derived
+from arpc_codec.zoo.placing import check_new
+from arpc_codec.zoo.registry import ModelEntry, read_entry
 
 
 @dataclass(frozen=True)

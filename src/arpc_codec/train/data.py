@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import ModelError
+from arpc_codec.errors import ModelError
 
 # Sources whose terms exclude commercial use (names as in the data's index).
 NON_COMMERCIAL = (

@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..prior.model import Prior, in_steps
-from ..prior.planes import PlaneContext
-from ..scales import Schedule
-from ..tokenizer import STRIDE, MultiScalePlanes, Tokenizer
-from ..tokenizer.network import MISSING_STATES, MOST_MISSING
-from ..tokenizer.progic import ProgicDecoder
-from .data import Photos
-from .loop import Metrics
-from .losses import LossWeights, ReconstructionLoss
-from .muon import DECODER_KERNELS
-from .pictures import PictureTrainer, PictureTraining
-from .validation import judge, save_sheet
+from arpc_codec.prior.model import Prior, in_steps
+from arpc_codec.prior.planes import PlaneContext
+from arpc_codec.scales import Schedule
+from arpc_codec.tokenizer import STRIDE, MultiScalePlanes, Tokenizer
+from arpc_codec.tokenizer.network import MISSING_STATES, MOST_MISSING
+from arpc_codec.tokenizer.progic import ProgicDecoder
+from arpc_codec.train.data import Photos
+from arpc_codec.train.loop import Metrics
+from arpc_codec.train.losses import LossWeights, ReconstructionLoss
+from arpc_codec.train.muon import DECODER_KERNELS
+from arpc_codec.train.pictures import PictureTrainer, PictureTraining
+from arpc_codec.train.validation import judge, save_sheet
 
 # The linear path has weights of 1e-3: full steps would destroy it. Modulations are rarely seen: each state has its own
 # rows.

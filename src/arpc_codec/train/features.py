@@ -23,13 +23,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..prior.coding import text_condition
-from ..prior.model import bit_logits
-from ..prior.transformer import VAR
-from ..tokenizer import Tokenizer
-from .captions import Encode, Record
-from .data import to_tensor
-from .prior import Batch, tokenize
+from arpc_codec.prior.coding import text_condition
+from arpc_codec.prior.model import bit_logits
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.tokenizer import Tokenizer
+from arpc_codec.train.captions import Encode, Record
+from arpc_codec.train.data import to_tensor
+from arpc_codec.train.prior import Batch, tokenize
 
 # What a text encoder makes of this tells it from others.
 PROBE = "a red kite over a lighthouse"

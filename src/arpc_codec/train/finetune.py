@@ -7,24 +7,24 @@ from pathlib import Path
 
 import torch
 
-from ..errors import ModelError
-from ..prior.config import PriorConfig
-from ..prior.model import Prior
-from ..prior.transformer import VAR
-from ..tokenizer import Tokenizer
-from ..zoo import infinity_tokenizer
-from ..zoo.bundle import load_folder
-from ..zoo.checkpoint import read_weights
-from ..zoo.derived import save_derived
-from ..zoo.folder import Tensors
-from ..zoo.importing import PRESETS
-from ..zoo.infinity import rounded
-from ..zoo.registry import ModelEntry, find_or_open
-from . import ranks
-from .captions import CaptionSampler, Encode, load_records
-from .loop import STATE, log_line
-from .prior import FINETUNING, PriorTraining, train_prior
-from .weights import load_state
+from arpc_codec.errors import ModelError
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.model import Prior
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.tokenizer import Tokenizer
+from arpc_codec.train import ranks
+from arpc_codec.train.captions import CaptionSampler, Encode, load_records
+from arpc_codec.train.loop import STATE, log_line
+from arpc_codec.train.prior import FINETUNING, PriorTraining, train_prior
+from arpc_codec.train.weights import load_state
+from arpc_codec.zoo import infinity_tokenizer
+from arpc_codec.zoo.bundle import load_folder
+from arpc_codec.zoo.checkpoint import read_weights
+from arpc_codec.zoo.derived import save_derived
+from arpc_codec.zoo.folder import Tensors
+from arpc_codec.zoo.importing import PRESETS
+from arpc_codec.zoo.infinity import rounded
+from arpc_codec.zoo.registry import ModelEntry, find_or_open
 
 # What depends on the number of bits a token.
 BIT_LAYERS = ("word_embed.", "head.")

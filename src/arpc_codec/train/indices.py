@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..prior.indices import IndexConfig, IndexPrior
-from ..tokenizer import channels_last
-from ..tokenizer.bisection import reordered
-from ..tokenizer.progic import Progic
-from . import ranks
-from .data import Photos, random_crop, to_tensor
-from .loop import LoopConfig, Metrics, run
+from arpc_codec.prior.indices import IndexConfig, IndexPrior
+from arpc_codec.tokenizer import channels_last
+from arpc_codec.tokenizer.bisection import reordered
+from arpc_codec.tokenizer.progic import Progic
+from arpc_codec.train import ranks
+from arpc_codec.train.data import Photos, random_crop, to_tensor
+from arpc_codec.train.loop import LoopConfig, Metrics, run
 
 # Pictures that go through the encoder at once.
 TOGETHER = 8

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..tokenizer import STRIDE
-from ..tokenizer.progic import ProgicDecoder
+from arpc_codec.tokenizer import STRIDE
+from arpc_codec.tokenizer.progic import ProgicDecoder
 
 # Mean standard deviation of components without a factor.
 AMPLITUDE = 0.45

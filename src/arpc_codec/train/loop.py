@@ -22,10 +22,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..files import make_folder
-from . import ranks
-from .muon import Muon
-from .precision import bfloat16_pays
+from arpc_codec.files import make_folder
+from arpc_codec.train import ranks
+from arpc_codec.train.muon import Muon
+from arpc_codec.train.precision import bfloat16_pays
 
 Metrics = dict[str, float]
 # A run folder with this file goes on from its checkpoint.

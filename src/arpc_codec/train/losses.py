@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..metrics.lpips import LPIPS
-from ..metrics.vggfeat import VGGFeatures, vgg_loss
-from ..tokenizer import STRIDE
+from arpc_codec.metrics.lpips import LPIPS
+from arpc_codec.metrics.vggfeat import VGGFeatures, vgg_loss
+from arpc_codec.tokenizer import STRIDE
 
 # Mean fine detail (of [-1, 1]) below which a surface counts as smooth.
 FLAT = 0.02

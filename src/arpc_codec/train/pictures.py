@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from ..tokenizer import channels_last
-from .adversary import Adversary
-from .data import CropMix, CropSampler, Photos
-from .loop import LoopConfig, Metrics, run
-from .losses import LossWeights, ReconstructionLoss
+from arpc_codec.errors import UsageError
+from arpc_codec.tokenizer import channels_last
+from arpc_codec.train.adversary import Adversary
+from arpc_codec.train.data import CropMix, CropSampler, Photos
+from arpc_codec.train.loop import LoopConfig, Metrics, run
+from arpc_codec.train.losses import LossWeights, ReconstructionLoss
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..prior.observed import Observed, observe
-from ..prior.pixel import PixelPrior, coding_bits
-from . import ranks
-from .loop import LoopConfig, Metrics, run
-from .regrade import regrade
+from arpc_codec.errors import ModelError
+from arpc_codec.prior.observed import Observed, observe
+from arpc_codec.prior.pixel import PixelPrior, coding_bits
+from arpc_codec.train import ranks
+from arpc_codec.train.loop import LoopConfig, Metrics, run
+from arpc_codec.train.regrade import regrade
 
 SHARD = "train-clean.tar"
 

@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..prior.attention import Text
-from ..prior.model import Prior
-from ..prior.rope import Size
-from ..scales import Schedule, raw_bits
-from ..tokenizer import STRIDE, Tokenizer, channels_last
-from ..tokenizer.multiscale import Choice, MultiScaleQuantizer
-from ..tokenizer.planes import SLOTS
-from .data import CropMix, CropSampler, Photos, to_tensor
-from .loop import LoopConfig, Metrics, run
+from arpc_codec.prior.attention import Text
+from arpc_codec.prior.model import Prior
+from arpc_codec.prior.rope import Size
+from arpc_codec.scales import Schedule, raw_bits
+from arpc_codec.tokenizer import STRIDE, Tokenizer, channels_last
+from arpc_codec.tokenizer.multiscale import Choice, MultiScaleQuantizer
+from arpc_codec.tokenizer.planes import SLOTS
+from arpc_codec.train.data import CropMix, CropSampler, Photos, to_tensor
+from arpc_codec.train.loop import LoopConfig, Metrics, run
 
 # Scales of integers weigh as their step to this power.
 EVEN = 0.65

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..tokenizer.progic import Progic
-from ..tokenizer.residual_vq import used_share
-from .data import CropMix, Photos, random_crop, to_tensor
-from .linear import SIDE, fit_components, fit_draft
-from .loop import Metrics
-from .losses import LossWeights, ReconstructionLoss
-from .muon import DECODER_KERNELS, ENCODER_KERNELS
-from .pictures import PictureTrainer, PictureTraining
-from .validation import judge, save_sheet, whole_photos
-from .weights import MODULATION, add_noise, fewer_blocks
+from arpc_codec.tokenizer.progic import Progic
+from arpc_codec.tokenizer.residual_vq import used_share
+from arpc_codec.train.data import CropMix, Photos, random_crop, to_tensor
+from arpc_codec.train.linear import SIDE, fit_components, fit_draft
+from arpc_codec.train.loop import Metrics
+from arpc_codec.train.losses import LossWeights, ReconstructionLoss
+from arpc_codec.train.muon import DECODER_KERNELS, ENCODER_KERNELS
+from arpc_codec.train.pictures import PictureTrainer, PictureTraining
+from arpc_codec.train.validation import judge, save_sheet, whole_photos
+from arpc_codec.train.weights import MODULATION, add_noise, fewer_blocks
 
 # As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..tokenizer import MultiScalePlanes, Tokenizer, channels_last
-from ..tokenizer.planes import integers
-from ..tokenizer.progic import ProgicDecoder, ProgicEncoder
-from .data import CropMix, CropSampler, Photos, random_crop, to_tensor
-from .light import LightContext, logistic_bits
-from .linear import SIDE, fit_components, fit_draft, refine_means
-from .loop import LoopConfig, Metrics, run
-from .muon import DECODER_KERNELS, ENCODER_KERNELS
-from .validation import whole_photos
+from arpc_codec.errors import ModelError
+from arpc_codec.tokenizer import MultiScalePlanes, Tokenizer, channels_last
+from arpc_codec.tokenizer.planes import integers
+from arpc_codec.tokenizer.progic import ProgicDecoder, ProgicEncoder
+from arpc_codec.train.data import CropMix, CropSampler, Photos, random_crop, to_tensor
+from arpc_codec.train.light import LightContext, logistic_bits
+from arpc_codec.train.linear import SIDE, fit_components, fit_draft, refine_means
+from arpc_codec.train.loop import LoopConfig, Metrics, run
+from arpc_codec.train.muon import DECODER_KERNELS, ENCODER_KERNELS
+from arpc_codec.train.validation import whole_photos
 
 # Pixel values (0..255), in an orthonormal transform of 16x16 pixels, of one unit of the latent.
 UNIT = 76.0

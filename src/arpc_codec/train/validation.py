@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .data import Photos, to_tensor
-from .loop import Metrics
-from .losses import ReconstructionLoss
+from arpc_codec.train.data import Photos, to_tensor
+from arpc_codec.train.loop import Metrics
+from arpc_codec.train.losses import ReconstructionLoss
 
 SHEET_SIDE = 256
 # Decoded versions [B, 3, H, W] of a batch, by name, in the order of the sheet.

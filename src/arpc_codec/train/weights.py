@@ -14,17 +14,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..prior.config import PriorConfig
-from ..prior.features import PixelConfig
-from ..prior.indices import IndexConfig, IndexPrior
-from ..prior.model import Prior
-from ..prior.pixel import PixelPrior
-from ..tokenizer import Tokenizer, TokenizerConfig
-from ..tokenizer.progic import Progic, ProgicConfig
-from ..tokenizer.residual_vq import TRAINING_BUFFERS
-from ..zoo.folder import Tensors
-from ..zoo.lossless import GROUPS
+from arpc_codec.errors import ModelError
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.indices import IndexConfig, IndexPrior
+from arpc_codec.prior.model import Prior
+from arpc_codec.prior.pixel import PixelPrior
+from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
+from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
+from arpc_codec.zoo.folder import Tensors
+from arpc_codec.zoo.lossless import GROUPS
 
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)

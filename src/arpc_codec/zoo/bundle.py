@@ -15,15 +15,15 @@ from typing import TypedDict
 
 import torch
 
-from ..exact.planes import ExactPlanePrior, exact_prior
-from ..exact.prior import ExactBitPrior
-from ..prior.config import PriorConfig
-from ..prior.context import ContextHead
-from ..prior.linear import matrices
-from ..prior.transformer import VAR
-from ..tokenizer import Tokenizer, TokenizerConfig
-from .folder import Tensors, half, naming, read_folder, write_folder
-from .registry import ModelEntry, find
+from arpc_codec.exact.planes import ExactPlanePrior, exact_prior
+from arpc_codec.exact.prior import ExactBitPrior
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.context import ContextHead
+from arpc_codec.prior.linear import matrices
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
+from arpc_codec.zoo.folder import Tensors, half, naming, read_folder, write_folder
+from arpc_codec.zoo.registry import ModelEntry, find
 
 TOKENIZER, PRIOR, TRANSFORMER = "tokenizer.safetensors", "prior.safetensors", "transformer.safetensors"
 CONTEXT = "context.safetensors"

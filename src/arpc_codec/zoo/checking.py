@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import ModelError
-from .bundle import load_folder
-from .lossless import load_lossless
-from .progic import load_progic
-from .registry import ModelEntry
+from arpc_codec.errors import ModelError
+from arpc_codec.zoo.bundle import load_folder
+from arpc_codec.zoo.lossless import load_lossless
+from arpc_codec.zoo.progic import load_progic
+from arpc_codec.zoo.registry import ModelEntry
 
 _LOADERS: dict[str, Callable[..., object]] = {"arpc": load_folder, "progic": load_progic, "hpac": load_lossless}
 

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import ModelError
-from ..warned import filtered
-from .folder import Tensors
+from arpc_codec.errors import ModelError
+from arpc_codec.warned import filtered
+from arpc_codec.zoo.folder import Tensors
 
 Member = TypeVar("Member")
 

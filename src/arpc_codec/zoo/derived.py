@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ModelError
-from ..prior.config import PriorConfig
-from ..tokenizer import TokenizerConfig
-from .bundle import TOKENIZER, TRANSFORMER, ContextSizes, save_imported
-from .folder import Tensors, naming, read_folder
-from .placing import NOTE, check_new, link, new_folder
-from .registry import CAPTIONER, TEXT, ModelEntry, read_entry
+from arpc_codec.errors import ModelError
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.tokenizer import TokenizerConfig
+from arpc_codec.zoo.bundle import TOKENIZER, TRANSFORMER, ContextSizes, save_imported
+from arpc_codec.zoo.folder import Tensors, naming, read_folder
+from arpc_codec.zoo.placing import NOTE, check_new, link, new_folder
+from arpc_codec.zoo.registry import CAPTIONER, TEXT, ModelEntry, read_entry
 
 _NOTE = """
 Of the model '{base}' (fingerprint {mark}) these parts were then trained or replaced: {parts}.

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..errors import ArpcError, ModelError
-from ..files import make_folder
-from .registry import CONFIG, ModelEntry, read_entry
+from arpc_codec.errors import ArpcError, ModelError
+from arpc_codec.files import make_folder
+from arpc_codec.zoo.registry import CONFIG, ModelEntry, read_entry
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import ModelError
-from ..text.pretrained import check_folder
-from . import infinity, infinity_tokenizer
-from .bundle import save_imported
-from .checkpoint import read_weights
-from .placing import NOTE, check_new, link, new_folder
-from .registry import CAPTIONER, TEXT, ModelEntry, read_entry
+from arpc_codec.errors import ModelError
+from arpc_codec.text.pretrained import check_folder
+from arpc_codec.zoo import infinity, infinity_tokenizer
+from arpc_codec.zoo.bundle import save_imported
+from arpc_codec.zoo.checkpoint import read_weights
+from arpc_codec.zoo.placing import NOTE, check_new, link, new_folder
+from arpc_codec.zoo.registry import CAPTIONER, TEXT, ModelEntry, read_entry
 
 LICENCE = f"see {NOTE}"
 _NOTE = """\

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import ModelError
-from ..prior.config import PriorConfig
-from ..prior.linear import matrices
-from ..prior.transformer import VAR
-from .checkpoint import fitted, in_order, refuse
-from .folder import Tensors
+from arpc_codec.errors import ModelError
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.linear import matrices
+from arpc_codec.prior.transformer import VAR
+from arpc_codec.zoo.checkpoint import fitted, in_order, refuse
+from arpc_codec.zoo.folder import Tensors
 
 # Where a file may keep its weights; a slim one is flat.
 NESTINGS = (("trainer", "gpt_fsdp"), ("trainer", "gpt_wo_ddp"))

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..errors import ModelError
-from ..scales.resample import WEIGHT_BITS
-from ..tokenizer import Tokenizer, TokenizerConfig
-from .checkpoint import fitted, in_order, refuse
-from .folder import Tensors
+from arpc_codec.errors import ModelError
+from arpc_codec.scales.resample import WEIGHT_BITS
+from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
+from arpc_codec.zoo.checkpoint import fitted, in_order, refuse
+from arpc_codec.zoo.folder import Tensors
 
 # Where a file may keep its weights.
 NESTINGS = (("vae",), ("ema",))

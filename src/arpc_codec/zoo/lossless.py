@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.pixeltiles import PixelCoder
-from ..errors import ModelError
-from ..exact.grid import State
-from ..prior.features import PixelConfig
-from .folder import naming, read_folder, write_folder
-from .registry import ModelEntry
+from arpc_codec.codecs.pixeltiles import PixelCoder
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.grid import State
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.zoo.folder import naming, read_folder, write_folder
+from arpc_codec.zoo.registry import ModelEntry
 
 PRIOR = "prior.safetensors"
 # Name of each prior by the channels that it sees.

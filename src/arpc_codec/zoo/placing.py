@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ArpcError, UsageError
-from .registry import models, read_entry
+from arpc_codec.errors import ArpcError, UsageError
+from arpc_codec.zoo.registry import models, read_entry
 
 # Where a model's weights are from.
 NOTE = "LICENCE.txt"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..container.header import MAX_STAGES
-from ..errors import ModelError
-from ..exact.indices import ExactIndexPrior
-from ..prior.indices import IndexConfig
-from ..tokenizer.progic import Progic, ProgicConfig
-from ..tokenizer.residual_vq import TRAINING_BUFFERS
-from .folder import Tensors, half, naming, read_folder, write_folder
-from .registry import ModelEntry
+from arpc_codec.container.header import MAX_STAGES
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.indices import ExactIndexPrior
+from arpc_codec.prior.indices import IndexConfig
+from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
+from arpc_codec.zoo.folder import Tensors, half, naming, read_folder, write_folder
+from arpc_codec.zoo.registry import ModelEntry
 
 WEIGHTS, PRIOR = "progic.safetensors", "indices.safetensors"
 # What only training needs.

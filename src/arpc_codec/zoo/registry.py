@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelError, UsageError, whole_number
+from arpc_codec.errors import ModelError, UsageError, whole_number
 
 CONFIG = "config.json"
 # Links in a model folder to those of its text encoder and its captioner.

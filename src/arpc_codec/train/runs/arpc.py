@@ -9,24 +9,24 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ...errors import ModelError
-from ...exact.export import export_prior
-from ...prior.config import PriorConfig
-from ...prior.model import Prior
-from ...tokenizer import Tokenizer
-from ...zoo.bundle import PRIOR, TOKENIZER, save_bundle
-from ...zoo.folder import Tensors, half, read_folder
-from ...zoo.placing import new_folder
-from ...zoo.registry import find_or_open
-from .. import ranks
-from ..data import larger, load_photos
-from ..decoder import DecoderTraining, train_decoder
-from ..linear import SIDE as LINEAR_SIDE
-from ..loop import STATE
-from ..pictures import PictureTraining
-from ..prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
-from ..tokenizer import Rated, TokenizerTraining, count_tokens, start, train_tokenizer
-from ..weights import TrainingConfig, deeper, load_config, load_prior, load_state, load_tokenizer
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.export import export_prior
+from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.model import Prior
+from arpc_codec.tokenizer import Tokenizer
+from arpc_codec.train import ranks
+from arpc_codec.train.data import larger, load_photos
+from arpc_codec.train.decoder import DecoderTraining, train_decoder
+from arpc_codec.train.linear import SIDE as LINEAR_SIDE
+from arpc_codec.train.loop import STATE
+from arpc_codec.train.pictures import PictureTraining
+from arpc_codec.train.prior import PriorTraining, crop_batches, even_inputs, held_photos, train_prior
+from arpc_codec.train.tokenizer import Rated, TokenizerTraining, count_tokens, start, train_tokenizer
+from arpc_codec.train.weights import TrainingConfig, deeper, load_config, load_prior, load_state, load_tokenizer
+from arpc_codec.zoo.bundle import PRIOR, TOKENIZER, save_bundle
+from arpc_codec.zoo.folder import Tensors, half, read_folder
+from arpc_codec.zoo.placing import new_folder
+from arpc_codec.zoo.registry import find_or_open
 
 # What a run of the tokenizer leaves for the trainers that follow.
 TRAINED = "tokenizer.safetensors"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
-from ...exact.grid import State
-from ...exact.pixelstate import export_pixel, import_pixel
-from ...prior.features import PixelConfig
-from ...prior.pixel import PixelPrior
-from ...zoo.lossless import GROUPS, load_lossless, save_lossless
-from ...zoo.placing import new_folder
-from ...zoo.registry import find_or_open
-from ..pixel import PixelTraining, load_clean, train_pixel
-from ..weights import grown, load_lossless_config, load_state
+from arpc_codec.exact.grid import State
+from arpc_codec.exact.pixelstate import export_pixel, import_pixel
+from arpc_codec.prior.features import PixelConfig
+from arpc_codec.prior.pixel import PixelPrior
+from arpc_codec.train.pixel import PixelTraining, load_clean, train_pixel
+from arpc_codec.train.weights import grown, load_lossless_config, load_state
+from arpc_codec.zoo.lossless import GROUPS, load_lossless, save_lossless
+from arpc_codec.zoo.placing import new_folder
+from arpc_codec.zoo.registry import find_or_open
 
 
 def run_hpac(

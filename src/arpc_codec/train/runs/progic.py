@@ -7,22 +7,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import ModelError
-from ...exact.indices import export_indices
-from ...prior.indices import IndexConfig
-from ...tokenizer.progic import Progic, ProgicConfig
-from ...zoo.folder import Tensors, read_folder
-from ...zoo.placing import new_folder
-from ...zoo.progic import PRIOR, WEIGHTS, save_progic
-from ...zoo.registry import find_or_open
-from ..data import larger, load_photos
-from ..indices import IndexTraining, train_indices
-from ..linear import SIDE as LINEAR_SIDE
-from ..loop import STATE
-from ..losses import LossWeights
-from ..pictures import PictureTraining
-from ..progic import ProgicTraining, start, take_weights, train_progic
-from ..weights import load_index_prior, load_network, load_progic_config, load_state
+from arpc_codec.errors import ModelError
+from arpc_codec.exact.indices import export_indices
+from arpc_codec.prior.indices import IndexConfig
+from arpc_codec.tokenizer.progic import Progic, ProgicConfig
+from arpc_codec.train.data import larger, load_photos
+from arpc_codec.train.indices import IndexTraining, train_indices
+from arpc_codec.train.linear import SIDE as LINEAR_SIDE
+from arpc_codec.train.loop import STATE
+from arpc_codec.train.losses import LossWeights
+from arpc_codec.train.pictures import PictureTraining
+from arpc_codec.train.progic import ProgicTraining, start, take_weights, train_progic
+from arpc_codec.train.weights import load_index_prior, load_network, load_progic_config, load_state
+from arpc_codec.zoo.folder import Tensors, read_folder
+from arpc_codec.zoo.placing import new_folder
+from arpc_codec.zoo.progic import PRIOR, WEIGHTS, save_progic
+from arpc_codec.zoo.registry import find_or_open
 
 
 def run_progic(
