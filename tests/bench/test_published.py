@@ -6,7 +6,7 @@ import pytest
 
 from arpc_codec.bench.published import parse, points, published
 
-GOOD = {"codec": "X", "dataset": "Kodak", "values": {"bpp": 0.1, "psnr": 30}, "source": "a paper", "place": "notes 1"}
+GOOD = {"codec": "X", "dataset": "Kodak", "values": {"bpp": 0.1, "psnr": 30}, "source": "a paper"}
 
 
 def test_every_entry_has_a_source_and_is_there_once() -> None:
@@ -28,7 +28,7 @@ def test_some_that_are_known() -> None:
     ("change", "reason"),
     [
         ({"source": ""}, "source is missing"),
-        ({"place": None}, "place is no text"),
+        ({"source": None}, "source is no text"),
         ({"values": {}}, "values is missing"),
         ({"values": {"beauty": 1}}, "'beauty' is none of"),
         ({"values": {"psnr": "30"}}, "not a number"),

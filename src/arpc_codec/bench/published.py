@@ -32,23 +32,22 @@ QUANTITIES: Mapping[str, str] = {
 class Published:
     """What one source states about one codec on one dataset.
 
-    `values` by the names of `QUANTITIES`; `source` is the paper or repository, `place` the section of the project's
-    notes on papers that quotes it; `against` the codec that a BD-rate is relative to.
+    `values` by the names of `QUANTITIES`; `source` is the paper or repository; `against` the codec that a BD-rate is
+    relative to.
     """
 
     codec: str
     dataset: str
     values: dict[str, float]
     source: str
-    place: str
     against: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("codec", "dataset", "source", "place", "against", "note"):
+        for name in ("codec", "dataset", "source", "against", "note"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} is no text")
-        for name in ("codec", "dataset", "source", "place", "values"):
+        for name in ("codec", "dataset", "source", "values"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is missing")
         for name, value in self.values.items():

@@ -22,7 +22,7 @@ from arpc_codec.prior.rope import angle_tables
 
 
 def gelu_table() -> Tensor:
-    """int32: GELU(x) - max(x, 0) (tanh form, KEYS 4.3) at multiples of 2^-9 in +-8, in units of 2^-12; 0 beyond."""
+    """int32: GELU(x) - max(x, 0) (tanh form) at multiples of 2^-9 in +-8, in units of 2^-12; 0 beyond."""
     x = torch.arange(-GELU_RANGE << GELU_BITS, (GELU_RANGE << GELU_BITS) + 1, dtype=torch.float64) / (1 << GELU_BITS)
     y = torch.nn.functional.gelu(x, approximate="tanh") - x.clamp_min(0)
     return (y * 4096).round().to(torch.int32)

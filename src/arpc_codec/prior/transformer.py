@@ -184,7 +184,9 @@ class VAR(nn.Module):
     ) -> list[Tensor]:
         """Teacher-forced logits [B, n_s, 2d] of each scale; entries 2j and 2j+1 are bit j being 0 and 1.
 
-        `x_scales`: inputs [B, h_s*w_s, d] of scales 1... `grid`: what positions scale to; not needed when
+        Of integers there are none here: features [B, n_s, C], which their context head reads (planes.py).
+
+        `x_scales`: inputs [B, h_s*w_s, config.inputs] of scales 1... `grid`: what positions scale to; not needed when
         config.rope_grid is "final".
         """
         hidden = self._hidden(x_scales, schedule, text, grid)
@@ -218,7 +220,7 @@ class VAR(nn.Module):
 
     @torch.no_grad()
     def step(self, x_bnd: Tensor | None, state: State) -> tuple[Tensor, Tensor]:
-        """Logits [B, n, 2d] over the temperature and head inputs [B, n, C] of the next scale; advances the state.
+        """(what `forward` gives, over the temperature; head inputs [B, n, C]) of the next scale; advances the state.
 
         `x_bnd`: input of that scale, None for the first. Two runs, with text and without, are mixed by `guide`.
         """

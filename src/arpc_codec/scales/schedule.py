@@ -1,7 +1,7 @@
 """Which token maps a picture has: integer rules only, so that every machine agrees.
 
 A schedule is a tuple of (rows, columns), coarse to fine, ending at the latent's own size.
-Nominal schedules: the sides are those of the published 1024x1024 schedule (PAPERS 1.2); other shapes keep the
+Nominal schedules: the sides are those of the published 1024x1024 schedule (Infinity, VAR); other shapes keep the
 area of the nominal square and the aspect ratio of the picture.
 """
 
@@ -74,7 +74,7 @@ def _rounded_root(num: int, den: int, limit: int) -> int:
 
 
 def active_channels(total_scales: int, channels: int) -> tuple[int, ...]:
-    """Channels that carry a bit in each scale: the group masks of GM-BMSRQ (PAPERS 1.2).
+    """Channels that carry a bit in each scale: the group masks of GM-BMSRQ (ARPC, ICLR 2026).
 
     With pm_i = (i+1) // (K//3 + 1) + 2 quarters of the channels: 8/12/16 of 16 in groups 4/5/4 for K = 13.
     """

@@ -1,4 +1,4 @@
-"""ProGIC: encoder, residual vector quantizer and decoder at one sixteenth of the size (arXiv 2603.02897; PAPERS 2.1).
+"""ProGIC: encoder, residual vector quantizer and decoder at one sixteenth of the size (arXiv 2603.02897).
 
     image -unshuffle 8-> 1/8 blocks -stride 2-> attention, 1/16 blocks -> y -> ResidualVQ -> z_1 ... z_N
     z_i -> 1/16 blocks, attention -shuffle 2-> 1/8 blocks -> ... -> image

@@ -1,4 +1,4 @@
-"""Multi-scale residual binary spherical quantizer with group masks (GM-BMSRQ, PAPERS 1.2; KEYS section 3)."""
+"""Multi-scale residual binary spherical quantizer with group masks (GM-BMSRQ of ARPC, ICLR 2026)."""
 
 from __future__ import annotations
 

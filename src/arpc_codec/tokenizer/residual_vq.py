@@ -1,4 +1,4 @@
-"""Residual vector quantizer: one resolution, several codebooks, each for what the ones before it left (PAPERS 2.1).
+"""Residual vector quantizer: one resolution, several codebooks, each for what the ones before it left (ProGIC).
 
 y --nearest of codebook 1--> c1   y - c1 --nearest of codebook 2--> c2   ...   z_i = c1 + ... + ci
 """
