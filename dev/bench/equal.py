@@ -71,6 +71,8 @@ def main(
             better = [badness(by, own.values[by]) < badness(by, file.values[by]) for _, file in others]
             won += bool(better) and all(better)
             total += 1
+    if not total:
+        raise click.UsageError(f"no picture has such a k: {', '.join(map(str, ks))}")
     contact_sheet(cells, 2 + len(rivals) if each else COLUMNS).save(out)
     missing = ", ".join([*(name for name, peer in chosen.items() if peer.missing()), *missing_metrics(weights)])
     click.echo(f"better by {by}: {won} of {total}" + (f"; missing: {missing}" if missing else ""))

@@ -136,9 +136,11 @@ def load(path: Path = MEANS) -> Kodak:
 
     def comparison(values: dict[str, Any]) -> Comparison:
         peers = tuple(map(line, values["peers"]))
-        return Comparison(**values | {"ours": values["ours"] and line(values["ours"]), "peers": peers})
+        return Comparison(**values | count | {"ours": values["ours"] and line(values["ours"]), "peers": peers})
 
     kept = json.loads(path.read_text("utf-8"))
+    # Every k has all of them.
+    count = {"pictures": kept["pictures"], "run": kept["pictures"]}
     return Kodak(kept["pictures"], [comparison(values) for values in kept["comparisons"]])
 
 
@@ -152,6 +154,7 @@ def save(kodak: Kodak, path: Path = MEANS) -> None:
     rows = []
     for c in kodak.comparisons:
         values = asdict(c) | {"ours": c.ours and line(c.ours), "peers": [line(peer) for peer in c.peers]}
+        del values["pictures"], values["run"]
         rows.append(json.dumps(values | {"bytes": round(c.bytes, 1), "bpp": round(c.bpp, 6)}))
     text = f'{{"pictures": {kodak.pictures}, "comparisons": [\n' + ",\n".join(rows) + "\n]}\n"
     path.write_text(text, "utf-8", newline="")

@@ -14,7 +14,7 @@ from PIL import Image
 from arpc_codec.bench.__main__ import main
 from arpc_codec.bench.compare import by_codec, compare
 from arpc_codec.bench.peers import PEERS, Jpeg, WebP
-from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_folder, measure_picture, pictures
+from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_folder, measure_picture, pictures, read_rgb
 from arpc_codec.bench.table import Facts, markdown
 
 
@@ -25,6 +25,10 @@ class StandIn:
     name: str = "standin"
     factor: int = 10
     encoded: list[int] = field(default_factory=list)
+
+    @property
+    def codec(self) -> str:
+        return self.name
 
     def version(self) -> str:
         return "1"
@@ -124,6 +128,33 @@ def test_compare_takes_means_and_lists_what_no_peer_reaches() -> None:
     assert "Listed, not judged" in table
 
 
+def test_rows_of_fewer_pictures_say_so_and_claim_nothing() -> None:
+    steps = [_step(p, k, 0.2, {"jpeg": (400, 0.3)}) for p, count in (("a", 3), ("b", 2)) for k in range(1, count + 1)]
+    found = compare(steps)
+    assert [c.counted_label for c in found] == ["arpc 1", "arpc 2", "arpc 3 (1 of 2)"]
+    table = markdown(found, 2, Facts(deciding=["lpips_alex"]))
+    assert "| arpc 3 (1 of 2) | **arpc** |" in table
+    assert "Rows of fewer pictures say so" in table
+    assert "better than every peer at k = 2; not at k = none." in table
+    assert "Rows of fewer" not in markdown(found[:2], 2, Facts(deciding=["lpips_alex"]))
+
+
+def test_marks_are_explained_where_a_column_has_one() -> None:
+    found = compare([_step("a", 3, 0.2, {"jpeg": (400, 0.3)})])
+    assert "† marked by --trained-on" in markdown(found, 1, Facts(["lpips_alex"], trained_on=["lpips_alex"]))
+    assert "†" not in markdown(found, 1, Facts(["lpips_alex"], trained_on=["frechet"]))
+
+
+def test_pictures_are_read_as_encode_reads_them(tmp_path: Path) -> None:
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(16, 64)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    assert np.abs(read_rgb(tmp_path / "deep.png")[..., 0] - values / 257).max() < 1
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(tmp_path / "turned.png", exif=turned)
+    assert read_rgb(tmp_path / "turned.png").shape == (8, 4, 3)
+
+
 def test_compare_keeps_our_codecs_apart() -> None:
     steps = [
         _step("a", k, 0.3, {"jpeg": (400, 0.25 if codec == "arpc" else 0.35)}, codec)
@@ -186,6 +217,8 @@ def test_command_writes_a_table_and_names_what_is_missing(
         ["--adapt", "-3"],
         ["--codec", "none", "--bpp", "nan"],
         ["--codec", "none", "--bpp", "0.1,-1"],
+        ["--codec", "none", "--bpp", ""],
+        ["--metrics", "nowhere"],
     ],
 )
 def test_bad_options_are_usage_errors(folder: Path, tmp_path: Path, bad: list[str]) -> None:

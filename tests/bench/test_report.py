@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from arpc_codec.bench.compare import compare
-from arpc_codec.bench.outcomes import Outcome
+from arpc_codec.bench.outcomes import Outcome, outcomes_text, read_outcomes
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.bench.report.curves import all_series, chart
 from arpc_codec.bench.report.figure import figure
@@ -25,9 +27,10 @@ from arpc_codec.bench.report.plot import log_ticks, mark_of, ticks
 from arpc_codec.bench.report.tables import bd_rate_table
 from arpc_codec.bench.report.words import NOTHING, findings, unjudged
 from arpc_codec.bench.run import Measured, PeerFiles, Step
-from arpc_codec.bench.steps import COLUMNS, steps_csv
+from arpc_codec.bench.steps import COLUMNS, jsonl, steps_csv
 from arpc_codec.bench.store import FileKey
-from arpc_codec.bench.table import Facts
+from arpc_codec.bench.table import Facts, markdown
+from arpc_codec.metrics.panel import METRICS, Metric
 
 PIXELS = 48 * 64
 FACTS = Facts(deciding=["psnr"], trained_on=["lpips_alex"], missing={"avif": "not <here>"})
@@ -180,6 +183,48 @@ def test_clipped_scores_are_no_part_of_a_bd_rate() -> None:
     assert "40.0 to 60.0" in bd_rate_table(compare(steps((2, 3))), ["vmaf"], [])
 
 
+def test_what_only_some_pictures_have_is_no_part_of_curves_and_claims() -> None:
+    steps, whole = made_up_steps()[:-1], [step for step in made_up_steps() if step.k < 4]
+    some, all_have = compare(steps), compare(whole)
+    assert [c.whole for c in some] == [True, True, True, False]
+    assert all_series(some, "psnr", "") == all_series(all_have, "psnr", "")
+    assert bd_rate_table(some, ["psnr"], []) == bd_rate_table(all_have, ["psnr"], [])
+    assert findings(some) == findings(all_have)
+    html = page(steps, [], FACTS)
+    assert "<td>arpc 4 (1 of 2)</td>" in html
+    assert "Rows of fewer pictures say so" in html
+    # A table of one picture has all that it has.
+    assert html.count("1 of 2)") == 3
+    # No empty chart where no row has all of them.
+    apart = [replace(step, picture=step.picture[5:]) for step in steps if (step.k == 1) == ("1" in step.picture)]
+    assert "<figure>" not in page(apart, [], FACTS)
+
+
+def test_exact_pictures_have_no_place_on_an_axis_and_are_valid_json() -> None:
+    steps = made_up_steps()
+    for step in steps:
+        if step.k == 4:
+            assert step.ours
+            step.ours.values["psnr"] = math.inf
+            step.peers["webp"].best["psnr"].values["psnr"] = math.inf
+    comparisons = compare(steps)
+    assert [len(one.points) for one in all_series(comparisons, "psnr", "")] == [3, 4, 3]
+    assert "22.00 to 23.00" in bd_rate_table(comparisons, ["psnr"], [])
+    ElementTree.fromstring(figure(comparisons, [], ""))
+    assert "<td>inf</td>" in page(steps, [made_up_exhibit(steps, "kodim01.png")], FACTS)
+    assert "| inf |" in markdown(comparisons, 2, FACTS)
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in jsonl(steps).splitlines()]
+    assert [row["ours"]["values"]["psnr"] for row in rows[:4]] == [21, 22, 23, None]
+    assert "<figure>" not in page([made_up_step("a.png", 4, {"psnr": math.inf}, {})], [], FACTS)
+
+
+def test_a_metric_brings_its_title(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "beauty", Metric("beauty", "Beauty", True, lambda *_: 1.0))
+    steps = [made_up_step("a", k, {"psnr": 20 + k, "beauty": k}, {"jpeg": {"psnr": 19, "beauty": 1}}) for k in (2, 3)]
+    assert "Beauty" in markdown(compare(steps), 1, FACTS)
+    assert "Beauty" in page(steps, [], FACTS)
+
+
 def test_marks_differ() -> None:
     assert len({mark_of(peer) for peer in PEERS}) == len(PEERS)
 
@@ -278,6 +323,10 @@ def test_page_without_pictures_or_without_our_codec() -> None:
     html = page(targets, [], Facts(["psnr"]))
     assert "No codec of ours took part" in html
     assert "JPEG and WebP" in html
+    alone = page([replace(step, peers={}) for step in steps], [], FACTS)
+    assert "No rate could be compared" in alone
+    # A column of LPIPS has the mark, so it is explained.
+    assert "† marked by --trained-on" in alone
 
 
 def test_names_cannot_break_out(html: str) -> None:
@@ -355,3 +404,16 @@ def test_lost_packets_have_a_curve_for_each_way_and_every_number() -> None:
     for text in (*ways, "1,001", "0.500", "19.50", "50 % lost"):
         assert text in section
     assert loss_section([]) == ""
+
+
+def test_lost_packets_without_a_score_leave_a_gap(tmp_path: Path) -> None:
+    known = [Outcome(loss, "4 stages, redundancy 0.26", 1000, {"psnr": 20 - loss, "niqe": 5.0}) for loss in (0.0, 0.1)]
+    outcomes = [*known, Outcome(0.5, known[0].way, 1000, {"psnr": math.inf, "niqe": math.nan})]
+    file = tmp_path / "loss.jsonl"
+    file.write_text(outcomes_text(outcomes), "utf-8")
+    for line in file.read_text("utf-8").splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    outcomes = read_outcomes(file)
+    charts = re.findall("<svg class=.chart.*?</svg>", loss_section(outcomes))
+    assert [chart.count('class="mark ours"') for chart in charts] == [2, 2]
+    assert loss_section([replace(one, values={"niqe": math.nan}) for one in outcomes]).count("<figure>") == 0

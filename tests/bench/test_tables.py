@@ -67,7 +67,7 @@ def test_cells_say_who_is_best() -> None:
     def line(codec: str, psnr: float | None) -> Line:
         return Line(codec, 1, 100.0, 0.1, {"psnr": psnr}, {1.0: 1})
 
-    one = Comparison("arpc", 7, 100.0, 0.1, line("arpc", 25.0), (line("heic", 24.0), line("vvc", 23.0)), judged=True)
+    one = Comparison("arpc", 7, 100.0, 0.1, line("arpc", 25.0), (line("heic", 24.0), line("vvc", 23.0)), True, 1, 1)
     assert "**25.00** / 24.00 HEIC |" in tables.long("arpc", tables.Kodak(1, [one]))
     assert "**25.00** / 24.00 |" in tables.short("arpc", tables.Kodak(1, [one]))
     best = replace(one, peers=(line("heic", 24.0), line("vvc", 25.0)))

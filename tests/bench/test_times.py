@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -15,7 +16,7 @@ from PIL import Image
 from arpc_codec.bench.compare import compare
 from arpc_codec.bench.peers import PEERS, Jpeg
 from arpc_codec.bench.report.page import page
-from arpc_codec.bench.report.speed import speed_series
+from arpc_codec.bench.report.speed import speed_section, speed_series
 from arpc_codec.bench.report.words import findings
 from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_picture
 from arpc_codec.bench.store import FileKey, Store
@@ -126,6 +127,18 @@ def test_speed_stands_in_the_page_and_its_chart_counts_megapixels() -> None:
     assert "on a &lt;machine&gt;" in section
     assert section.count("<td>library</td>") == 2 * 2 == section.count("<td>command</td>")
     assert 'id="h-speed"' not in page(steps, [], Facts(["psnr"]))
+
+
+def test_speed_of_fewer_pictures_says_so_and_is_no_part_of_the_curve() -> None:
+    steps, times = made_up(OURS, {"jpeg": SLOWER})
+    steps += [replace(step, picture="b.png") for step in steps if step.k == 1]
+    times += [replace(timing, picture="b.png") for timing in times if timing.k == 1]
+    comparisons = compare(steps, times)
+    assert [len(one.points) for one in speed_series(comparisons, "decode")] == [1, 1]
+    assert "progic 2 (1 of 2)" in speed_section(comparisons, ["a.png", "b.png"], "here")
+    # One picture was timed: that others lack this k does not matter here.
+    first = [timing for timing in times if timing.picture == "a.png"]
+    assert [len(one.points) for one in speed_series(compare(steps, first), "decode")] == [2, 2]
 
 
 def test_csv_of_times_leaves_out_what_was_not_measured() -> None:

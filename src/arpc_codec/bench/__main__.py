@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -22,14 +23,16 @@ from arpc_codec.bench.published import dataset_of
 from arpc_codec.bench.report.figure import figure
 from arpc_codec.bench.report.page import page
 from arpc_codec.bench.report.pictures import Exhibit, exhibit, fitting
-from arpc_codec.bench.run import Plan, Step, measure_folder, pictures
+from arpc_codec.bench.run import Plan, Step, measure_folder, pictures, read_rgb
 from arpc_codec.bench.sheet import listed
 from arpc_codec.bench.steps import jsonl, steps_csv
 from arpc_codec.bench.table import Facts, markdown
 from arpc_codec.bench.times import Timing, machine, time_file, times_csv
-from arpc_codec.errors import ArpcError
+from arpc_codec.cli.log import complain
+from arpc_codec.errors import ArpcError, describe
 from arpc_codec.files import make_folder
-from arpc_codec.metrics.panel import METRICS, missing_metrics
+from arpc_codec.imageio import read_exact
+from arpc_codec.metrics.panel import METRICS, missing_metrics, require_weights
 
 
 def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[float, ...]:
@@ -42,18 +45,52 @@ def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[flo
     return found
 
 
-def _ours(names: tuple[str, ...], models: dict[str, str], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
-    names = tuple(name for name in names if name in CODECS)
-    if len(ks) not in (0, len(names)):
-        raise click.UsageError(f"--ks stands once for each codec of scales or stages: {len(ks)} for {len(names)}")
-    counts = [tuple(int(k) for k in _numbers(text, int, "--ks")) for text in ks]
-    return tuple(Ours(name, models.get(name), fill, k or ()) for name, k in zip_longest(names, counts))
+def _ours(chosen: Sequence[tuple[str, str | None]], fill: str, ks: tuple[str, ...]) -> tuple[Ours, ...]:
+    """Those of scales or stages, called after their models, too, where a codec has several."""
+    lossy = [(codec, model) for codec, model in chosen if codec in CODECS]
+    codecs = tuple(dict.fromkeys(codec for codec, _ in lossy))
+    if len(ks) not in (0, len(codecs)):
+        raise click.UsageError(f"--ks stands once for each codec of scales or stages: {len(ks)} for {len(codecs)}")
+    counts = {codec: [int(k) for k in _numbers(text, int, "--ks")] for codec, text in zip(codecs, ks, strict=False)}
+    several = len(lossy) > len(codecs)
+    return tuple(
+        Ours(codec, model, fill, counts.get(codec, ()), f"{codec} {model}" if several else "") for codec, model in lossy
+    )
 
 
-def _models(names: tuple[str, ...], models: tuple[str, ...]) -> dict[str, str]:
+def _models(names: tuple[str, ...], models: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """(codec, model) of each of ours; None is the codec's own model."""
+    models = tuple(dict.fromkeys(models))
+    if len(names) == 1 and names[0] in CODECS:
+        names *= max(1, len(models))
     if len(models) not in (0, len(names)):
         raise click.UsageError(f"--model stands once for each codec: {len(models)} for {len(names)} of them")
-    return dict(zip(names, models, strict=False))
+    return list(zip_longest(names, models))
+
+
+def _sizes(paths: list[Path], lossy: bool, lossless: bool) -> dict[Path, tuple[int, int]]:
+    """Height and width of each picture that can be read in every way that is asked for; the others are named."""
+    found = {}
+    for path in paths:
+        try:
+            if lossless:
+                found[path] = read_exact(path).samples.shape[:2]
+            if lossy:
+                found[path] = read_rgb(path).shape[:2]
+        except (ArpcError, OSError) as error:
+            found.pop(path, None)
+            complain(f"{path.name}: {describe(error)[1]}")
+    return found
+
+
+def _check_ks(ours: Sequence[Ours], sizes: Collection[tuple[int, int]]) -> None:
+    """Raises click.BadParameter for a k that none of the pictures has."""
+    for codec in ours:
+        largest = max(codec.total(*size) for size in sizes) if codec.wanted else math.inf
+        for k in codec.wanted:
+            if k > largest:
+                text = f"{k} is more than any picture here has with {codec.name}: {largest} is the most"
+                raise click.BadParameter(text, param_hint="--ks")
 
 
 def _lossy(
@@ -91,7 +128,12 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
 @click.option(
     "--codec", default="arpc", show_default=True, help="Ours: arpc, progic, hpac, or some as arpc,hpac; or none."
 )
-@click.option("--model", "models", multiple=True, help="Model of our codec (its own); once for each of several.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Model of our codec (its own); once for each of several codecs, or of several models of one that is not hpac.",
+)
 @click.option("--fill", default="mean", show_default=True, help="How our decoder fills unsent scales.")
 @click.option(
     "--ks", multiple=True, help="Scale or stage counts, such as 4,6,8 (all); once for each codec that has some."
@@ -105,9 +147,13 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     help="Lossless: steps of adaptation (0), repeatable.",
 )
 @click.option("--bpp", default="0.02,0.05,0.1", show_default=True, help="Target rates for --codec none.")
-@click.option("--peers", default=",".join(PEERS), show_default=True)
+@click.option("--peers", default=",".join(PEERS), show_default=True, help="Lossy codecs beside ours, or some of them.")
 @click.option("--lossless-peers", default=",".join(LOSSLESS_PEERS), show_default=True, help="Beside hpac.")
-@click.option("--metrics", type=click.Path(path_type=Path), help="Folder of metric weights (ARPC_METRICS).")
+@click.option(
+    "--metrics",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of metric weights (or ARPC_METRICS, where some may be missing).",
+)
 @click.option(
     "--trained-on", default="lpips_alex,lpips_squeeze,frechet", show_default=True, help="Marked in the table."
 )
@@ -115,6 +161,7 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
 @click.option(
     "--floors/--no-floors",
     default=True,
+    show_default=True,
     help="Let a peer use a size whose smallest file is larger than ours even if another size reaches ours.",
 )
 @click.option(
@@ -173,7 +220,7 @@ def main(
 
     Writes report.html, figure.svg, table.md, steps.csv, steps.jsonl, times.csv and lossless.csv into OUT. Encoded
     files, values, times and what the page shows are kept in the cache, so that a run that was stopped goes on where
-    it was.
+    it was. A picture that cannot be read is named and left out; the exit code is 1 then.
     """
     console = Console(stderr=True)
     grown = read_rows(scale) if scale else []
@@ -181,17 +228,27 @@ def main(
     names = listed(codec, (*CODECS, Hpac.name), "--codec") if codec != "none" else ()
     chosen = listed(peers, tuple(PEERS), "--peers") if names != (Hpac.name,) else ()
     exact = listed(lossless_peers, tuple(LOSSLESS_PEERS), "--lossless-peers") if Hpac.name in names else ()
-    model_of = _models(names, models)
-    ours = _ours(names, model_of, fill, ks)
+    models_of_ours = _models(names, models)
+    ours = _ours(models_of_ours, fill, ks)
     marked = listed(trained_on, tuple(METRICS), "--trained-on") if ours else ()
     targets = () if names else _numbers(bpp, float, "--bpp")
+    if not names and not targets:
+        raise click.UsageError("--codec none needs --bpp")
     paths = pictures(folder)[:limit]
     if not paths:
         raise click.UsageError(f"{folder} holds no pictures")
+    lossy = bool(ours or targets)
+    if lossy and metrics:
+        require_weights(metrics)
+    sizes = _sizes(paths, lossy, Hpac.name in names)
+    if not sizes:
+        raise ArpcError(f"{folder}: no picture can be read")
+    _check_ks(ours, set(sizes.values()))
+    unreadable, paths = len(paths) - len(sizes), list(sizes)
     reasons = {name: PEERS[name].missing() for name in chosen}
     coders, missing = present(exact)
     missing |= {name: reason for name, reason in reasons.items() if reason}
-    if ours or targets:
+    if lossy:
         missing |= missing_metrics(metrics)
     for name, reason in missing.items():
         console.print(f"missing: {name}: {reason}", style="yellow")
@@ -206,8 +263,7 @@ def main(
     bar = Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), console=console)
     with bar as progress:
         if Hpac.name in names:
-            coders += [Hpac(model_of.get(Hpac.name), adapt, jobs) for adapt in adapts]
-        lossy = ours or targets
+            coders += [Hpac(dict(models_of_ours)[Hpac.name], adapt, jobs) for adapt in adapts]
         steps, exhibits, times = _lossy(plan, paths, jobs, shown, timed, progress) if lossy else ([], [], [])
         rows = _exact(plan.cache, paths, coders, timed, progress)
     fit = fitting(exhibits)
@@ -236,6 +292,8 @@ def main(
     ):
         (out / name).write_text(text, "utf-8", newline="")
     click.echo(table, nl=False)
+    if unreadable:
+        raise click.exceptions.Exit(ArpcError.exit_code)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ Values = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Speed:
-    """Means over the timed pictures of one codec at one k; `costs` by `WAYS`."""
+    """Means over the timed pictures of one codec at one k; `pixels` of one, `costs` by `WAYS`."""
 
+    pictures: int
     bpp: float
     pixels: float
     costs: dict[str, Cost]
@@ -52,7 +53,8 @@ class Line:
 class Comparison:
     """One k of one codec of ours: its line and one for each peer that has files.
 
-    At a target size `codec` is "", k is in bits a pixel and there is no line of ours.
+    At a target size `codec` is "", k is in bits a pixel and there is no line of ours. `pictures`: how many of the run's
+    `run` pictures have this k.
     """
 
     codec: str
@@ -62,11 +64,23 @@ class Comparison:
     ours: Line | None
     peers: tuple[Line, ...]
     judged: bool
+    pictures: int
+    run: int
 
     @property
     def label(self) -> str:
         """What peers are compared with here: "arpc 7", or "0.05 bpp"."""
         return f"{self.codec} {self.k:g}" if self.codec else f"{self.k:g} bpp"
+
+    @property
+    def counted_label(self) -> str:
+        """The label, and of how many pictures the means are where that is not the whole run."""
+        return counted(self.label, self.pictures, self.run)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all pictures of the run take part: means over others say nothing beside those at another k."""
+        return self.pictures == self.run
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -79,6 +93,11 @@ class Comparison:
             return None
         outcomes = [beats(self.ours, line, name) for line in self.peers]
         return None if None in outcomes else all(outcomes)
+
+
+def counted(label: str, pictures: int, run: int) -> str:
+    """ "arpc 9 (3 of 10)", or the label alone when it is all of them."""
+    return label if pictures == run else f"{label} ({pictures} of {run})"
 
 
 def seconds_of_both(ours: Line, rival: Line, way: str) -> tuple[float, float, bool] | None:
@@ -150,7 +169,7 @@ def _speed(times: Sequence[Timing]) -> Speed:
         for way in WAYS
     }
     bpp = sum(8 * one.bytes / one.pixels for one in times) / len(times)
-    return Speed(bpp, sum(one.pixels for one in times) / len(times), costs)
+    return Speed(len(times), bpp, sum(one.pixels for one in times) / len(times), costs)
 
 
 def compare(steps: Iterable[Step], times: Iterable[Timing] = ()) -> list[Comparison]:
@@ -164,8 +183,10 @@ def compare(steps: Iterable[Step], times: Iterable[Timing] = ()) -> list[Compari
         return replace(line, speed=_speed(own)) if own else line
 
     by_k: dict[tuple[str, float], list[Step]] = defaultdict(list)
+    names = set()
     for step in steps:
         by_k[step.codec, step.k].append(step)
+        names.add(step.picture)
     comparisons: list[Comparison] = []
     for (codec, k), group in sorted(by_k.items()):
         ours = [(step, step.ours) for step in group if step.ours is not None]
@@ -182,6 +203,8 @@ def compare(steps: Iterable[Step], times: Iterable[Timing] = ()) -> list[Compari
                 ours=with_speed(_line(codec, ours, {}), (codec, k)) if ours else None,
                 peers=tuple(with_speed(line, (codec, k)) for line in lines if line is not None),
                 judged=bool(smallest) and size >= min(smallest),
+                pictures=len(group),
+                run=len(names),
             )
         )
     return comparisons

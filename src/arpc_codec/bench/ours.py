@@ -16,7 +16,7 @@ import arpc_codec
 from arpc_codec.bench.watch import Command
 from arpc_codec.container import truncate
 from arpc_codec.imageio import ExactPicture, write_exact
-from arpc_codec.loading import model_for
+from arpc_codec.loading import load, model_for
 from arpc_codec.zoo.registry import find
 
 Image_u8 = NDArray[np.uint8]
@@ -29,9 +29,10 @@ _NO_INFLUENCE = ("bench", "cli", "metrics", "train", "weights", "__pycache__")
 
 
 class Codec(Protocol):
-    """A codec under test: files at steps k = 1, 2, ..."""
+    """A codec under test: files at steps k = 1, 2, ...; `name` tells it from others of the same `codec`."""
 
     name: str
+    codec: str
 
     def version(self) -> str:
         """Changes whenever files or decoded pictures may change."""
@@ -82,16 +83,30 @@ def version_of(model: str) -> str:
 class Ours:
     """A codec of scales or stages; k is how many are sent."""
 
-    def __init__(self, name: str, model: str | None = None, fill: str = "mean", ks: Sequence[int] = ()) -> None:
-        """name: one of `CODECS`; ks: those that take part, none for all. Raises ModelError for a missing model."""
-        self.name, self.model, self.fill, self._ks = name, model_for(name, model), fill, ks
+    def __init__(
+        self, codec: str, model: str | None = None, fill: str = "mean", ks: Sequence[int] = (), name: str = ""
+    ) -> None:
+        """codec: one of `CODECS`, and the name if there is none; ks: of what a picture has, none for all.
+
+        Raises ModelError for a missing model.
+        """
+        self.codec, self.name, self.model = codec, name or codec, model_for(codec, model)
+        self.fill, self.wanted = fill, ks
         self._last: tuple[bytes, bytes] | None = None
 
     def version(self) -> str:
         return f"{version_of(self.model)} {self.fill}"
 
     def ks(self, image: Image_u8) -> Sequence[int]:
-        return self._ks or range(1, arpc_codec.info(self._whole(image)).scales_declared + 1)
+        total = self.total(*image.shape[:2])
+        return [k for k in self.wanted or range(1, total + 1) if k <= total]
+
+    def total(self, height: int, width: int) -> int:
+        """How many scales or stages a picture of that size has."""
+        from arpc_codec.codecs.progic import ProgicCodec
+
+        codec = load(self.model, "cpu", self.codec)
+        return codec.config.stages if isinstance(codec, ProgicCodec) else len(codec.layout(height, width).schedule)
 
     def encode(self, image: Image_u8, k: int) -> bytes:
         # Byte for byte what encoding k of them gives (a test holds this), without coding the picture k times.
@@ -101,19 +116,19 @@ class Ours:
         """File of all scales; that of the last picture is kept."""
         key = hashlib.sha256(image.tobytes()).digest()
         if self._last is None or self._last[0] != key:
-            self._last = key, arpc_codec.encode(image, codec=self.name, model=self.model)
+            self._last = key, arpc_codec.encode(image, codec=self.codec, model=self.model)
         return self._last[1]
 
     def decode(self, data: bytes) -> Image_u8:
         return np.asarray(arpc_codec.decode(data, fill=self.fill).convert("RGB"))
 
     def encode_anew(self, image: Image_u8, k: int) -> bytes:
-        return arpc_codec.encode(image, codec=self.name, model=self.model, scales=k)
+        return arpc_codec.encode(image, codec=self.codec, model=self.model, scales=k)
 
     def encode_command(self, image: Image_u8, k: int) -> Command:
         # PPM costs next to nothing to read and write, so that the codec is what is timed.
         pixels = write_exact(ExactPicture(image), "ppm")
-        return arpc_command(pixels, "encode", "--codec", self.name, "--model", self.model, "--scales", str(k))
+        return arpc_command(pixels, "encode", "--codec", self.codec, "--model", self.model, "--scales", str(k))
 
     def decode_command(self, data: bytes) -> Command:
         return arpc_command(data, "decode", "--fill", self.fill, "--format", "ppm")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from arpc_codec.bench.ladder import Ladder
 from arpc_codec.bench.ours import Codec
 from arpc_codec.bench.peers import Peer
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
+from arpc_codec.imageio import read
 from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
 from arpc_codec.processes import pool
 
@@ -110,7 +110,8 @@ class Bench:
 
     def file(self, coder: Codec | Peer, setting: float, scale: float) -> tuple[FileKey, bytes]:
         """One file of the picture and what it is kept under; the setting of our codecs is k."""
-        key = FileKey(codec_id(coder.name, coder.version()), setting, scale)
+        name = coder.name if isinstance(coder, Peer) else coder.codec
+        key = FileKey(codec_id(name, coder.version()), setting, scale)
         if isinstance(coder, Peer):
             return key, self.store.file(key, lambda: coder.encode(self.image, setting, scale))
         return key, self.store.file(key, lambda: coder.encode(self.image, int(setting)))
@@ -177,9 +178,8 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def read_rgb(path: Path) -> Image_u8:
-    """A picture's pixels as they are stored, RGB uint8 HxWx3."""
-    with Image.open(path) as opened:
-        return np.asarray(opened.convert("RGB"))
+    """A picture's pixels as `arpc encode` codes them, RGB uint8 HxWx3. Raises as `imageio.read`."""
+    return read(path).pixels
 
 
 def measure_picture(plan: Plan, path: Path) -> list[Step]:

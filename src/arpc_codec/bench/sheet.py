@@ -1,10 +1,13 @@
-"""Comma-separated text and lists, as the benches write and read them."""
+"""Comma-separated text, lists and lines of JSON, as the benches write and read them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -16,6 +19,17 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> st
     sheet.writeheader()
     sheet.writerows(rows)
     return text.getvalue()
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A line of JSON, which has no numbers that are not finite: they are null."""
+    return json.dumps(_finite(row), allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def listed(text: str, known: Collection[str], option: str | None = None) -> tuple[str, ...]:

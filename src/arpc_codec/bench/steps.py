@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from arpc_codec.bench.run import Measured, Step
-from arpc_codec.bench.sheet import csv_text
+from arpc_codec.bench.sheet import csv_text, json_line
 from arpc_codec.metrics.panel import METRICS
 
 COLUMNS = ("picture", "pixels", "ours", "k", "wanted", "codec", "best_by", "setting", "scale", "bytes", *METRICS)
 
 
 def jsonl(steps: Iterable[Step]) -> str:
-    """A JSON object on each line, with the fields of `Step`."""
-    return "".join(json.dumps(asdict(step)) + "\n" for step in steps)
+    """A JSON object on each line, with the fields of `Step`; a value that is not finite is null."""
+    return "".join(json_line(asdict(step)) for step in steps)
 
 
 def steps_csv(steps: Iterable[Step]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ class Store:
 
     What a report shows of a file lies beside it, with a suffix of its own.
 
-    A line of the .jsonl is one value, keyed by codec, setting, scale, metric and metric version. Only one
-    process may write a picture's store at a time.
+    A line of the .jsonl is one value, keyed by codec, setting, scale, metric and metric version; JSON has no infinity,
+    so that one is text. Only one process may write a picture's store at a time.
     """
 
     def __init__(self, folder: Path, picture: str) -> None:
@@ -60,7 +61,7 @@ class Store:
             try:
                 row = json.loads(line)
                 key = (row["codec"], row["setting"], row["scale"], row["metric"], row["version"])
-                self._values[key] = row["value"]
+                self._values[key] = None if row["value"] is None else float(row["value"])
             except (ValueError, KeyError):
                 # A run that was killed while writing leaves a torn line: its value is measured again.
                 continue
@@ -94,5 +95,6 @@ class Store:
     def keep(self, key: FileKey, metric: str, version: int, value: float | None) -> None:
         """Keep a measured value."""
         self._values[key.codec, key.setting, key.scale, metric, version] = value
-        row = {"codec": key.codec, "setting": key.setting, "scale": key.scale}
-        self._append(json.dumps(row | {"metric": metric, "version": version, "value": value}))
+        row = {"codec": key.codec, "setting": key.setting, "scale": key.scale, "metric": metric, "version": version}
+        told = value if value is None or math.isfinite(value) else str(value)
+        self._append(json.dumps(row | {"value": told}))

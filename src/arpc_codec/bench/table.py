@@ -11,17 +11,6 @@ from arpc_codec.bench.lossless import table as lossless_table
 from arpc_codec.bench.peers import PEERS
 from arpc_codec.metrics.panel import METRICS
 
-TITLES = {
-    "lpips_alex": "LPIPS-Alex",
-    "lpips_squeeze": "LPIPS-Squeeze",
-    "ssimulacra2-py": "SSIMULACRA2-py",
-    "vmaf": "VMAF",
-    "ms_ssim": "MS-SSIM",
-    "frechet": "Fréchet-Alex",
-    "niqe": "NIQE",
-    "psnr": "PSNR",
-}
-TRAINED_ON = "† our networks were trained on this metric or its features: it cannot stand alone as evidence."
 _SIZES = {1.0: "1", 0.5: "1/2", 0.25: "1/4"}
 
 
@@ -47,7 +36,7 @@ def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts, los
     listed = [c for c in comparisons if c not in judged]
     parts = []
     if comparisons:
-        parts.append(f"{pictures} pictures; means over pictures. {rule(facts.deciding, facts.floors)}")
+        parts.append(f"{pictures} pictures; means over pictures. {rule(comparisons, facts)}")
     if judged:
         parts.append(_table(judged, names, facts))
     if listed:
@@ -55,14 +44,14 @@ def markdown(comparisons: Sequence[Comparison], pictures: int, facts: Facts, los
         parts.append(_table(listed, names, facts))
     verdicts = [
         _verdict(codec, name, own)
-        for codec, own in by_codec(comparisons).items()
+        for codec, own in by_codec(c for c in comparisons if c.whole).items()
         for name in names
         if any(c.better(name) is not None for c in own)
     ]
     if verdicts:
         parts.append("\n".join(verdicts))
-    if facts.trained_on:
-        parts.append(TRAINED_ON)
+    if note := trained_on_note(names, facts.trained_on):
+        parts.append(note)
     if lossless:
         parts.append(f"Lossless, every file decoded and compared, on {facts.machine}:")
         parts.append(lossless_table(lossless).rstrip("\n"))
@@ -80,17 +69,27 @@ def title_of(codec: str) -> str:
 
 def titled(metric: str, trained_on: Sequence[str]) -> str:
     """How a metric is called, marked when our networks were trained on it."""
-    return TITLES[metric] + (" †" if metric in trained_on else "")
+    return METRICS[metric].title + (" †" if metric in trained_on else "")
 
 
-def rule(deciding: Sequence[str], floors: bool) -> str:
-    """How files are compared, in two sentences."""
-    limit = "" if floors else " (sizes whose smallest file exceeds ours take no part while another size reaches ours)"
-    columns = " and ".join(TITLES[name] for name in deciding)
+def trained_on_note(names: Sequence[str], trained_on: Sequence[str]) -> str:
+    """What the mark of `titled` means; "" when none of the metrics `names` carries it."""
+    if not set(names) & set(trained_on):
+        return ""
+    return "† marked by --trained-on: no evidence on its own for a network that was trained on it or on its features."
+
+
+def rule(comparisons: Sequence[Comparison], facts: Facts) -> str:
+    """How files are compared, in some sentences."""
+    exceeding = "sizes whose smallest file exceeds ours take no part while another size reaches ours"
+    limit = "" if facts.floors else f" ({exceeding})"
+    columns = " and ".join(METRICS[name].title for name in facts.deciding)
+    fewer = " Rows of fewer pictures say so, and are left out of curves, BD-rates and verdicts."
     return (
         "On each picture every peer takes its smallest file that is not smaller than ours, at full, half or "
         f"quarter size, whichever is best{limit}: its {columns} from the best size by that very metric, its "
-        f"other columns from the best size by {TITLES[deciding[0]]}. Bold: ours is better than every peer."
+        f"other columns from the best size by {METRICS[facts.deciding[0]].title}. Bold: ours is better than every peer."
+        f"{'' if all(c.whole for c in comparisons) else fewer}"
     )
 
 
@@ -104,7 +103,7 @@ def _table(group: Sequence[Comparison], names: Sequence[str], facts: Facts) -> s
         for line in comparison.lines:
             ours = comparison if line is comparison.ours else None
             title = f"**{title_of(line.codec)}**" if ours else title_of(line.codec)
-            rows.append([comparison.label, title, *_cells(line, names, ours)])
+            rows.append([comparison.counted_label, title, *_cells(line, names, ours)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -123,6 +122,6 @@ def _verdict(codec: str, name: str, comparisons: Sequence[Comparison]) -> str:
     wins = [f"{c.k:g}" for c in comparisons if c.better(name)]
     losses = [f"{c.k:g}" for c in comparisons if c.better(name) is False]
     return (
-        f"- {codec}, {TITLES[name]}: better than every peer at k = {', '.join(wins) or 'none'}; "
+        f"- {codec}, {METRICS[name].title}: better than every peer at k = {', '.join(wins) or 'none'}; "
         f"not at k = {', '.join(losses) or 'none'}."
     )

@@ -32,6 +32,7 @@ class Metric:
     """One measure: how it is called in tables, which way is better, and what it needs."""
 
     name: str
+    title: str
     higher_is_better: bool
     measure: Measure
     package: str = ""
@@ -137,14 +138,14 @@ class _Features:
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("lpips_alex", False, _lpips("alex"), weights="lpips_alex_v0.1.safetensors"),
-        Metric("lpips_squeeze", False, _lpips("squeeze"), weights="lpips_squeeze_v0.1.safetensors"),
-        Metric("ssimulacra2-py", True, _ssimulacra2, package="ssimulacra2", digits=1),
-        Metric("vmaf", True, _vmaf, absent=lacks_vmaf, digits=1, floor=0.0),
-        Metric("ms_ssim", True, _ms_ssim, package="pytorch_msssim"),
-        Metric("frechet", False, _frechet, weights="lpips_alex_v0.1.safetensors"),
-        Metric("niqe", False, _niqe, weights="niqe_pris_params.safetensors", digits=2),
-        Metric("psnr", True, _psnr, digits=2),
+        Metric("lpips_alex", "LPIPS-Alex", False, _lpips("alex"), weights="lpips_alex_v0.1.safetensors"),
+        Metric("lpips_squeeze", "LPIPS-Squeeze", False, _lpips("squeeze"), weights="lpips_squeeze_v0.1.safetensors"),
+        Metric("ssimulacra2-py", "SSIMULACRA2-py", True, _ssimulacra2, package="ssimulacra2", digits=1),
+        Metric("vmaf", "VMAF", True, _vmaf, absent=lacks_vmaf, digits=1, floor=0.0),
+        Metric("ms_ssim", "MS-SSIM", True, _ms_ssim, package="pytorch_msssim"),
+        Metric("frechet", "Fréchet-Alex", False, _frechet, weights="lpips_alex_v0.1.safetensors"),
+        Metric("niqe", "NIQE", False, _niqe, weights="niqe_pris_params.safetensors", digits=2),
+        Metric("psnr", "PSNR", True, _psnr, digits=2),
     )
 }
 
@@ -153,6 +154,13 @@ def missing_metrics(weights: Path | None = None) -> dict[str, str]:
     """Name of each measure that cannot run here, with the reason."""
     reasons = {name: metric.missing(weights) for name, metric in METRICS.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def require_weights(weights: Path) -> None:
+    """Raises ModelError when the folder lacks a file of some measure."""
+    for metric in METRICS.values():
+        if metric.weights:
+            weights_file(metric.weights, weights)
 
 
 def panel(

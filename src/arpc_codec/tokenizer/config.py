@@ -31,7 +31,7 @@ class TokenizerConfig:
     means: channels that are means of a cell, as in `MultiScalePlanes`; only with texture.
     trade: what a bit is worth when integers are chosen, in squared errors of one step.
     fill: value of a masked channel in units of the code magnitude (0, or -1 as published); masked: are there any.
-    grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not make a pyramid.
+    grid_bits: as in `MultiScaleBSQ`.  Raises ModelError when the sizes do not fit together or to the network.
     """
 
     channels: int = 16
@@ -75,11 +75,17 @@ class TokenizerConfig:
             raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.steps)} steps")
         if self.noise < 0 or (self.noise and self.network != "progic"):
             raise ModelError(f"tokenizer config: {self.noise} channels of noise for the network {self.network}")
-        if self.texture and not (self.network == "progic" and self.steps):
-            raise ModelError("tokenizer config: channels of texture without steps, or of another network")
+        if self.texture and not (self.network == "progic" and self.steps and self.channels > TEXTURE):
+            raise ModelError("tokenizer config: channels of texture without others or steps, or of another network")
         if self.means and not (self.texture and set(self.means) <= set(range(TEXTURE, self.channels))):
             raise ModelError(f"tokenizer config: means {self.means}, texture {self.texture}, {self.channels} channels")
         if self.network == "progic":
+            for part, resolutions in (("encoder", 2), ("decoder", 4)):
+                widths, depths = getattr(self, f"{part}_widths"), getattr(self, f"{part}_depths")
+                if not len(widths) == len(depths) == resolutions or min(widths) < 1 or min(depths) < 0:
+                    raise ModelError(
+                        f"tokenizer config: widths {widths} and depths {depths} are not {resolutions} of the {part}"
+                    )
             return
         if self.network != "pyramid":
             raise ModelError(f"tokenizer config: unknown network {self.network!r}")

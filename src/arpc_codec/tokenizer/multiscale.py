@@ -109,7 +109,8 @@ class MultiScaleQuantizer(nn.Module):
         """Quantise [B, C, H, W] (H, W = the schedule's last scale) in float32.
 
         `flip` gives for each scale a rate of errors in the bits before the residual is taken on (bitwise
-        self-correction of Infinity and ARPC): `prefixes` are then the corrupted sums and `bits` what the residuals ask for.
+        self-correction of Infinity and ARPC): `prefixes` are then the corrupted sums and `bits` what the residuals
+        ask for.
         `choose` stands in for the method of that name.
         """
         final = schedule[-1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
 from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.published import points as published_points
 from arpc_codec.bench.report.plot import CIRCLE, OURS, Axis, Series, linear_axis, log_axis, mark_of, plot
-from arpc_codec.bench.table import TITLES, title_of
+from arpc_codec.bench.table import title_of
 from arpc_codec.metrics.panel import METRICS
 
 Point = tuple[float, float, str]
@@ -41,18 +42,23 @@ def measured_series(comparisons: Sequence[Comparison], point: Callable[[Line], P
 
 
 def all_series(comparisons: Sequence[Comparison], metric: str, dataset: str) -> list[Series]:
-    """Means over the pictures by one metric, and the published points of `dataset` ("" for none)."""
+    """Means over all pictures by one metric, and the published points of `dataset` ("" for none).
+
+    Infinite ones, of pictures that are exact, have no place on an axis.
+    """
     digits = METRICS[metric].digits
 
     def point(line: Line) -> Point | None:
         value = line.values.get(metric)
-        return None if value is None else (line.bpp, value, f"{value:.{digits}f} at {line.bpp:.4f} bpp")
+        if value is None or not math.isfinite(value):
+            return None
+        return line.bpp, value, f"{value:.{digits}f} at {line.bpp:.4f} bpp"
 
     stated: dict[str, list[Point]] = {}
     for bpp, value, entry in published_points(metric, dataset):
         tip = f"{entry.codec}, published: {value:.{digits}f} at {bpp:.4f} bpp. {entry.source}. {entry.note}"
         stated.setdefault(entry.codec, []).append((bpp, value, tip))
-    return measured_series(comparisons, point) + [
+    return measured_series([c for c in comparisons if c.whole], point) + [
         Series(codec, codec, "published", tuple(sorted(points)), CIRCLE) for codec, points in stated.items()
     ]
 
@@ -67,5 +73,5 @@ def metric_chart(metric: str, series: Sequence[Series], across: Axis, unit: str)
     """SVG of one metric over something in a `unit`, better always upwards; `series` have points."""
     up = linear_axis([point[1] for one in series for point in one.points])
     better = METRICS[metric].better
-    label = f"{TITLES[metric]} over {unit}, {better} is better; the tables hold the numbers"
+    label = f"{METRICS[metric].title} over {unit}, {better} is better; the tables hold the numbers"
     return plot(series, across, up if better == "higher" else up.turned(), unit, label)

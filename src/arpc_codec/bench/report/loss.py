@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import count
 
@@ -9,7 +10,6 @@ from arpc_codec.bench.outcomes import Outcome
 from arpc_codec.bench.report.curves import metric_chart
 from arpc_codec.bench.report.plot import MARKS, OURS, Series, legend, linear_axis
 from arpc_codec.bench.report.tables import loss_table
-from arpc_codec.bench.table import TITLES
 from arpc_codec.metrics.panel import METRICS
 
 
@@ -21,9 +21,13 @@ def loss_section(outcomes: Sequence[Outcome]) -> str:
     across = linear_axis([100 * one.loss for one in outcomes])
     figures = []
     for name in judges:
-        better = METRICS[name].better
-        svg = metric_chart(name, _series(outcomes, name), across, "% of packets lost")
-        figures.append(f"<figure><figcaption>{TITLES[name]} <span>{better} is better</span></figcaption>{svg}</figure>")
+        metric = METRICS[name]
+        series = _series(outcomes, name)
+        if not any(one.points for one in series):
+            continue
+        svg = metric_chart(name, series, across, "% of packets lost")
+        title = f"{metric.title} <span>{metric.better} is better</span>"
+        figures.append(f"<figure><figcaption>{title}</figcaption>{svg}</figure>")
     return (
         '<section aria-labelledby="h-loss"><h2 id="h-loss">When packets are lost</h2>'
         "<p>ProGIC over a link that loses packets, each for itself. Every way of sending takes the same bytes; those "
@@ -43,6 +47,7 @@ def _series(outcomes: Sequence[Outcome], name: str) -> list[Series]:
     for way, own in by_way.items():
         kind = "peer" if "no redundancy" in way else "ours"
         marks = OURS if kind == "ours" else MARKS
-        tips = ((100 * o.loss, o.values[name], f"{way}: {o.values[name]:.3g} at {100 * o.loss:g} % lost") for o in own)
+        placed = ((100 * one.loss, one.values[name]) for one in own if math.isfinite(one.values[name]))
+        tips = ((loss, value, f"{way}: {value:.3g} at {loss:g} % lost") for loss, value in placed)
         result.append(Series(way, way, kind, tuple(tips), marks[next(numbers[kind]) % len(marks)]))
     return result

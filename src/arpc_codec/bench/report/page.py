@@ -27,7 +27,7 @@ from arpc_codec.bench.report.speed import speed_section
 from arpc_codec.bench.report.tables import bd_rate_table, comparison_table, published_table
 from arpc_codec.bench.report.words import Finding, findings, listed, lossless_findings, span, unjudged
 from arpc_codec.bench.run import Measured, Step
-from arpc_codec.bench.table import TITLES, TRAINED_ON, Facts, rule, title_of, titled
+from arpc_codec.bench.table import Facts, rule, title_of, titled, trained_on_note
 from arpc_codec.bench.times import Timing
 from arpc_codec.metrics.panel import METRICS
 
@@ -60,6 +60,7 @@ def page(
     lead = f"{listed([*rates, *(['lossless'] if lossless else [])])}, on the bytes of real files."
     codecs = [(ORIGINAL, "Original"), *((name, title_of(name)) for name in (*ours, *peers))]
     shown = exhibits if len(codecs) > 1 else []
+    marked = trained_on_note(measured_names(comparisons), facts.trained_on)
     found = findings(comparisons, facts.trained_on) + lossless_findings(lossless)
     return Template(_read("page.html")).substitute(
         title=escape(title),
@@ -67,7 +68,7 @@ def page(
         lead=lead[0].upper() + lead[1:],
         style=_read("style.css"),
         script=_read("viewer.js"),
-        findings=_findings(found, unjudged(comparisons), all_ours, facts),
+        findings=_findings(found, [unjudged(comparisons), marked], all_ours),
         quality=_quality(steps, comparisons, _viewer(shown, ours), facts, times),
         lossless=lossless_section(lossless, facts.machine),
         scale=scale_section(scale),
@@ -96,11 +97,13 @@ def _quality(
     return Template(_read("quality.html")).substitute(
         viewer=viewer,
         legend=legend(sorted(shapes.values(), key=lambda one: one.kind != "ours")),
-        charts="\n".join(_figure(name, chart(name, lines), facts.trained_on) for name, lines in series.items()),
+        charts="\n".join(
+            _figure(name, svg, facts.trained_on) for name, lines in series.items() if (svg := chart(name, lines))
+        ),
         sources=_sources(names, dataset),
         bdrate=_bd_rate(bd_rate_table(comparisons, names, facts.trained_on)),
         speed=speed_section(comparisons, sorted({timing.picture for timing in times}), facts.machine),
-        rule=escape(rule(facts.deciding, facts.floors)),
+        rule=escape(rule(comparisons, facts)),
         means=comparison_table(comparisons, names, facts.trained_on, f"Means over {_count(pictures)}"),
         each="\n".join(_details(steps, name, names, facts) for name in pictures),
     )
@@ -119,11 +122,11 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _findings(found: Sequence[Finding], remark: str, ours: Sequence[str], facts: Facts) -> str:
+def _findings(found: Sequence[Finding], notes: Sequence[str], ours: Sequence[str]) -> str:
+    parts = []
     if not found:
         reason = "No rate could be compared." if ours else "No codec of ours took part in this run."
-        return f"<p>{reason} {escape(remark)}</p>"
-    parts = []
+        parts.append(f"<p>{reason}</p>")
     for one in found:
         columns = "".join(
             f'<div><p class="label">{escape(one.codec)} {verb}</p>'
@@ -132,7 +135,6 @@ def _findings(found: Sequence[Finding], remark: str, ours: Sequence[str], facts:
         )
         remarks = f'<p class="remark">{escape(" ".join(one.remarks))}</p>' if one.remarks else ""
         parts.append(f'<div class="finding"><h3>{escape(one.rival)}</h3>{columns}{remarks}</div>')
-    notes = [remark, TRAINED_ON if facts.trained_on else ""]
     return "\n".join([*parts, *(f'<p class="note">{escape(note)}</p>' for note in notes if note)])
 
 
@@ -184,7 +186,8 @@ def _label(step: Step) -> str:
     """What the files of a step hold, or should."""
     if not step.codec:
         return f"{step.k:g} bits a pixel"
-    return f"{step.k:g} {_STEPS[step.codec]} of {step.codec}"
+    # Beside others of its codec it is called after its model, too.
+    return f"{step.k:g} {_STEPS[step.codec.split()[0]]} of {step.codec}"
 
 
 def _exhibits(
@@ -194,8 +197,8 @@ def _exhibits(
     gallery = Gallery()
 
     def file(exhibit: Exhibit, name: str, measured: Measured) -> dict[str, Any]:
-        values = ((METRICS[m], TITLES[m], value) for m, value in measured.values.items() if value is not None)
-        note = ", ".join(f"{title} {value:.{metric.digits}f}" for metric, title, value in values)
+        values = ((METRICS[name], value) for name, value in measured.values.items() if value is not None)
+        note = ", ".join(f"{metric.title} {value:.{metric.digits}f}" for metric, value in values)
         return {"picture": gallery.place(exhibit.file(name, measured)), "bytes": measured.bytes, "note": note}
 
     def step_of(exhibit: Exhibit, step: Step, falling: Sequence[Step]) -> dict[str, Any]:

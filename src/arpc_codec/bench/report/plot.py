@@ -118,7 +118,7 @@ def plot(series: Sequence[Series], across: Axis, up: Axis, unit: str, label: str
     parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(unit)}</text>')
     # Ours last, so that it lies on top.
     for one in sorted(series, key=lambda s: s.kind == "ours"):
-        if one.kind != "published":
+        if one.kind != "published" and one.points:
             path = "L".join(f"{x(position):.1f} {y(value):.1f}" for position, value, _ in one.points)
             parts.append(f'<path class="line {one.kind}" d="M{path}"/>')
         for position, value, tip in one.points:

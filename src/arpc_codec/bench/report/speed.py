@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from arpc_codec.bench.compare import Comparison, Line
+from arpc_codec.bench.compare import Comparison, Line, counted
 from arpc_codec.bench.report.curves import Point, measured_series
 from arpc_codec.bench.report.plot import Series, legend, log_axis, plot
 from arpc_codec.bench.report.tables import html_table
@@ -16,12 +16,18 @@ from arpc_codec.bench.times import RUNS, WAYS, Cost
 _HEAD = ("in process, s", "command, s", "its peak, MiB")
 
 
+def _timed(comparisons: Sequence[Comparison]) -> int:
+    """How many pictures were timed."""
+    return max((line.speed.pictures for c in comparisons for line in c.lines if line.speed), default=0)
+
+
 def speed_series(comparisons: Sequence[Comparison], way: str) -> list[Series]:
-    """Seconds a megapixel over the rate."""
+    """Seconds a megapixel over the rate, means over all timed pictures."""
+    timed = _timed(comparisons)
 
     def point(line: Line) -> Point | None:
         seconds = line.speed.a_megapixel(way) if line.speed else None
-        if line.speed is None or seconds is None:
+        if line.speed is None or line.speed.pictures < timed or seconds is None:
             return None
         return line.speed.bpp, seconds, f"{seconds:.3g} s a megapixel at {line.speed.bpp:.4f} bpp"
 
@@ -37,7 +43,7 @@ def speed_table(comparisons: Sequence[Comparison], caption: str) -> str:
             return [seconds, "library", "–"]
         return [seconds, f"{cost.command_seconds:.3g}", f"{cost.mib:,.0f}"]
 
-    rows = []
+    rows, timed = [], _timed(comparisons)
     for comparison in comparisons:
         for line in comparison.lines:
             if line.speed is not None:
@@ -45,7 +51,8 @@ def speed_table(comparisons: Sequence[Comparison], caption: str) -> str:
                 data = "".join(f"<td>{cell}</td>" for cell in cells)
                 kind = ' class="ours"' if line is comparison.ours else ""
                 title = f'<th scope="row">{escape(title_of(line.codec))}</th>'
-                rows.append(f"<tr{kind}><td>{escape(comparison.label)}</td>{title}{data}</tr>")
+                label = escape(counted(comparison.label, line.speed.pictures, timed))
+                rows.append(f"<tr{kind}><td>{label}</td>{title}{data}</tr>")
     heads = (f'{way} <span class="way">{head}</span>' for way in WAYS for head in _HEAD)
     return html_table(("beside", "codec", "bpp", *heads), rows, caption)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
-from arpc_codec.bench.bdrate import bd_rate
+from arpc_codec.bench.bdrate import Point, bd_rate
 from arpc_codec.bench.compare import Comparison, Line, by_codec
 from arpc_codec.bench.growth import Fit
 from arpc_codec.bench.outcomes import Outcome
 from arpc_codec.bench.published import QUANTITIES, published
-from arpc_codec.bench.table import TITLES, title_of, titled
+from arpc_codec.bench.table import title_of, titled
 from arpc_codec.metrics.panel import METRICS
 
 
@@ -43,7 +44,7 @@ def comparison_table(
         data = "".join(f"<td>{cell}</td>" for cell in cells)
         kind = ' class="ours"' if ours else ""
         title = escape(title_of(line.codec))
-        return f'<tr{kind}><td>{escape(comparison.label)}</td><th scope="row">{title}</th>{data}</tr>'
+        return f'<tr{kind}><td>{escape(comparison.counted_label)}</td><th scope="row">{title}</th>{data}</tr>'
 
     return html_table(head, [row(line, c) for c in comparisons for line in c.lines], caption)
 
@@ -51,15 +52,17 @@ def comparison_table(
 def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], trained_on: Sequence[str]) -> str:
     """Bytes of each of our codecs beside each peer's at equal quality, with the range of quality that both reach.
 
-    A peer's curve is that of its files beside this very codec; clipped scores are left out.
+    A peer's curve is that of its files beside this very codec; clipped and infinite scores are left out, and what only
+    some of the pictures have.
     "" without codecs of ours or without peers.
     """
 
+    def curve(lines: Sequence[Line], name: str) -> list[Point]:
+        values = [(line.bpp, line.values.get(name)) for line in lines]
+        return [(bpp, v) for bpp, v in values if v is not None and METRICS[name].floor < v < math.inf]
+
     def cell(peer: Sequence[Line], ours: Sequence[Line], name: str) -> str:
-        curves = [
-            [(x.bpp, v) for x in each if (v := x.values.get(name)) is not None and v > METRICS[name].floor]
-            for each in (peer, ours)
-        ]
+        curves = [curve(lines, name) for lines in (peer, ours)]
         found = bd_rate(curves[0], curves[1], METRICS[name].higher_is_better)
         low, high = (f"{end:.{METRICS[name].digits}f}" for end in ((found.low, found.high) if found else (0, 0)))
         # An overlap that the digits cannot show would be a mean over nothing.
@@ -68,7 +71,7 @@ def bd_rate_table(comparisons: Sequence[Comparison], names: Sequence[str], train
         return f'<td>{found.percent:+.1f} %<span class="way">{low} to {high}</span></td>'
 
     rows = []
-    for codec, own in by_codec(comparisons).items():
+    for codec, own in by_codec(c for c in comparisons if c.whole).items():
         ours = [c.ours for c in own if c.ours]
         for peer in dict.fromkeys(line.codec for c in own for line in c.peers):
             lines = [line for c in own for line in c.peers if line.codec == peer]
@@ -106,7 +109,7 @@ def loss_table(outcomes: Sequence[Outcome], name: str) -> str:
         data = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f'<tr><th scope="row">{escape(way)}</th>{data}</tr>')
     head = ("sent", "bytes", *(f"{100 * loss:g} % lost" for loss in losses))
-    return html_table(head, rows, f"{TITLES[name]} after loss")
+    return html_table(head, rows, f"{METRICS[name].title} after loss")
 
 
 def amount(value: float) -> str:

@@ -51,14 +51,14 @@ def span(rates: Sequence[float]) -> str:
 def findings(comparisons: Sequence[Comparison], trained_on: Sequence[str] = ()) -> list[Finding]:
     """For each of our codecs: first beside all peers at once, then beside each.
 
-    Only judged k count; equal values count as a loss. Metrics that our networks were trained on are marked.
-    Empty when no codec of ours took part.
+    Only judged k that all pictures have count; equal values count as a loss. Metrics that our networks were trained on
+    are marked. Empty when no codec of ours took part.
     """
     return [one for codec, own in by_codec(comparisons).items() for one in _of_codec(codec, own, trained_on)]
 
 
 def _of_codec(codec: str, comparisons: Sequence[Comparison], trained_on: Sequence[str]) -> list[Finding]:
-    judged = [c for c in comparisons if c.judged]
+    judged = [c for c in comparisons if c.judged and c.whole]
     peers = list(dict.fromkeys(line.codec for c in judged for line in c.peers))
     found = []
     if len(peers) > 1:
@@ -107,7 +107,7 @@ def unjudged(comparisons: Sequence[Comparison]) -> str:
     """A sentence for each of our codecs about the rates at which nothing is claimed, if there are any."""
     sentences = []
     for codec, own in by_codec(comparisons).items():
-        if rates := [c.bpp for c in own if not c.judged]:
+        if rates := [c.bpp for c in own if c.whole and not c.judged]:
             sentences.append(
                 f"At {span(rates)} bpp no peer here makes files as small as {codec}: nothing is claimed there."
             )
