@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from arpc_codec.cli.main import main
-from arpc_codec.errors import ModelError
+from arpc_codec.errors import ModelError, NoteWarning
 from arpc_codec.prior.attention import Text
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.transformer import VAR
@@ -159,7 +159,8 @@ def test_another_number_of_bits_starts_bit_layers_anew(
     assert new["head.weight"].any()
     assert all(torch.equal(old[name], new[name]) for name in old if not name.startswith(BIT_LAYERS))
     run = tmp_path / "run"
-    finetune(base, data, run, 0.01, encode, tokenizer="other", batch=2, setup=FAST)
+    with pytest.warns(NoteWarning, match="start anew"):
+        finetune(base, data, run, 0.01, encode, tokenizer="other", batch=2, setup=FAST)
     assert "16 bits a token, not 32" in log(run)[0]["note"]
     finetune(base, data, run, 0.015, encode, tokenizer="other", batch=2, setup=FAST)
     assert sum("note" in line for line in log(run)) == 1

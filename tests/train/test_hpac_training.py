@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
+from arpc_codec.cli.main import main
 from arpc_codec.codecs.lossless import decode, encode
 from arpc_codec.codecs.pixeltiles import PixelCoder
 from arpc_codec.errors import ArpcError, ModelError
@@ -163,6 +165,47 @@ def test_no_picture_is_shown_twice_the_same_way(picture: Callable[..., np.ndarra
     assert all(set(square.ravel().tolist()) <= set(wanted) for square in grey)
 
 
-def test_without_the_shard(tmp_path: Path) -> None:
+def shard(folder: Path, pictures: dict[str, tuple[int, int]]) -> None:
+    with tarfile.open(folder / "train-clean.tar", "w") as archive:
+        for name, (height, width) in pictures.items():
+            buffer = io.BytesIO()
+            Image.new("RGB", (width, height)).save(buffer, "WEBP", lossless=True)
+            member = tarfile.TarInfo(name)
+            member.size = buffer.tell()
+            archive.addfile(member, io.BytesIO(buffer.getvalue()))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [
+        ({"C0.webp": (32, 32), "x.webp": (32, 32)}, r"x\.webp begins neither with C"),
+        ({"V0.webp": (32, 32)}, "no WebP picture for training"),
+        ({"C0.webp": (32, 32)}, "no WebP picture for validation"),
+        ({"C0.webp": (32, 33), "V0.webp": (32, 32)}, r"C0\.webp is 33x32: sides must be even"),
+    ],
+)
+def test_shards_that_cannot_be_trained_on(pictures: dict[str, tuple[int, int]], said: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="train-clean"):
         load_clean(tmp_path)
+    shard(tmp_path, pictures)
+    with pytest.raises(ModelError, match=said):
+        load_clean(tmp_path)
+    (tmp_path / "train-clean.tar").write_text("no tar")
+    with pytest.raises(ModelError, match="damaged"):
+        load_clean(tmp_path)
+
+
+def test_crops_fit_into_pictures_and_tiles(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="crops of 64x64 pixels cannot be cut from pictures of 48"):
+        hpac.run_hpac("grey", data, tmp_path / "run", 0.01)
+    with pytest.raises(ModelError, match="cut from tiles of 32"):
+        hpac.run_hpac("grey", data, tmp_path / "run", 0.01, config=sizes(tmp_path / "small.json", SMALL))
+
+
+@pytest.mark.parametrize("words", [("hpac", "--group", "grey", "--init", "tiny"), ("export-hpac", "--grey", "tiny")])
+def test_a_prior_of_another_codec_is_refused(words: tuple[str, ...], data: Path, tmp_path: Path) -> None:
+    more = ["--data", data, "--minutes", 1] if words[0] == "hpac" else ["--colour", "lossless", "--id", 4000]
+    more += [] if words[0] == "hpac" else ["--name", "mine", "--licence", "own"]
+    result = CliRunner().invoke(main, ["train", *map(str, [*words, *more, "-o", tmp_path / "out"])])
+    assert (result.exit_code, result.stderr) == (5, "arpc: model 'tiny' belongs to codec arpc, not to hpac\n")
+    assert not (tmp_path / "out").exists()

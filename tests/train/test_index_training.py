@@ -109,6 +109,7 @@ def test_from_weights_to_smaller_files(
 
     other = Progic(ProgicConfig.from_json(CONFIG))
     save_file(other.state_dict(), weights)
-    result = CliRunner().invoke(main, ["train", "export-progic", "--weights", str(weights), *map(str, naming + prior)])
-    assert result.exit_code != 0
+    words = [*naming, *prior, "--weights", weights, "--out", tmp_path / "none"]
+    result = CliRunner().invoke(main, ["train", "export-progic", *map(str, words)])
+    assert result.exit_code == 5
     assert "another network" in result.stderr

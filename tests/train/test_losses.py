@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from arpc_codec.train.losses import colour_error, flat_errors, turn
+from arpc_codec.train import losses
+from arpc_codec.train.losses import colour_error, drawn, flat_errors, turn
 
 
 def test_turns_show_all_eight_orientations_and_keep_the_pair_together() -> None:
@@ -53,3 +54,11 @@ def test_flat_errors_mind_smooth_surfaces_alone_marks_and_blotches_apart() -> No
         assert slow.item() == seen
         # The edge between them is seen a little.
         assert fine < 0.02
+
+
+def test_networks_are_asked_as_often_as_they_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [drawn(chance) for chance in (0, 0.29, 0.3, 0.59, 0.6, 0.999)] == ["alex"] * 2 + ["squeeze"] * 2 + [
+        "vgg"
+    ] * 2
+    monkeypatch.setattr(losses, "SHARES", {"alex": 0.1, "squeeze": 0.1, "vgg": 0.8})
+    assert [drawn(chance) for chance in (0.05, 0.15, 0.25)] == ["alex", "squeeze", "vgg"]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from arpc_codec.errors import ModelError
 from arpc_codec.scales import MAX_SCALES
+from arpc_codec.tokenizer.config import TokenizerConfig
 from arpc_codec.tokenizer.planes import SLOTS
 
 
@@ -95,3 +96,15 @@ class PriorConfig:
     def text_pool_heads(self) -> int:
         """Heads of the attention that pools the text; independent of num_heads, as published."""
         return max(1, self.text_channels // (64 if self.embed_dim > 4096 else 128))
+
+
+def check_tokens(tokenizer: TokenizerConfig, prior: PriorConfig) -> None:
+    """ValueError when the tokens that a tokenizer makes are not those that a prior foretells."""
+    bits = tokenizer.channels * (SLOTS if tokenizer.steps else 1)
+    ours, theirs = (bits, tokenizer.channels, tokenizer.groups), (prior.d, prior.inputs, prior.groups)
+    if ours != theirs:
+        named = zip(("bits", "channels", "groups"), ours, theirs, strict=True)
+        which = ", ".join(f"{name} {own} and {other}" for name, own, other in named if own != other)
+        raise ValueError(f"tokens of the tokenizer and those of the prior differ: {which}")
+    if prior.repeats and prior.repeats >= tokenizer.repeats:
+        raise ValueError(f"the prior repeats {prior.repeats} of {tokenizer.repeats} scales of one size, not fewer")

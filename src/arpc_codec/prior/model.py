@@ -25,7 +25,10 @@ class Logits(NamedTuple):
 
 
 class Prior(nn.Module):
-    """Trunk and context head of one model. `context_width` 0: the trunk alone, of sign bits."""
+    """Trunk and context head of one model. `context_width` 0: the trunk alone, of sign bits.
+
+    context_hidden: units of each sign bit in the context head; those of integers are in the config.
+    """
 
     def __init__(self, config: PriorConfig, context_width: int = 96, context_hidden: int = 8) -> None:
         super().__init__()

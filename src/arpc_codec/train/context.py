@@ -18,6 +18,7 @@ from arpc_codec.train import ranks
 from arpc_codec.train.captions import Encode, Record, load_records
 from arpc_codec.train.features import Features, Frozen, load, store
 from arpc_codec.train.finetune import float_parts
+from arpc_codec.train.folder import begin
 from arpc_codec.train.loop import LoopConfig, Metrics, run
 from arpc_codec.train.prior import bit_losses, bit_sums, scale_weights
 from arpc_codec.zoo.bundle import ContextSizes
@@ -113,16 +114,18 @@ def run_context_head(
 
     data: as in `load_records`. encode: as in `finetune`; without it, or without captions, the head is trained for what
     the model predicts without text. Features and checkpoints are kept in a folder beside `out`, named `out`.run.
-    Returns the new model and what held-out pictures cost (`train_context`). Raises as `float_parts`, `load_records` and
-    `save_derived`, before anything is trained.
+    Returns the new model and what held-out pictures cost (`train_context`). Raises as `float_parts`, `load_records`,
+    `folder.begin` and `save_derived`, before anything is trained.
     """
     setup = ContextTraining() if setup is None else setup
     check_new(out, model_id, name)
     trunk, tokenizer = float_parts(model)
     encode = encode if trunk.config.text_channels else None
     frozen = Frozen(model.fingerprint, trunk.to(device), tokenizer.to(device), encode)
-    records = load_records(data, trunk.config)
-    head, metrics = train_context(frozen, records, out.with_name(f"{out.name}.run"), minutes, setup)
+    records, run_folder = load_records(data, trunk.config), out.with_name(f"{out.name}.run")
+    sizes = {"model": model.fingerprint[:12], "width": setup.width, "hidden": setup.hidden}
+    begin(run_folder, "context-head", sizes)
+    head, metrics = train_context(frozen, records, run_folder, minutes, setup)
     weights = {key: tensor.cpu() for key, tensor in head.state_dict().items()}
     context = ContextSizes(width=setup.width, hidden=setup.hidden), weights
     with ranks.in_turn() as first:

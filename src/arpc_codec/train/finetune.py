@@ -1,8 +1,8 @@
-"""ARPC's second stage (PAPERS 1.3): the transformer of an imported model, fine-tuned on captioned pictures."""
+"""ARPC's second stage (ICLR 2026): the transformer of an imported model, fine-tuned on captioned pictures."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -12,11 +12,10 @@ from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.model import Prior
 from arpc_codec.prior.transformer import VAR
 from arpc_codec.tokenizer import Tokenizer
-from arpc_codec.train import ranks
 from arpc_codec.train.captions import CaptionSampler, Encode, load_records
-from arpc_codec.train.loop import STATE, log_line
+from arpc_codec.train.folder import begin, note
 from arpc_codec.train.prior import FINETUNING, PriorTraining, train_prior
-from arpc_codec.train.weights import load_state
+from arpc_codec.train.weights import load_state, model_of
 from arpc_codec.zoo import infinity_tokenizer
 from arpc_codec.zoo.bundle import load_folder
 from arpc_codec.zoo.checkpoint import read_weights
@@ -24,7 +23,8 @@ from arpc_codec.zoo.derived import save_derived
 from arpc_codec.zoo.folder import Tensors
 from arpc_codec.zoo.importing import PRESETS
 from arpc_codec.zoo.infinity import rounded
-from arpc_codec.zoo.registry import ModelEntry, find_or_open
+from arpc_codec.zoo.placing import check_new
+from arpc_codec.zoo.registry import ModelEntry
 
 # What depends on the number of bits a token.
 BIT_LAYERS = ("word_embed.", "head.")
@@ -45,7 +45,7 @@ def other_tokenizer(source: str) -> Tokenizer:
     """
     path = Path(source)
     if not path.is_file():
-        return load_folder(find_or_open(source).path).tokenizer
+        return load_folder(model_of("arpc", source).path).tokenizer
     config, weights = infinity_tokenizer.tokenizer_state(read_weights(path, infinity_tokenizer.NESTINGS))
     tokenizer = Tokenizer(replace(config, **PRESETS["arpc"].tokenizer))
     tokenizer.load_state_dict(weights)
@@ -88,7 +88,8 @@ def finetune(
     """Fine-tune a model's transformer on the records of `data`; averaged weights go to out/ema.safetensors.
 
     encode: caption -> features [len, text_channels]; None for a model without text. tokenizer: another than the model's
-    own, as in `other_tokenizer`. batch: pictures in a step. Raises ModelError for a model or data that do not serve.
+    own, as in `other_tokenizer`. batch: pictures in a step. Raises ModelError for a model or data that do not serve,
+    and for another run in `out`.
     """
     trunk, pixels = float_parts(model)
     if trunk.config.text_channels == 0:
@@ -100,10 +101,9 @@ def finetune(
     torch.manual_seed(0)
     prior = with_bits(trunk, pixels.config.channels)
     train, held = (CaptionSampler(records, encode, batch, device) for records in load_records(data, trunk.config))
-    if prior.config.d != trunk.config.d and not (out / STATE).is_file() and ranks.leads():
-        out.mkdir(parents=True, exist_ok=True)
-        note = f"bit embedding and head start anew: {prior.config.d} bits a token, not {trunk.config.d}"
-        log_line(out, {"step": 0, "note": note})
+    goes_on = begin(out, "prior --init MODEL", {"model": model.fingerprint[:12]} | asdict(prior.config))
+    if prior.config.d != trunk.config.d and not goes_on:
+        note(out, f"bit embedding and head start anew: {prior.config.d} bits a token, not {trunk.config.d}")
     train_prior(prior.to(device), pixels.to(device), train.draw, held.held, out, minutes, setup)
 
 
@@ -124,6 +124,7 @@ def export_finetuned(
     to bfloat16 if those of `model` are. A context head of `model` is left out: it belongs to the old transformer.
     Raises ModelError for weights of another model or number of bits; else as `save_derived`.
     """
+    check_new(out, model_id, name)
     trunk, _ = float_parts(model)
     pixels = None if tokenizer is None else other_tokenizer(tokenizer)
     config = trunk.config if pixels is None else replace(trunk.config, d=pixels.config.channels)

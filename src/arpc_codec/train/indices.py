@@ -38,9 +38,9 @@ class IndexTraining:
     lr: float = 2e-3
 
 
-def encoded(network: Progic, photos: Photos, size: tuple[int, int], count: int, rng: np.random.Generator) -> Tensor:
-    """Indices int16 [count, stages, rows, cols] of random crops."""
-    pool, found = photos.at_least(min(size)), []
+def encoded(network: Progic, pool: Photos, size: tuple[int, int], count: int, rng: np.random.Generator) -> Tensor:
+    """Indices int16 [count, stages, rows, cols] of random crops of photos that hold them."""
+    found = []
     with torch.inference_mode():
         for start in range(0, count, TOGETHER):
             crops = [random_crop(rng, pool, size) for _ in range(min(TOGETHER, count - start))]
@@ -51,7 +51,10 @@ def encoded(network: Progic, photos: Photos, size: tuple[int, int], count: int, 
 def encode_all(
     network: Progic, photos: tuple[Photos, Photos], folder: Path, setup: IndexTraining
 ) -> dict[str, list[Tensor]]:
-    """Per side (train, held) the indices of every size of crop. They stay in `folder`: a resumed run reads them."""
+    """Per side (train, held) the indices of every size of crop. They stay in `folder`: a resumed run reads them.
+
+    Raises ModelError when no photo of a side holds one of the sizes.
+    """
     books = network.quantizer.codebooks
     made_from = zlib.crc32(books.numpy().tobytes(), zlib.crc32(repr(setup.crops).encode()))
     cache = folder / f"indices-{made_from:08x}.safetensors"
@@ -59,11 +62,16 @@ def encode_all(
         if not cache.is_file():
             cache.parent.mkdir(parents=True, exist_ok=True)
             tensors = {}
-            for seed, (name, side) in enumerate(zip(("train", "held"), photos, strict=True)):
+            # All of them before the first is encoded, which takes long.
+            pools = {
+                name: [side.holding((height, width), kind) for height, width, _ in setup.crops]
+                for name, kind, side in zip(("train", "held"), ("photo", "held-out photo"), photos, strict=True)
+            }
+            for seed, (name, own) in enumerate(pools.items()):
                 rng = np.random.default_rng(seed)
-                for i, (height, width, count) in enumerate(setup.crops):
+                for i, (pool, (height, width, count)) in enumerate(zip(own, setup.crops, strict=True)):
                     several = count if name == "train" else -(-count // setup.held)
-                    tensors[f"{name}.{i}"] = encoded(network, side, (height, width), several, rng)
+                    tensors[f"{name}.{i}"] = encoded(network, pool, (height, width), several, rng)
             save_file(tensors, cache)
     stored = load_file(cache)
     return {name: [stored[f"{name}.{i}"].long() for i in range(len(setup.crops))] for name in ("train", "held")}

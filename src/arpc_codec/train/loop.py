@@ -5,31 +5,33 @@ Several processes (ranks.py) go through it step by step together; the first one 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from arpc_codec.errors import ModelError
 from arpc_codec.files import make_folder
 from arpc_codec.train import ranks
+from arpc_codec.train.folder import ADVERSARY, State, log_line, reached, save_state
 from arpc_codec.train.muon import Muon
 from arpc_codec.train.precision import bfloat16_pays
+from arpc_codec.train.weights import filled
 
 Metrics = dict[str, float]
-# A run folder with this file goes on from its checkpoint.
-STATE = "state.json"
+WEIGHTS, EMA, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class Ema:
         for key, value in module.state_dict().items():
             self.state[key].lerp_(value, 1 - decay)
 
+    def take(self, state: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from another average after so many updates. Raises ValueError for that of another module."""
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in self.state.items()}:
+            raise ValueError("an average of other weights")
+        self.state, self.updates = {k: v.to(self.state[k].device) for k, v in state.items()}, updates
+
 
 def run(
     module: nn.Module,
@@ -85,6 +93,7 @@ def run(
     The `adversary`, if any,
     is trained and saved beside the module, but not averaged.
     A run that was killed goes on from its last checkpoint; progress counts time, so the schedule still ends at 0.
+    Raises ModelError when the checkpoint is damaged or that of another network.
     """
     make_folder(folder)
     groups = _groups(module, config, rates or {})
@@ -149,7 +158,7 @@ def run(
                 )
                 sums = {}
             if now - saved > config.save_minutes * 60 or done:
-                _save(folder, module, adversary, optimisers, ema, index, spent, config)
+                _save(folder, module, adversary, optimisers, ema, State(index, spent, ema.updates))
                 saved = now
                 if validate is not None:
                     log_line(
@@ -212,23 +221,13 @@ def _with_weights(module: nn.Module, state: dict[str, Tensor], call: Callable[[n
         module.train()
 
 
-def log_line(folder: Path, values: Mapping[str, float | str]) -> None:
-    """Append a line to the log of a run."""
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as handle:
-        handle.write(
-            json.dumps({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}) + "\n"
-        )
-
-
 def _save(
     folder: Path,
     module: nn.Module,
     adversary: nn.Module | None,
     optimisers: list[torch.optim.Optimizer],
     ema: Ema,
-    index: int,
-    spent: float,
-    config: LoopConfig,
+    now: State,
 ) -> None:
     """Every file under a temporary name first: a kill between the renames mixes two checkpoints at worst."""
     moments = {
@@ -237,33 +236,43 @@ def _save(
         for i, state in optimiser.state_dict()["state"].items()
         for name, value in state.items()
     }
-    parts = {"weights": dict(module.state_dict()), "ema": ema.state, "optimiser": moments}
+    parts = {WEIGHTS: dict(module.state_dict()), EMA: ema.state, OPTIMISER: moments}
     if adversary is not None:
-        parts["adversary"] = dict(adversary.state_dict())
+        parts[ADVERSARY] = dict(adversary.state_dict())
     for name, tensors in parts.items():
-        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{name}.tmp")
-    state = {"step": index, "spent_seconds": spent, "ema_updates": ema.updates, "loop": asdict(config)}
-    (folder / "state.tmp").write_text(json.dumps(state, indent=1), "utf-8")
+        save_file({k: v.contiguous() for k, v in tensors.items()}, (folder / name).with_suffix(".tmp"))
     for name in parts:
-        os.replace(folder / f"{name}.tmp", folder / f"{name}.safetensors")
-    os.replace(folder / "state.tmp", folder / STATE)
+        os.replace((folder / name).with_suffix(".tmp"), folder / name)
+    save_state(folder, now)
 
 
 def _resume(
     folder: Path, module: nn.Module, adversary: nn.Module | None, optimisers: list[torch.optim.Optimizer], ema: Ema
 ) -> tuple[int, float]:
-    if not (folder / STATE).is_file():
+    """(step, seconds spent) of the checkpoint in `folder`, whose weights and moments everything takes."""
+    now = reached(folder)
+    if now is None:
         return 0, 0.0
-    state = json.loads((folder / STATE).read_text("utf-8"))
-    module.load_state_dict(load_file(folder / "weights.safetensors"))
-    if adversary is not None and (folder / "adversary.safetensors").is_file():
-        adversary.load_state_dict(load_file(folder / "adversary.safetensors"))
-    ema.state = {k: v.to(ema.state[k].device) for k, v in load_file(folder / "ema.safetensors").items()}
-    ema.updates = state["ema_updates"]
+    try:
+        filled(module, load_file(folder / WEIGHTS), folder / WEIGHTS)
+        if adversary is not None and (folder / ADVERSARY).is_file():
+            filled(adversary, load_file(folder / ADVERSARY), folder / ADVERSARY)
+        ema.take(load_file(folder / EMA), now.ema_updates)
+        _take_moments(optimisers, load_file(folder / OPTIMISER))
+    except (OSError, SafetensorError, ValueError, LookupError) as error:
+        raise ModelError(f"{folder}: its checkpoint is damaged, or of another network ({error})") from error
+    return now.step, now.spent_seconds
+
+
+def _take_moments(optimisers: list[torch.optim.Optimizer], tensors: Mapping[str, Tensor]) -> None:
+    """What `_save` stored of optimisers. Raises ValueError or LookupError for those of other parameters."""
     moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]
-    for key, value in load_file(folder / "optimiser.safetensors").items():
+    for key, value in tensors.items():
         n, i, name = key.split(".")
         moments[int(n)].setdefault(int(i), {})[name] = value
     for optimiser, moment in zip(optimisers, moments, strict=True):
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        for number, state in moment.items():
+            if any(value.ndim and value.shape != parameters[number].shape for value in state.values()):
+                raise ValueError("moments of other parameters")
         optimiser.load_state_dict({"state": moment, "param_groups": optimiser.state_dict()["param_groups"]})
-    return state["step"], state["spent_seconds"]

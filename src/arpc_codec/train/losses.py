@@ -7,6 +7,7 @@ shifts, turns and reductions are harder to fool.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from arpc_codec.metrics.lpips import LPIPS
 from arpc_codec.metrics.vggfeat import VGGFeatures, vgg_loss
 from arpc_codec.tokenizer import STRIDE
 
+# The networks cost more than the codec, so each step asks one of them; how often, as a share of steps.
+SHARES = {"alex": 0.3, "squeeze": 0.3, "vgg": 0.4}
 # Mean fine detail (of [-1, 1]) below which a surface counts as smooth.
 FLAT = 0.02
 
@@ -72,6 +75,11 @@ def colour_error(error_bchw: Tensor, size: int) -> Tensor:
     return (low - low.mean(1, keepdim=True)).abs().mean()
 
 
+def drawn(chance: float) -> str:
+    """The network that a number in [0, 1) stands for."""
+    return next(name for name, end in zip(SHARES, accumulate(SHARES.values()), strict=True) if chance < end)
+
+
 def turn(x_hat: Tensor, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Both [B, 3, H, W] in the same one of eight orientations: marks that please in one may not in the others."""
     across, down, swap = (torch.rand(3, generator=generator) < 0.5).tolist()
@@ -102,10 +110,7 @@ class ReconstructionLoss(nn.Module):
         flat, blotch = flat_errors(x_hat, x)
         loss = w.l1 * l1 + w.l1_quarter * quarter + w.grid * grid + w.colour * colour
         loss = loss + w.fringe * fringe + w.flat * flat + w.blotch * blotch
-        # The networks cost more than the codec, so each step asks one of them, with the weight of its share.
-        shares = {"alex": (w.alex, 0.3), "squeeze": (w.squeeze, 0.3), "vgg": (w.vgg, 0.4)}
-        draw = torch.rand((), generator=generator)
-        name = "alex" if draw < 0.3 else "squeeze" if draw < 0.6 else "vgg"
+        name = drawn(torch.rand((), generator=generator).item())
         if name == "vgg":
             c, d = self._crop(x_hat, x, 96, generator)
             with torch.no_grad():
@@ -114,8 +119,7 @@ class ReconstructionLoss(nn.Module):
         else:
             a, b = self._view(x_hat, x, generator)
             term = (self.alex if name == "alex" else self.squeeze)(a, b).mean()
-        weight, share = shares[name]
-        return loss + weight / share * term, {
+        return loss + getattr(w, name) / SHARES[name] * term, {
             "l1": l1.item(),
             "grid": grid.item(),
             "flat": flat.item(),

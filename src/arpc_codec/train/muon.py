@@ -1,5 +1,7 @@
 """Muon (Jordan et al., 2024): momentum whose matrices are orthogonalised, in the gradient's own precision.
 
+Steps are sized as in Liu et al. 2025, "Muon is Scalable for LLM Training" (arXiv 2502.16982), by 0.2 sqrt(longer side).
+
 torch.optim.Muon iterates in bfloat16, which processors without bfloat16 units emulate: ten times slower there.
 """
 
@@ -41,7 +43,7 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """For matrices, and for kernels of convolutions as matrices of one row for each output.
 
-    Steps have the size of AdamW's, so that it takes AdamW's learning rates.
+    Steps have the size of AdamW's (Liu et al. 2025), so that it takes AdamW's learning rates.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.95) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from arpc_codec.errors import UsageError
 from arpc_codec.tokenizer import channels_last
 from arpc_codec.train.adversary import Adversary
 from arpc_codec.train.data import CropMix, CropSampler, Photos
@@ -46,10 +45,8 @@ class PictureTrainer:
         """discriminators: state of an `Adversary` to begin with.
 
         New ones take hundreds of steps to learn to tell, in which a decoder that was trained against others unlearns
-        it. Raises UsageError for discriminators that would have no share.
+        it. Raises ModelError when no photo holds one of the crops.
         """
-        if discriminators is not None and not setup.adversary:
-            raise UsageError("discriminators without a share for the adversary")
         self.network, self.setup = network, setup
         device = next(network.parameters()).device
         train, self.held = photos

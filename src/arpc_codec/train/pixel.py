@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from arpc_codec.errors import ModelError
 from arpc_codec.prior.observed import Observed, observe
 from arpc_codec.prior.pixel import PixelPrior, coding_bits
 from arpc_codec.train import ranks
+from arpc_codec.train.data import read_shard
 from arpc_codec.train.loop import LoopConfig, Metrics, run
 from arpc_codec.train.regrade import regrade
 
@@ -40,15 +38,25 @@ class PixelTraining:
 
 
 def load_clean(root: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """(training, validation) crops uint8 [H, W, 3] of the clean shard. Raises ModelError without it."""
-    if not (root / SHARD).is_file():
-        raise ModelError(f"no clean training data: {root / SHARD} is missing")
+    """(training, validation) pictures uint8 [H, W, 3] of the clean shard.
+
+    Raises ModelError without it, for a picture of odd sides or of another name, and when one of the two has none.
+    """
+    shard = root / SHARD
+    if not shard.is_file():
+        raise ModelError(f"no clean training data: {shard} is missing")
     sides: dict[str, list[np.ndarray]] = {"C": [], "V": []}
-    with tarfile.open(root / SHARD) as archive:
-        for member in archive:
-            name = Path(member.name).name
-            if name.endswith(".webp") and (data := archive.extractfile(member)) is not None:
-                sides[name[0]].append(np.asarray(Image.open(io.BytesIO(data.read())).convert("RGB")))
+    for name, picture in read_shard(shard, lambda name: True):
+        height, width = picture.shape[:2]
+        if height % 2 or width % 2:
+            raise ModelError(f"{shard}: {name}.webp is {width}x{height}: sides must be even")
+        kind = Path(name).name[:1]
+        if kind not in sides:
+            raise ModelError(f"{shard}: {name}.webp begins neither with C, for training, nor with V, for validation")
+        sides[kind].append(picture)
+    for kind, use in (("C", "training"), ("V", "validation")):
+        if not sides[kind]:
+            raise ModelError(f"{shard}: no WebP picture for {use}, whose name begins with {kind}")
     return sides["C"], sides["V"]
 
 
@@ -67,11 +75,17 @@ def shown(picture_hwc: np.ndarray) -> Observed:
 
 
 class Pool:
-    """Tiles that crops are cut from, renewed all the time: no picture is ever seen the same way again."""
+    """Tiles that crops are cut from, renewed all the time: no picture is ever seen the same way again.
+
+    Raises ModelError when a picture, or a tile, is smaller than a crop.
+    """
 
     def __init__(self, pictures: list[np.ndarray], setup: PixelTraining) -> None:
         self.pictures, self.setup, self.steps = pictures, setup, 0
         self.side = min(setup.tile, *(min(picture.shape[:2]) for picture in pictures))
+        if self.side < setup.crop:
+            what = "tiles" if self.side == setup.tile else "pictures"
+            raise ModelError(f"crops of {setup.crop}x{setup.crop} pixels cannot be cut from {what} of {self.side}")
         self.tiles: list[Observed] = []
 
     def _new(self, rng: np.random.Generator) -> Observed:

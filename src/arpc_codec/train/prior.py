@@ -1,6 +1,6 @@
 """Train the prior on the tokens of a frozen tokenizer, at the sizes that are coded.
 
-A new prior, trunk and context head together, on crops of photographs; or, as ARPC's second stage (PAPERS 1.3), a
+A new prior, trunk and context head together, on crops of photographs; or, as ARPC's second stage (ICLR 2026), a
 published trunk on whole captioned pictures (captions.py).
 """
 
@@ -82,7 +82,7 @@ class PriorTraining:
     save_minutes: float = 4.0
 
 
-# ARPC's second stage (PAPERS 1.3). Its weight decay is not stated.
+# ARPC's second stage (ICLR 2026). Its weight decay is not stated.
 FINETUNING = PriorTraining(
     flip_share=1.0,
     flip_rates=tuple(i / 100 for i in range(31)),
@@ -164,7 +164,7 @@ def scale_losses(
 def scale_weights(quantizer: MultiScaleQuantizer, schedule: Schedule, device: torch.device) -> Tensor:
     """Weights [K] of the scales' mean losses.
 
-    A token weighs sqrt(area of the last scale / area of its own) (PAPERS 1.3), so a scale as the square root of its
+    A token weighs sqrt(area of the last scale / area of its own) (ARPC), so a scale as the square root of its
     tokens: fine scales hold the bytes, coarse ones the picture. Signs: of sum 1. Integers say the less the larger their
     step is, so that a scale weighs as a power of it.
     """

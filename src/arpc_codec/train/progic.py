@@ -1,4 +1,4 @@
-"""Train ProGIC: a picture from every number of codebooks, the whole sum weighing most (PAPERS 2.3)."""
+"""Train ProGIC: a picture from every number of codebooks, the whole sum weighing most (arXiv 2603.02897)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from arpc_codec.train.losses import LossWeights, ReconstructionLoss
 from arpc_codec.train.muon import DECODER_KERNELS, ENCODER_KERNELS
 from arpc_codec.train.pictures import PictureTrainer, PictureTraining
 from arpc_codec.train.validation import judge, save_sheet, whole_photos
-from arpc_codec.train.weights import MODULATION, add_noise, fewer_blocks
+from arpc_codec.train.weights import MODULATION, add_noise, fewer_blocks, take
 
 # As for the other tokenizer: the linear transform has weights of 1e-3, the encoder moves slowly.
 RATES = {"encoder.linear": 0.0, "encoder": 0.5, "decoder.linear": 0.02, "decoder.modulation": 4.0}
@@ -86,9 +86,7 @@ def take_weights(model: Progic, weights: Mapping[str, Tensor]) -> list[str]:
     if books in state and "quantizer.sums" not in state:
         # A model folder lacks the moving means: each entry goes on as the mean of one vector, itself.
         state["quantizer.sums"] = state[books].float()
-    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-    model.load_state_dict(own | fitting)
-    return sorted(own.keys() - fitting.keys())
+    return take(model, state)
 
 
 def train_progic(

@@ -185,8 +185,8 @@ def validate(model: nn.Module, held: Photos) -> Metrics:
 
 @torch.no_grad()
 def count_tokens(tokenizer: Tokenizer, photos: Photos, pictures: int = 160, side: int = 384) -> None:
-    """Tell the quantizer how often each bit is 1, from random crops."""
-    quantizer, rng, pool = tokenizer.quantizer, np.random.default_rng(0), photos.at_least(side)
+    """Tell the quantizer how often each bit is 1, from random crops. Raises ModelError when no photo holds one."""
+    quantizer, rng, pool = tokenizer.quantizer, np.random.default_rng(0), photos.holding((side, side))
     device = next(tokenizer.parameters()).device
     assert isinstance(quantizer, MultiScalePlanes)
     found: list[list[Tensor]] = [[] for _ in quantizer.steps]

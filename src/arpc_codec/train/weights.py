@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
@@ -14,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arpc_codec.errors import ModelError
-from arpc_codec.prior.config import PriorConfig
+from arpc_codec.errors import ModelError, UsageError
+from arpc_codec.prior.config import PriorConfig, check_tokens
 from arpc_codec.prior.features import PixelConfig
 from arpc_codec.prior.indices import IndexConfig, IndexPrior
 from arpc_codec.prior.model import Prior
@@ -23,8 +24,11 @@ from arpc_codec.prior.pixel import PixelPrior
 from arpc_codec.tokenizer import Tokenizer, TokenizerConfig
 from arpc_codec.tokenizer.progic import Progic, ProgicConfig
 from arpc_codec.tokenizer.residual_vq import TRAINING_BUFFERS
+from arpc_codec.train.adversary import Adversary
+from arpc_codec.zoo.checkpoint import named
 from arpc_codec.zoo.folder import Tensors
 from arpc_codec.zoo.lossless import GROUPS
+from arpc_codec.zoo.registry import ModelEntry, find_or_open
 
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)
@@ -44,7 +48,7 @@ class TrainingConfig:
     tokenizer: TokenizerConfig
     prior: PriorConfig
     context_width: int
-    context_hidden: int
+    context_hidden: int = 8
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,10 @@ def load_config(name: str) -> TrainingConfig:
 
     def parse(values: dict[str, Any]) -> TrainingConfig:
         tokenizer, prior = TokenizerConfig.from_json(values["tokenizer"]), PriorConfig(**values["prior"])
-        return TrainingConfig(tokenizer, prior, values["context"]["width"], values["context"]["hidden"])
+        check_tokens(tokenizer, prior)
+        # Only a head of sign bits has hidden units for each.
+        context = values["context"]
+        return TrainingConfig(tokenizer, prior, context["width"], context.get("hidden", TrainingConfig.context_hidden))
 
     return _read_config(name, parse)
 
@@ -85,7 +92,7 @@ def _read_config(name: str, parse: Callable[[dict[str, Any]], Config]) -> Config
     path = path if path.is_file() else Path(name)
     try:
         return parse(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
         problem = f"'{name}' is not for this network: it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"no usable training config: {problem}; there are {known}") from error
@@ -102,19 +109,19 @@ def load_state(weights: Path) -> Tensors:
 def load_tokenizer(sizes: TrainingConfig, weights: Path) -> Tokenizer:
     """A tokenizer from weights, which may have fewer blocks (`deeper`). Raises ModelError when they do not fit."""
     model = Tokenizer(sizes.tokenizer)
-    return _filled(model, deeper(load_state(weights), model), weights)
+    return filled(model, deeper(load_state(weights), model), weights)
 
 
 def load_prior(sizes: TrainingConfig, weights: Path) -> Prior:
     """A float prior from weights. Raises ModelError when they do not fit."""
-    return _filled(Prior(sizes.prior, sizes.context_width, sizes.context_hidden), load_state(weights), weights)
+    return filled(Prior(sizes.prior, sizes.context_width, sizes.context_hidden), load_state(weights), weights)
 
 
 def load_network(sizes: ProgicConfig, weights: Path) -> Progic:
     """A network from a run or a model folder, which lacks what only training needs. Raises ModelError as above."""
     model = Progic(sizes)
     kept = {f"quantizer.{name}": getattr(model.quantizer, name) for name in TRAINING_BUFFERS}
-    return _filled(model, kept | add_noise(load_state(weights), model), weights)
+    return filled(model, kept | add_noise(load_state(weights), model), weights)
 
 
 def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
@@ -123,18 +130,62 @@ def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
     if not {"scale", "codebooks"} <= state.keys():
         raise ModelError(f"{weights}: no prior of indices")
     model = IndexPrior(IndexConfig(len(state["scale"]), sizes.stages, sizes.entries), state["codebooks"])
-    return _filled(model, state, weights)
+    return filled(model, state, weights)
 
 
-def _filled(model: Network, state: Mapping[str, Tensor], weights: Path) -> Network:
-    """`model` with the weights that were read from a file."""
+def model_of(codec: str, model: str) -> ModelEntry:
+    """A model of this codec, by name, id or folder. Raises ModelError when it is not here, or of another codec."""
+    entry = find_or_open(model)
+    if entry.codec != codec:
+        raise ModelError(f"model '{entry.name}' belongs to codec {entry.codec}, not to {codec}")
+    return entry
+
+
+def load_discriminators(weights: Path | None, adversary: float) -> Tensors | None:
+    """The state of an `Adversary` of this share from weights, if there are any.
+
+    Raises ModelError when they are of something else, UsageError when they would have no share.
+    """
+    if weights is None:
+        return None
+    if not adversary:
+        raise UsageError("--discriminators have no share without --adversary")
+    state = load_state(weights)
+    filled(Adversary(adversary), state, weights)
+    return state
+
+
+def filled(model: Network, state: Mapping[str, Tensor], weights: Path) -> Network:
+    """`model` with the weights that were read from a file. Raises ModelError when they do not fit."""
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        # The first line only says that what follows is wrong.
-        first = str(error).partition("\n")[2].strip().partition("\n")[0]
-        raise ModelError(f"{weights}: weights of other sizes than the config's ({first})") from error
+        # The first line only says that what follows is wrong; lists of names have no end.
+        first = shorten(str(error).partition("\n")[2].partition("\n")[0], 160, placeholder=" ...")
+        raise ModelError(f"{weights}: weights of another network, or of other sizes ({first})") from error
     return model
+
+
+def take(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """Take every weight whose name and shape fit; returns the names that keep their start."""
+    own = model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(own | fitting)
+    return sorted(own.keys() - fitting.keys())
+
+
+def unfit(model: nn.Module, new: Sequence[str], given: Mapping[str, Tensor], weights: Path) -> str:
+    """What to say when a `model` took weights, `given` of a file, and these names keep their start; else nothing.
+
+    Raises ModelError when no weight was taken.
+    """
+    own = model.state_dict().keys()
+    if len(new) == len(own):
+        raise ModelError(f"{weights}: none of its weights fits this network")
+    unused = given.keys() - (own - set(new))
+    parts = (unused, "of its weights do not fit and are left out"), (new, "weights of the network start anew")
+    said = "; ".join(f"{len(names)} {what} ({named(names)})" for names, what in parts if names)
+    return said and f"{weights}: {said}"
 
 
 def grown(weights: Mapping[str, Tensor], model: PixelPrior) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ import torch
 
 from arpc_codec.exact.planes import ExactPlanePrior, exact_prior
 from arpc_codec.exact.prior import ExactBitPrior
-from arpc_codec.prior.config import PriorConfig
+from arpc_codec.prior.config import PriorConfig, check_tokens
 from arpc_codec.prior.context import ContextHead
 from arpc_codec.prior.linear import matrices
 from arpc_codec.prior.transformer import VAR
@@ -121,9 +121,7 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
         else:
             config = PriorConfig(**sizes["prior"])
             prior = exact_prior(files[PRIOR], config, device)
-        quantizer = tokenizer.quantizer
-        if (quantizer.bits, quantizer.channels, tokenizer.config.groups) != (config.d, config.inputs, config.groups):
-            raise ValueError("tokens of the tokenizer and those of the prior differ")
+        check_tokens(tokenizer.config, config)
     tokenizer.requires_grad_(False).eval().to(device)
     return Bundle(entry, tokenizer, prior, context)
 

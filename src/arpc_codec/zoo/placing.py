@@ -31,18 +31,17 @@ def check_new(out: Path, model_id: int | None, name: str | None) -> str:
 
 
 @contextmanager
-def new_folder(out: Path, successor: bool = False) -> Iterator[Path]:
+def new_folder(out: Path) -> Iterator[Path]:
     """A temporary folder that becomes the model folder `out` when the block ends well.
 
-    successor: it may have the id of a model that it is to replace. Raises UsageError when the id that was made of the
-    fingerprint is taken, ArpcError when `out` exists and when something cannot be written.
+    Raises UsageError when its id, which may be made of the fingerprint, is taken, ArpcError when `out` exists and when
+    something cannot be written.
     """
     _check_not_there(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        if not successor:
-            _check_free({str(read_entry(temporary).id)})
+        _check_free({str(read_entry(temporary).id)})
         os.rename(temporary, out)
     except OSError as error:
         raise ArpcError(f"cannot write {out}: {error.strerror or error}") from error

@@ -37,8 +37,18 @@ def tokenizer(**given: Any) -> int:
     help="Training shards with their index.csv; for a model, captions.jsonl.",
 )
 @options.length
-@click.option("--tokenizer", metavar="FILE|MODEL", help="Trained tokenizer; for a model, another than its own.")
-@click.option("--init", metavar="FILE|MODEL", help="Weights to start from, or an imported model to fine-tune.")
+@click.option(
+    "--tokenizer",
+    type=options.WEIGHTS_OR_MODEL,
+    metavar="FILE|MODEL",
+    help="Trained tokenizer; for a model, another than its own.",
+)
+@click.option(
+    "--init",
+    type=options.WEIGHTS_OR_MODEL,
+    metavar="FILE|MODEL",
+    help="Weights to start from, or an imported model to fine-tune.",
+)
 @click.option(
     "--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures in a step, for a model only."
 )
@@ -104,7 +114,13 @@ def decoder(**given: Any) -> int:
 @click.command()
 @options.config("tiny")
 @options.tokenizer
-@click.option("--prior", required=True, metavar="FILE|MODEL", help="Trained prior, or the model that has it.")
+@click.option(
+    "--prior",
+    type=options.WEIGHTS_OR_MODEL,
+    required=True,
+    metavar="FILE|MODEL",
+    help="Trained prior, or the model that has it.",
+)
 @options.target
 def export(**given: Any) -> int:
     """Make a model folder of trained weights; prints its fingerprint."""

@@ -13,11 +13,18 @@ from arpc_codec.cli.train import options
 @click.command()
 @click.option("--group", type=click.Choice(["grey", "colour"]), required=True, help="What the prior sees.")
 @options.config("lossless")
-@options.run
-@click.option("--init", default=None, metavar="FILE|MODEL", help="Weights or a model to start from.")
+@options.data("Folder with train-clean.tar: pictures named C... are for training, V... for validation.")
+@options.length
+@click.option(
+    "--init",
+    type=options.WEIGHTS_OR_MODEL,
+    default=None,
+    metavar="FILE|MODEL",
+    help="Weights or a model to start from.",
+)
 @options.device
 def hpac(**given: Any) -> int:
-    """Train a lossless prior on clean photographs (train-clean.tar in DIR)."""
+    """Train a lossless prior on photographs that were never compressed with loss."""
     from arpc_codec.train.runs.hpac import run_hpac
 
     run_hpac(**given)
@@ -26,9 +33,19 @@ def hpac(**given: Any) -> int:
 
 @click.command()
 @click.option(
-    "--grey", required=True, metavar="FILE|MODEL", help="Trained prior for grey and alpha, or the model that has it."
+    "--grey",
+    type=options.WEIGHTS_OR_MODEL,
+    required=True,
+    metavar="FILE|MODEL",
+    help="Trained prior for grey and alpha, or the model that has it.",
 )
-@click.option("--colour", required=True, metavar="FILE|MODEL", help="Trained prior for RGB, or the model that has it.")
+@click.option(
+    "--colour",
+    type=options.WEIGHTS_OR_MODEL,
+    required=True,
+    metavar="FILE|MODEL",
+    help="Trained prior for RGB, or the model that has it.",
+)
 @options.config("lossless")
 @options.target
 def export_hpac(grey: str, colour: str, config: str, out: Path, model_id: int, name: str, licence: str) -> int:

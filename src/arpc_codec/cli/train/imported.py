@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def finetune(model: str, data: Path, out: Path, minutes: float, tokenizer: str | None, batch: int, device: str) -> None:
     """What `arpc train prior --init MODEL` does."""
     from arpc_codec.train.finetune import finetune
-    from arpc_codec.zoo.registry import find_or_open
+    from arpc_codec.train.weights import model_of
 
-    entry = find_or_open(model)
+    entry = model_of("arpc", model)
     encode = _text_encoder(entry)
     finetune(entry, data, out, minutes, encode, tokenizer=tokenizer, batch=batch, device=device)
 
@@ -32,7 +32,9 @@ def finetune(model: str, data: Path, out: Path, minutes: float, tokenizer: str |
 @click.option(
     "--prior", type=options.WEIGHTS, required=True, metavar="FILE", help="Its trained prior, RUN/ema.safetensors."
 )
-@click.option("--tokenizer", metavar="FILE|MODEL", help="The other tokenizer it was trained with.")
+@click.option(
+    "--tokenizer", type=options.WEIGHTS_OR_MODEL, metavar="FILE|MODEL", help="The other tokenizer it was trained with."
+)
 @click.option(
     "--temperature",
     type=Number(min=0, min_open=True),
@@ -52,10 +54,10 @@ def export_finetuned(
 ) -> int:
     """Make a model folder of a fine-tuned prior; prints its id, name and fingerprint."""
     from arpc_codec.train.finetune import export_finetuned
-    from arpc_codec.zoo.registry import find_or_open
+    from arpc_codec.train.weights import model_of
 
     entry = export_finetuned(
-        find_or_open(model),
+        model_of("arpc", model),
         prior,
         out,
         tokenizer=tokenizer,
@@ -93,9 +95,9 @@ def context_head(
     """
     from arpc_codec.train import ranks
     from arpc_codec.train.context import run_context_head
-    from arpc_codec.zoo.registry import find_or_open
+    from arpc_codec.train.weights import model_of
 
-    base = find_or_open(model)
+    base = model_of("arpc", model)
     encode = None if data.is_dir() else _text_encoder(base)
     entry, metrics = run_context_head(
         base, data, out, minutes, encode, device=device, model_id=model_id, name=name, licence=licence

@@ -10,7 +10,6 @@ import click
 
 from arpc_codec.cli.options import Number, several
 from arpc_codec.errors import UsageError
-from arpc_codec.zoo import registry
 
 Option = Callable[[Any], Any]
 
@@ -18,25 +17,26 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 WEIGHTS = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+class _WeightsOrModel(click.ParamType):
+    """A file, or the name, id or folder of a model; what can only be a path must be there."""
+
+    name = "file or model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        if (path.name != value or path.suffix == ".safetensors") and not path.exists():
+            self.fail(f"no such file: {value}", param, ctx)
+        return value
+
+
+WEIGHTS_OR_MODEL = _WeightsOrModel()
+
+
 def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
     import torch
 
     if value == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device on this machine")
-    return value
-
-
-def _free_id(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    taken = [entry.name for entry in registry.models() if entry.id == value]
-    if taken:
-        raise UsageError(f"id {value} is that of model '{taken[0]}'")
-    return value
-
-
-def _name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    # A number would be taken for an id.
-    if value is not None and (not value.strip() or value.isdecimal() or not value.isprintable()):
-        raise UsageError(f"{value!r} is no name for a model")
     return value
 
 
@@ -52,6 +52,11 @@ def lr(default: float, text: str) -> Option:
     return click.option("--lr", type=Number(0, 1, min_open=True), default=default, show_default=True, help=text)
 
 
+def data(text: str) -> Option:
+    """What to train on."""
+    return click.option("--data", type=FOLDER, required=True, metavar="DIR", help=text)
+
+
 minutes = click.option(
     "--minutes", type=Number(min=0, min_open=True), required=True, metavar="N", help="Length of the run."
 )
@@ -61,10 +66,7 @@ length = several(
     ),
     minutes,
 )
-run = several(
-    click.option("--data", type=FOLDER, required=True, metavar="DIR", help="Training shards with their index.csv."),
-    length,
-)
+run = several(data("Training shards with their index.csv."), length)
 metrics = click.option(
     "--metrics",
     type=FOLDER,
@@ -113,16 +115,15 @@ adversary = several(
     ),
 )
 target = several(
-    click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Model folder to write."),
+    click.option("-o", "--out", type=FOLDER, required=True, metavar="DIR", help="Model folder to write."),
     click.option(
         "--id",
         "model_id",
         type=click.IntRange(1, 2**32 - 1),
         required=True,
-        callback=_free_id,
         help="Registry id; never reused.",
     ),
-    click.option("--name", required=True, callback=_name, help="Name for --model."),
+    click.option("--name", required=True, help="Name for --model."),
     click.option("--licence", required=True, help="Licence of the weights, shown by `arpc models list`."),
 )
 derived = several(
@@ -138,9 +139,8 @@ derived = several(
         "--id",
         "model_id",
         type=click.IntRange(1, 2**32 - 1),
-        callback=_free_id,
         help="Registry id (made of the fingerprint).",
     ),
-    click.option("--name", callback=_name, help="Name for --model (that of DIR)."),
+    click.option("--name", help="Name for --model (that of DIR)."),
     click.option("--licence", help="Licence of the weights (that of MODEL)."),
 )

@@ -62,7 +62,11 @@ def progic_prior(**given: Any) -> int:
 @options.config("progic-tiny")
 @click.option("--weights", type=options.WEIGHTS, required=True, metavar="FILE", help="Trained ProGIC network.")
 @click.option(
-    "--prior", default=None, metavar="FILE|MODEL", help="Trained prior of its indices, or the model that has it."
+    "--prior",
+    type=options.WEIGHTS_OR_MODEL,
+    default=None,
+    metavar="FILE|MODEL",
+    help="Trained prior of its indices, or the model that has it.",
 )
 @options.target
 def export_progic(**given: Any) -> int:
