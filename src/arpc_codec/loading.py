@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from arpc_codec.container import Header
-from arpc_codec.errors import ModelError, UsageError
+from arpc_codec.errors import UsageError
 from arpc_codec.zoo.registry import ModelEntry, find
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def load(model: str | int, device: str, codec: str = "arpc") -> LossyCodec:
 def load_lossless(model: str | int, device: str = "cpu") -> HpacCodec:
     """The codec hpac with a model; as `load`, but it runs on the processor whatever the device, and without torch."""
     _check_device(device)
-    entry = _entry(model, "hpac")
-    return _load_lossless(entry)
+    return _load_lossless(find(model).of("hpac"))
 
 
 def caption_for(caption: str, pixels_hwc: NDArray[np.uint8], model: str | int, device: str, codec: str) -> str:
@@ -82,7 +81,7 @@ def load_for(header: Header, device: str) -> LossyCodec:
 def _place(model: str | int, device: str, codec: str) -> tuple[ModelEntry, str]:
     """(model, device) for a codec."""
     _check_device(device)
-    entry = _entry(model, codec)
+    entry = find(model).of(codec)
     if device != "cpu":
         import torch
 
@@ -97,13 +96,6 @@ def _check_device(device: str) -> None:
     """Raises UsageError when it is none."""
     if device not in DEVICES:
         raise UsageError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
-
-
-def _entry(model: str | int, codec: str) -> ModelEntry:
-    entry = find(model)
-    if entry.codec != codec:
-        raise ModelError(f"model '{entry.name}' belongs to codec {entry.codec}, not to {codec}")
-    return entry
 
 
 @lru_cache(maxsize=4)

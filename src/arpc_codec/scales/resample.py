@@ -31,7 +31,7 @@ def bilinear_matrix(n_in: int, n_out: int, bits: int = WEIGHT_BITS) -> Tensor:
 
 @lru_cache(maxsize=512)
 def area_matrix(n_in: int, n_out: int) -> Tensor:
-    """[n_out, n_in] float64 averaging matrix; cell i covers floor(i*N/n) .. ceil((i+1)*N/n)-1, as torch's."""
+    """[n_out, n_in] float64 averaging matrix; cell i covers floor(i*N/n) .. ceil((i+1)*N/n)-1, as adaptive pooling."""
     matrix = torch.zeros(n_out, n_in, dtype=torch.float64)
     for i in range(n_out):
         start, stop = i * n_in // n_out, -(-(i + 1) * n_in // n_out)

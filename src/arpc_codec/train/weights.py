@@ -135,10 +135,7 @@ def load_index_prior(sizes: ProgicConfig, weights: Path) -> IndexPrior:
 
 def model_of(codec: str, model: str) -> ModelEntry:
     """A model of this codec, by name, id or folder. Raises ModelError when it is not here, or of another codec."""
-    entry = find_or_open(model)
-    if entry.codec != codec:
-        raise ModelError(f"model '{entry.name}' belongs to codec {entry.codec}, not to {codec}")
-    return entry
+    return find_or_open(model).of(codec)
 
 
 def load_discriminators(weights: Path | None, adversary: float) -> Tensors | None:

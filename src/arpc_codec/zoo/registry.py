@@ -27,6 +27,12 @@ class ModelEntry:
     path: Path
     codec: str = "arpc"
 
+    def of(self, codec: str) -> ModelEntry:
+        """Itself, if it is a model of that codec. Raises ModelError otherwise."""
+        if self.codec != codec:
+            raise ModelError(f"model '{self.name}' belongs to codec {self.codec}, not to {codec}")
+        return self
+
 
 def models() -> list[ModelEntry]:
     """Every model that can be used, bundled ones first; hidden folders and those without a config are passed over."""
