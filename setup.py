@@ -1,22 +1,30 @@
 """The C extension; all else is in pyproject.toml.
 
-It is optional: without a compiler numpy does its work. ARPC_DEBUG=1 builds it with every index checked, ARPC_CFLAGS
-adds options, such as sanitizers (CONTRIBUTING.md).
+It is optional: without a compiler numpy does its work. ARPC_REQUIRE_NATIVE=1 makes it an error when it cannot be built,
+ARPC_DEBUG=1 builds it with every index checked, ARPC_CFLAGS adds options, such as sanitizers (CONTRIBUTING.md).
 """
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
 
 FOLDER = Path("src/arpc_codec/native")
-debug = bool(os.environ.get("ARPC_DEBUG"))
-if sys.platform == "win32":
-    options = ["/O2", "/fp:precise", "/std:c11"]
+added = os.environ.get("ARPC_CFLAGS", "").split()
+macros = [("ARPC_CHECKS", "1")] if os.environ.get("ARPC_DEBUG") else []
+# A Python without the global lock has no stable ABI.
+limited = not sysconfig.get_config_var("Py_GIL_DISABLED")
+if limited:
+    macros.append(("Py_LIMITED_API", "0x030A0000"))
+# No multiply-add is contracted and no sum reordered: files are the same with numpy and on every machine. CFLAGS come
+# before these options and may ask for it; at link time they would have the whole process flush subnormal numbers.
+exact = ["-fno-fast-math", "-fno-unsafe-math-optimizations", "-fno-associative-math", "-fno-reciprocal-math"]
+if "MSC" in sys.version:
+    options, exact = ["/O2", "/fp:precise", "/std:c11"], []
 else:
-    # No multiply-add is contracted and no sum reordered: files are the same with numpy and on every machine.
-    options = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
+    options = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-ffp-contract=off"]
 
 setup(
     ext_modules=[
@@ -24,12 +32,12 @@ setup(
             "arpc_codec.native._wavefront",
             sorted(path.as_posix() for path in FOLDER.glob("*.c")),
             depends=sorted(path.as_posix() for path in FOLDER.glob("*.h")),
-            define_macros=[("Py_LIMITED_API", "0x030A0000"), *([("ARPC_CHECKS", "1")] if debug else [])],
-            extra_compile_args=[*options, *os.environ.get("ARPC_CFLAGS", "").split()],
-            extra_link_args=os.environ.get("ARPC_CFLAGS", "").split(),
-            py_limited_api=True,
-            optional=True,
+            define_macros=macros,
+            extra_compile_args=[*exact, *options, *added],
+            extra_link_args=[*exact[:1], *added],
+            py_limited_api=limited,
+            optional=os.environ.get("ARPC_REQUIRE_NATIVE") != "1",
         )
     ],
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}} if limited else {},
 )

@@ -22,6 +22,7 @@ from arpc_codec.bench.growth import QUANTITIES, Cost, Row, fits, read_rows, rows
 from arpc_codec.bench.ours import version_of
 from arpc_codec.bench.sheet import listed
 from arpc_codec.errors import ArpcError
+from arpc_codec.files import write_file
 from arpc_codec.loading import DEFAULT_MODELS
 from dev.bench.samples import mirrored, photo
 
@@ -49,9 +50,7 @@ class Measurements:
 
     def _keep(self, row: Row) -> Row:
         self.rows.append(row)
-        unfinished = self.path.with_name(self.path.name + ".part")
-        unfinished.write_text(rows_text(self.rows), "utf-8", newline="")
-        os.replace(unfinished, self.path)
+        write_file(rows_text(self.rows).encode(), self.path, force=True)
         return row
 
 

@@ -52,7 +52,7 @@ def encode(
     verify: bool = False,
     portable: bool = False,
     guard: float | None = None,
-    model: str | None = None,
+    model: str | int | None = None,
     device: str = "cpu",
     keep: str | Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
@@ -61,8 +61,9 @@ def encode(
 
     codec: arpc (the default), progic, whose scales are called stages, or hpac, the lossless one.
     image: PIL picture, picture file (path, binary stream, bytes or other buffer), or array: uint8 [H, W, 3] in sRGB,
-    and with lossless uint8 or uint16 [H, W] or [H, W, 1 to 4]. caption: stored in the file; auto: written by the
-    captioner in the folder ARPC_BLIP or of the model, not with lossless. keep: icc, exif, xmp, or some of them.
+    and with lossless uint8 or uint16 [H, W] or [H, W, 1 to 4]. model: by name or id. caption: stored in the file;
+    auto: written by the captioner in the folder ARPC_BLIP or of the model, not with lossless. keep: icc, exif, xmp, or
+    some of them.
     lossless (codec hpac) keeps all metadata and has no rate; adapt: steps of fitting its prior to the picture. Of
     16-bit colour give the file: PIL reduces it to 8 bits. What changes its form or is not kept is a NoteWarning
     (`arpc_codec.errors`), one for each note of `arpc encode`. verify: decode again and compare, of the lossy codecs.
@@ -192,10 +193,8 @@ def decode(
     wanted, noun = parts_wanted(header.codec, scales, stages), header.codec.noun
     if header.lossless is not None:
         return _to_pillow(_decode_exact(container, wanted, region, device, allow_truncated))
-    if container.truncated and not allow_truncated:
-        raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} {noun}s arrived")
-    if header.holes and not allow_truncated:
-        raise TruncatedError("the file has holes: packets were lost")
+    if container.lacks and not allow_truncated:
+        raise TruncatedError(container.lacks)
     extras = from_chunks(container.chunks, header.height, header.width, region)
     if extras.notes:
         raise FormatError("; ".join(extras.notes))
@@ -232,8 +231,8 @@ def certainty(
     header = container.header
     if header.codec is not Names.ARPC:
         raise UsageError("only in files of codec arpc is anything guessed")
-    if container.truncated and not allow_truncated:
-        raise TruncatedError(f"truncated: {len(container.segments)} of {header.scales} scales arrived")
+    if container.lacks and not allow_truncated:
+        raise TruncatedError(container.lacks)
     share_hw = shares(load(header.model_id, device), container, scales)  # type: ignore[arg-type]
     return Image.fromarray((share_hw * 255).round().astype("uint8"))
 
@@ -292,8 +291,8 @@ def _decode_exact(
 
     if scales is not None:
         raise UsageError("a lossless file has no scales")
-    if container.truncated and not allow_truncated:
-        raise TruncatedError("truncated: part of the lossless picture is missing")
+    if container.lacks and not allow_truncated:
+        raise TruncatedError(container.lacks)
     found = load_lossless(container.header.model_id, device).decode(container, region=region)
     warn(ignored_device(device))
     if found.damage:
@@ -302,18 +301,15 @@ def _decode_exact(
 
 
 def _to_pillow(picture: ExactPicture) -> Image.Image:
-    from io import BytesIO
-
     from PIL import Image
 
     from arpc_codec.errors import UsageError
-    from arpc_codec.imageio import ExactPicture, write_exact
     from arpc_codec.pillow import info_of
 
-    if picture.bits == 16 and picture.samples.shape[2] > 1:
+    samples, grey = picture.samples, picture.samples.shape[2] == 1
+    if picture.bits == 16 and not grey:
         raise UsageError("PIL has no 16-bit colour: use decode_array")
-    image = Image.open(BytesIO(write_exact(ExactPicture(picture.samples))))
-    image.load()
+    image = Image.fromarray(samples[..., 0] if grey else samples)
     image.info |= info_of(picture.metadata)
     return image
 

@@ -71,8 +71,9 @@ class Codec:
     def __init__(self, codec: str, model: str | int, device: str = "cpu") -> None:
         """Loads the model. Raises ModelError when it is missing or of another codec, UsageError for a bad device."""
         self.codec, self.device = codec, device
-        self.id, self.model = find(model).id, find(model).name
-        self._coder: Any = load_lossless(model, device) if codec == "hpac" else load(model, device, codec)
+        entry = find(model)
+        self.id, self.model = entry.id, entry.name
+        self._coder: Any = load_lossless(entry, device) if codec == "hpac" else load(entry, device, codec)
 
     @classmethod
     def load(cls, model: str | int | None = None, *, codec: str | None = None, device: str = "cpu") -> Codec:
@@ -83,7 +84,7 @@ class Codec:
 
     def encode(self, image: Source, **options: Unpack[Coding]) -> bytes:
         """A picture -> the bytes of a file. Raises as `arpc_codec.encode`."""
-        return arpc_codec.encode(image, codec=self.codec, model=self.model, device=self.device, **options)
+        return arpc_codec.encode(image, codec=self.codec, model=self.id, device=self.device, **options)
 
     def encode_batch(self, images: Iterable[Source], **options: Unpack[Coding]) -> list[bytes]:
         """As `encode`, in the same order. Neighbouring arrays of one size go through the network of ProGIC together."""
@@ -133,7 +134,7 @@ class Decoder:
         self.device, self.max_pixels, self._filling = device, max_pixels, Filling(**options)
         self.scales = 0
         """Scales or stages of the picture that was shown last."""
-        self._data, self._closed = bytearray(), False
+        self._data, self._closed, self._lacks = bytearray(), False, ""
         # With fewer bytes there is nothing new, and a file is not to be parsed with every packet.
         self._wanted = 0
         self._picture: Callable[[Container], Decoded] | None = None
@@ -161,6 +162,7 @@ class Decoder:
         try:
             container = read(bytes(self._data), max_pixels=self.max_pixels)
             self._closed, self._wanted = not container.truncated, len(self._data) + container.missing
+            self._lacks = container.lacks if self._closed else ""
             return self._newest(container)
         except CutHeaderError:
             return None
@@ -169,10 +171,12 @@ class Decoder:
             raise
 
     def close(self) -> None:
-        """Say that nothing more arrives. Raises TruncatedError when the file is not whole."""
+        """Say that nothing more arrives. Raises TruncatedError when the file is not whole, or has holes."""
         if not self._closed:
             self._closed = True
             raise TruncatedError(f"the file ends early, after {self.scales} parts of it")
+        if self._lacks:
+            raise TruncatedError(self._lacks)
 
     def _newest(self, container: Container) -> Image.Image | None:
         header, arrived = container.header, len(container.segments)

@@ -38,15 +38,15 @@ def choose(codec: str | None, lossless: bool) -> str:
     return codec
 
 
-def model_for(codec: str, model: str | None) -> str:
+def model_for(codec: str, model: str | int | None) -> str:
     """The model that is named, or else the codec's own. Raises ModelError when it is missing."""
-    name = model or DEFAULT_MODELS[codec]
+    name = str(model or DEFAULT_MODELS[codec])
     find(name)
     return name
 
 
-def load(model: str | int, device: str, codec: str = "arpc") -> LossyCodec:
-    """A lossy codec with a model, by name or registry id, on `auto`, `cpu` or `cuda`; kept for the next call.
+def load(model: str | int | ModelEntry, device: str, codec: str = "arpc") -> LossyCodec:
+    """A lossy codec with a model, by name, registry id or as found, on `auto`, `cpu` or `cuda`; kept for the next call.
 
     Raises ModelError when the model is missing or belongs to another codec, UsageError when the device is missing.
     """
@@ -54,7 +54,7 @@ def load(model: str | int, device: str, codec: str = "arpc") -> LossyCodec:
     return found
 
 
-def load_lossless(model: str | int, device: str = "cpu") -> HpacCodec:
+def load_lossless(model: str | int | ModelEntry, device: str = "cpu") -> HpacCodec:
     """The codec hpac with a model; as `load`, but it runs on the processor whatever the device, and without torch."""
     _check_device(device)
     return _load_lossless(find(model).of("hpac"))
@@ -78,7 +78,7 @@ def load_for(header: Header, device: str) -> LossyCodec:
     return load(header.model_id, device, header.codec.name.lower())
 
 
-def _place(model: str | int, device: str, codec: str) -> tuple[ModelEntry, str]:
+def _place(model: str | int | ModelEntry, device: str, codec: str) -> tuple[ModelEntry, str]:
     """(model, device) for a codec."""
     _check_device(device)
     entry = find(model).of(codec)

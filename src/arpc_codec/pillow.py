@@ -74,12 +74,7 @@ class ArpcImageFile(ImageFile.ImageFile):
             self.info["caption"] = header.caption
         self.info = info_of(_metadata(container)) | self.info
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self.size), 0, ())]
-        self._flaw = (
-            f"truncated: {len(container.segments)} of {header.scales} {header.codec.noun}s arrived"
-            if container.truncated
-            else "the file has holes: packets were lost" * header.holes
-            or "damaged: the file check is wrong" * (not container.sound)
-        )
+        self._flaw = container.lacks or "damaged: the file check is wrong" * (not container.sound)
 
     def verify(self) -> None:
         """What can be told without decoding. Raises OSError when the file is not whole and sound."""

@@ -5,6 +5,7 @@ The filters belong to the whole process, so one thread at a time changes them, a
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -47,7 +48,7 @@ def _renew() -> None:
 def warn(notes: Iterable[str]) -> None:
     """In Python what commands say as a note, for the line that called this package, be it by way of Pillow."""
     packages = (sys.modules[name] for name in ("arpc_codec", "PIL") if name in sys.modules)
-    inside = tuple(str(Path(package.__file__ or "").parent) for package in packages)
+    inside = tuple(str(Path(package.__file__ or "").parent) + os.sep for package in packages)
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         frame, level = frame.f_back, level + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import warnings
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import arpc_codec
@@ -28,6 +30,10 @@ from arpc_codec.errors import (
     UnsupportedError,
     UsageError,
 )
+from arpc_codec.packets import join, sort_out, split
+from arpc_codec.warned import warn
+from arpc_codec.zoo.bundle import load_folder
+from arpc_codec.zoo.progic import load_progic
 from arpc_codec.zoo.registry import find
 
 Picture = Callable[..., np.ndarray]
@@ -310,3 +316,40 @@ def test_a_limit_of_pixels_is_a_number(limit: object, picture: Picture) -> None:
     ):
         with pytest.raises(UsageError, match="max_pixels must be a whole number"):
             call()
+
+
+def test_a_codec_keeps_to_the_id_it_was_loaded_by(picture: Picture, micro_home: Path) -> None:
+    """A model of the same name may be found first by that name."""
+    shutil.copytree(find("micro-progic").path, micro_home / "zz-older")
+    config = micro_home / "zz-older" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"id": 4444}), "utf-8")
+    codec = Codec.load(4444)
+    data = codec.encode(picture(32, 48))
+    assert arpc_codec.info(data).model_id == codec.id == 4444
+    assert same(codec.decode(data), arpc_codec.decode(data))
+
+
+def test_the_end_of_a_file_with_holes_is_not_its_whole(picture: Picture) -> None:
+    packets = split(Codec.load("micro-progic").encode(picture(96, 96)), 40)
+    data = join(sort_out(packets[:-1])[0]).data
+    decoder = Decoder()
+    assert decoder.feed(data) is not None
+    with pytest.raises(TruncatedError, match="holes"):
+        decoder.close()
+    with pytest.raises(TruncatedError, match="holes"):
+        arpc_codec.decode(data)
+
+
+def test_a_neighbour_with_our_name_in_its_own_is_a_caller(tmp_path: Path) -> None:
+    beside = f"{Path(arpc_codec.__file__).parent}_app{os.sep}mine.py"
+    with pytest.warns(NoteWarning) as caught:
+        exec(compile("warn(['a note'])", beside, "exec"), {"warn": warn})
+    assert [warning.filename for warning in caught] == [beside]
+
+
+@pytest.mark.parametrize("load", [load_folder, load_progic])
+def test_loading_a_model_leaves_the_random_numbers_alone(load: Callable[[Path], object]) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    load(find("micro-planes" if load is load_folder else "micro-progic").path)
+    assert torch.equal(torch.get_rng_state(), before)

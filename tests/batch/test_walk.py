@@ -58,6 +58,15 @@ def test_two_files_with_one_result_are_refused(tmp_path: Path) -> None:
         walk([tmp_path / "in", tmp_path / "other"], {".png"}, ".arpc")
 
 
+def test_results_whose_names_differ_in_case_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are one file on Windows, and two elsewhere."""
+    touch(tmp_path, "in/a.png", "in/A.jpg")
+    assert len(walk([tmp_path / "in"], {".png", ".jpg"}, ".arpc")) == 2
+    monkeypatch.setattr(os.path, "normcase", str.lower)
+    with pytest.raises(UsageError, match="would both become"):
+        walk([tmp_path / "in"], {".png", ".jpg"}, ".arpc")
+
+
 def test_a_folder_without_files_says_what_was_looked_for(tmp_path: Path) -> None:
     touch(tmp_path, "a.txt")
     with pytest.raises(ArpcError, match=r"ends in \.jpg \.png"):

@@ -2,7 +2,9 @@
 
 import io
 import json
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import arpc_codec.bench.run as bench_run
 from arpc_codec.bench.__main__ import main
 from arpc_codec.bench.compare import by_codec, compare
 from arpc_codec.bench.peers import PEERS, Jpeg, WebP
 from arpc_codec.bench.run import Measured, PeerFiles, Plan, Step, measure_folder, measure_picture, pictures, read_rgb
 from arpc_codec.bench.table import Facts, markdown
+from arpc_codec.errors import ArpcError
 
 
 @dataclass
@@ -223,3 +227,25 @@ def test_command_writes_a_table_and_names_what_is_missing(
 )
 def test_bad_options_are_usage_errors(folder: Path, tmp_path: Path, bad: list[str]) -> None:
     assert CliRunner().invoke(main, [str(folder), "--out", str(tmp_path / "o"), *bad]).exit_code == 2
+
+
+def test_after_an_error_no_picture_is_begun(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def measured(plan: Plan, path: int) -> list[Step]:
+        begun.append(path)
+        time.sleep(0.02)
+        raise ArpcError("no")
+
+    monkeypatch.setattr(bench_run, "pool", lambda hands, *start: ThreadPoolExecutor(hands))
+    monkeypatch.setattr(bench_run, "measure_picture", measured)
+    with pytest.raises(ArpcError, match="no"):
+        list(measure_folder(_plan(tmp_path), list(range(200)), jobs=2))  # type: ignore[arg-type]
+    assert len(begun) < 20
+
+
+def test_what_can_be_coded_is_compared(tmp_path: Path) -> None:
+    for name in ("a.pgm", "b.JP2", "c.pam", "d.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in pictures(tmp_path)] == ["a.pgm", "b.JP2"]
+    assert [path.name for path in pictures(tmp_path, exact=True)] == ["a.pgm", "b.JP2", "c.pam"]

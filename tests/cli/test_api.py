@@ -1,6 +1,7 @@
 """`arpc_codec.encode`, `decode` and `info` around the codec."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,3 +82,22 @@ def test_attributes() -> None:
     assert isinstance(arpc_codec.__version__, str)
     with pytest.raises(AttributeError):
         arpc_codec.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_lossless_picture_is_no_bomb(
+    channels: int, bits: int, micro_home: Path, micro_lossless: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's limit is for what it reads itself; here --max-pixels is."""
+    monkeypatch.setenv("ARPC_HOME", str(micro_home))
+    samples = np.arange(30 * 20 * channels).reshape(30, 20, channels).astype(f"uint{bits}")
+    data = arpc_codec.encode(samples, lossless=True, model="micro-lossless")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+    if bits == 16 and channels > 1:
+        with pytest.raises(UsageError, match="decode_array"):
+            arpc_codec.decode(data)
+        return
+    image = arpc_codec.decode(data)
+    assert image.mode == ("I;16" if bits == 16 else ["L", "LA", "RGB", "RGBA"][channels - 1])
+    assert np.array_equal(np.asarray(image).reshape(samples.shape), samples)

@@ -321,11 +321,33 @@ def test_steps_do_not_get_mixed_with_other_results(arpc: Run, coded: Path, tmp_p
     assert len(list(steps.iterdir())) == 7
 
 
-@pytest.mark.parametrize("options", [("",), ("a.arpc", "-o", ""), ("a.arpc", "--out-dir", "")])
-def test_an_empty_name_is_no_file(arpc: Run, options: tuple[str, ...]) -> None:
-    result = arpc("decode", *options)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("decode", ""),
+        ("decode", "a.arpc", "-o", ""),
+        ("decode", "a.arpc", "--out-dir", ""),
+        ("decode", "a.arpc", "--steps", ""),
+        ("decode", "a.arpc", "--certainty", ""),
+        ("truncate", "a.arpc", "-k", "1", "-o", ""),
+        ("preview", "a.arpc", "-o", ""),
+        ("packets", "split", "a.arpc", "--mtu", "99", "-o", ""),
+        ("packets", "join", "a.packet", "-o", ""),
+        ("train", "tokenizer", "--data", ".", "--minutes", "1", "-o", ""),
+    ],
+)
+def test_an_empty_name_is_no_file(
+    arpc: Run, coded: Path, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what a variable that is not set leaves, and would be the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.arpc", "a.packet"):
+        (tmp_path / name).write_bytes(coded.read_bytes())
+    before = sorted(tmp_path.rglob("*"))
+    result = arpc(*words)
     assert result.exit_code == 2
     assert "an empty name is no f" in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_default_name_of_a_local_url(arpc: Run, coded: Path) -> None:

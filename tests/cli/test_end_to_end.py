@@ -33,7 +33,7 @@ def run(*args: str | Path) -> Result:
 
 def pipe(*args: str, stdin: bytes) -> bytes:
     """A command in a process of its own."""
-    words = [sys.executable, "-m", "arpc_codec.cli", *args]
+    words = [sys.executable, "-m", "arpc_codec", *args]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(words, input=stdin, capture_output=True, timeout=120, check=False, env=environment)
     assert result.returncode == 0, result.stderr

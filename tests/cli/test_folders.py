@@ -166,7 +166,7 @@ def test_interrupt_keeps_what_is_finished(photos: Path, tmp_path: Path, tree: Tr
     for number in range(200):
         (photos / f"c{number}.png").write_bytes((photos / "a.png").read_bytes())
     out = tmp_path / "out"
-    words = [sys.executable, "-m", "arpc_codec.cli", "encode", photos, "--out-dir", out, *MODEL, "--device", "cpu"]
+    words = [sys.executable, "-m", "arpc_codec", "encode", photos, "--out-dir", out, *MODEL, "--device", "cpu"]
     process = subprocess.Popen(
         [*map(str, words), "-j", "2"],
         stderr=subprocess.PIPE,

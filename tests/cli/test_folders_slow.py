@@ -28,7 +28,7 @@ pytestmark = [
 
 def start(*words: str | Path) -> subprocess.Popen[bytes]:
     """`arpc encode` in a process with one thread."""
-    command = [sys.executable, "-m", "arpc_codec.cli", "encode", *map(str, words), "-c", "progic", "-q"]
+    command = [sys.executable, "-m", "arpc_codec", "encode", *map(str, words), "-c", "progic", "-q"]
     return subprocess.Popen([*command, "--device", "cpu"], env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

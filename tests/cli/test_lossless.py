@@ -149,7 +149,7 @@ def test_pipes_give_the_same_bytes(arpc: Run, coded: Path, source: Path, picture
 
 def test_processes_and_their_pipes(source: Path, picture: ExactPicture) -> None:
     def run(*words: str, stdin: bytes) -> bytes:
-        command = [sys.executable, "-m", "arpc_codec.cli", *words, "--device", "cpu"]
+        command = [sys.executable, "-m", "arpc_codec", *words, "--device", "cpu"]
         done = subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -163,7 +163,7 @@ def test_processes_and_their_pipes(source: Path, picture: ExactPicture) -> None:
 def test_a_terminal_shows_the_tiles(source: Path, flag: str, speaks: bool) -> None:
     pty = pytest.importorskip("pty")
     master, slave = pty.openpty()
-    words = [sys.executable, "-m", "arpc_codec.cli", "encode", source, "-o", os.devnull, *MODEL, flag]
+    words = [sys.executable, "-m", "arpc_codec", "encode", source, "-o", os.devnull, *MODEL, flag]
     assert subprocess.run(words, stderr=slave, timeout=120, check=False).returncode == 0
     os.close(slave)
     seen = b""

@@ -17,7 +17,7 @@ from arpc_codec.errors import ArpcError
 from arpc_codec.imageio import ExactPicture
 from arpc_codec.prior.adapter import shapes, write_adapter
 
-ARPC = [sys.executable, "-m", "arpc_codec.cli"]
+ARPC = [sys.executable, "-m", "arpc_codec"]
 CODED = write(Container(Header(Codec.ARPC, 1, 768, 512, 3), (b"a", b"bb", b"c" * 30)))
 HEAVY = ("torch", "numpy", "PIL", "rich", "safetensors", "constriction")
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX terminals, pipes and links")

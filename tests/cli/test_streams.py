@@ -1,5 +1,6 @@
 """Outputs that are no files, standard streams that are closed, and files that must not be replaced by mistake."""
 
+import itertools
 import os
 import stat
 import subprocess
@@ -19,7 +20,7 @@ from arpc_codec.files import descriptor, is_stream, write_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descriptors in /proc, permissions, /dev/full")
 Run = Callable[..., Result]
-ARPC = [sys.executable, "-m", "arpc_codec.cli"]
+ARPC = [sys.executable, "-m", "arpc_codec"]
 CODED = write(Container(Header(Codec.ARPC, 1, 768, 512, 3), (b"a", b"bb", b"c" * 30)))
 SHORT = cut(CODED, scales=1)
 
@@ -220,10 +221,10 @@ def alias(request: pytest.FixtureRequest, coded: Path, tmp_path: Path) -> Path:
 
 
 def test_the_input_is_replaced_only_when_that_is_said(coded: Path, alias: Path, arpc: Run) -> None:
-    for options in ([], ["-f"]):
-        refused = arpc("truncate", coded, "-o", alias, "-k", "1", *options)
+    for source, options in itertools.product((coded, coded.as_uri()), ([], ["-f"])):
+        refused = arpc("truncate", source, "-o", alias, "-k", "1", *options)
         assert refused.exit_code == 1
-        assert refused.stderr == f"arpc: {coded}: {alias} is an input of this run (--overwrite-input replaces it)\n"
+        assert refused.stderr == f"arpc: {source}: {alias} is an input of this run (--overwrite-input replaces it)\n"
         assert coded.read_bytes() == CODED
     assert arpc("truncate", coded, "-o", alias, "-k", "1", "--overwrite-input").exit_code == 0
     assert alias.read_bytes() == SHORT

@@ -8,6 +8,7 @@ from threading import Barrier, Thread
 import pytest
 import torch
 
+from arpc_codec.codecs.verification import another_machine
 from arpc_codec.exact.threads import one_thread
 
 
@@ -53,4 +54,34 @@ def test_one_that_leaves_later_does_not_keep_the_one(three_threads: None) -> Non
     first_left.wait()
     thread.join()
     assert found[-1] == 3
+    assert torch.get_num_threads() == 3
+
+
+def test_verifying_beside_a_loop_in_one_thread(three_threads: None) -> None:
+    """A thread that begins to verify finds the one of the loop, and must not leave that behind."""
+    verifying, left = Barrier(2), Barrier(2)
+    found: list[int] = []
+
+    def verify() -> None:
+        with another_machine():
+            verifying.wait()
+            left.wait()
+
+    thread = Thread(target=verify)
+    with one_thread():
+        thread.start()
+        verifying.wait()
+    left.wait()
+    thread.join()
+    later = Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [torch.get_num_threads()] == [3]
+
+
+def test_another_machine_inside_of_one_thread(three_threads: None) -> None:
+    with one_thread():
+        with another_machine():
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3

@@ -30,7 +30,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """`arpc` and `python` of this interpreter first on the path."""
     pytest.importorskip("skimage")
     folder = tmp_path_factory.mktemp("bin")
-    for name, words in (("arpc", "-m arpc_codec.cli"), ("python", "")):
+    for name, words in (("arpc", "-m arpc_codec"), ("python", "")):
         command = folder / name
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         command.chmod(0o755)

@@ -29,7 +29,7 @@ def thumbnail(entry: configparser.SectionProxy, source: Path, target: Path, size
     fields = {"%i": str(source), "%o": str(target), "%s": str(size)}
     program, *words = (fields.get(word, word) for word in shlex.split(entry["Exec"]))
     assert program == entry["TryExec"] == "arpc"
-    call = [sys.executable, "-m", "arpc_codec.cli", *words]
+    call = [sys.executable, "-m", "arpc_codec", *words]
     # Where file managers run it there is neither stdin nor a terminal.
     done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
     assert done.stdout == b""

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 from arpc_codec.container import METADATA, Chunk, ChunkType, Resolution, Text, Unit, to_chunk, value_of
 from arpc_codec.errors import ArpcError, FormatError
 from arpc_codec.imageio import ExactPicture, fitted, read_exact, write_exact
+from arpc_codec.imageio.texts import inflate
 
 RGB = np.random.default_rng(8).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 EXIF = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
@@ -429,3 +430,9 @@ def test_a_resolution_has_one_spelling(data: bytes, is_value: bool) -> None:
     else:
         with pytest.raises(FormatError):
             value_of(chunk)
+
+
+@pytest.mark.parametrize(("limit", "whole"), [(0, False), (99, False), (100, True), (101, True)])
+def test_no_text_grows_beyond_what_is_left(limit: int, whole: bool) -> None:
+    """Also where nothing is left: to zlib that would be no limit at all."""
+    assert inflate(zlib.compress(bytes(100)), limit) == (bytes(100) if whole else None)

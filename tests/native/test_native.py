@@ -165,6 +165,23 @@ def test_a_contracted_multiply_add_is_seen(tmp_path: Path) -> None:
     assert "AssertionError" in done.stderr
 
 
+@needs_module
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", ["-ffast-math", "-Ofast", "-funsafe-math-optimizations -ffinite-math-only"])
+def test_flags_of_the_user_change_no_byte(tmp_path: Path, flags: str) -> None:
+    """Distributions set CFLAGS; whatever they say, sums keep their order, and subnormal numbers stay."""
+    module = build(tmp_path, CFLAGS=flags)
+    for version in VERSIONS:
+        done = run(module, 0, 12, ARPC_NATIVE=version)
+        assert done.returncode == 0, done.stderr
+    asked = (
+        "import sys, numpy; sys.path.insert(0, sys.argv[1]); import _wavefront; print(numpy.float32(1e-38) * 1e-3 > 0)"
+    )
+    command = [sys.executable, "-c", asked, str(module.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n"
+
+
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1"
@@ -184,3 +201,13 @@ def test_fuzzed_under_sanitizers(version: str, sanitized: Path) -> None:
         assert done.returncode == 0, done.stderr[-4000:]
         if first >= 10_000 + 75:
             break
+
+
+def test_vectors_that_were_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_wavefront", None)
+    for name in ("", "0"):
+        monkeypatch.setenv("ARPC_NATIVE", name)
+        assert native.version() == ""
+    monkeypatch.setenv("ARPC_NATIVE", "avx2")
+    with pytest.raises(UsageError, match="without its compiled part"):
+        native.version()

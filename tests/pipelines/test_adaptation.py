@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -88,3 +89,21 @@ def test_cut_adapter() -> None:
     config, state = state_of(1)
     with pytest.raises(FormatError):
         read_adapter(b"\1", config, state)
+
+
+def test_threads_that_adapt_at_once_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a generator of a GPU touched, which is the caller's."""
+
+    def refuse(seed: int) -> None:
+        raise AssertionError("not ours")
+
+    config, state = state_of(1)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", refuse)
+    tile = np.random.default_rng(0).integers(0, 9, (1, 128, 128, 1)).astype(np.int32)
+
+    def adapter(_: int) -> bytes:
+        return write_adapter(fit(config, state, tile, 8, tile.size, steps=6))
+
+    alone = adapter(0)
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(adapter, range(8))) == {alone}

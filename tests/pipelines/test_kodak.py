@@ -55,7 +55,7 @@ def test_tokens_bytes_and_rate(codec: ArpcCodec, kodak: list[Path]) -> None:
 @pytest.mark.parametrize(("scales", "limit"), [(7, 5.0), (13, 8.0)])
 def test_time_and_memory_of_whole_processes(kodak: list[Path], tmp_path: Path, scales: int, limit: float) -> None:
     """Encode and decode, each a process of its own, on an idle machine with two cores."""
-    arpc = [sys.executable, "-m", "arpc_codec.cli"]
+    arpc = [sys.executable, "-m", "arpc_codec"]
     packed, back = str(tmp_path / "p.arpc"), str(tmp_path / "p.png")
     for command in (
         [*arpc, "encode", str(kodak[0]), "-o", packed, "--scales", str(scales)],

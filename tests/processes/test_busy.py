@@ -22,7 +22,7 @@ two_cores = pytest.mark.skipif(
 )
 pytestmark = pytest.mark.skipif(not bundled("tiny").is_dir(), reason="the weights of the bundled model are missing")
 ROOT = Path(__file__).resolve().parents[2]
-ARPC = [sys.executable, "-m", "arpc_codec.cli"]
+ARPC = [sys.executable, "-m", "arpc_codec"]
 SAID = ("OMP_", "GOMP_", "KMP_", "MKL_")
 
 

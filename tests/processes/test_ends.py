@@ -67,7 +67,7 @@ def started(process: subprocess.Popen[bytes], count: int) -> set[int]:
 def test_a_lossless_encode_that_is_killed(end: signal.Signals, native: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2500, 2500, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.ppm")
-    words = [sys.executable, "-m", "arpc_codec.cli", "encode", tmp_path / "a.ppm", "--lossless", "-j", "2"]
+    words = [sys.executable, "-m", "arpc_codec", "encode", tmp_path / "a.ppm", "--lossless", "-j", "2"]
     env = {**os.environ, "ARPC_NATIVE": native}
     with subprocess.Popen(
         words,

@@ -82,7 +82,7 @@ def test_without_its_text_encoder_a_file_says_so(
     assert run("encode", photo, "-m", "worded", "-o", file, "--caption", "two dog").exit_code == 0
     (home / "worded" / "text").unlink()
     # In a process of its own: this one has the model loaded, with its encoder.
-    words = [sys.executable, "-m", "arpc_codec.cli", "decode", str(file), "-o", str(tmp_path / "out.png")]
+    words = [sys.executable, "-m", "arpc_codec", "decode", str(file), "-o", str(tmp_path / "out.png")]
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 5
     assert len(result.stderr.splitlines()) == 1

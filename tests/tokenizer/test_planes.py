@@ -291,32 +291,32 @@ FITTING: dict[str, Any] = {"channels": 6, "steps": STEPS, "active": ACTIVE, "gro
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "named"),
     [
-        {"steps": STEPS[:-1]},
-        {"steps": (*STEPS[:-1], 0.0)},
-        {"active": (*ACTIVE[:-1], 3)},
-        {"resting": (2,)},
-        {"resting": (1, *[0] * 6)},
-        {"resting": (6, *[0] * 6)},
-        {"repeats": 0},
-        {"repeats": 8},
-        {"groups": (2, 5)},
-        {"groups": (2, 2, 5, 6)},
-        {"groups": (5, 2, 6)},
-        {"groups": (0, 2, 5, 6)},
-        {"groups": ()},
-        {"channels": 7},
-        {"trade": -0.1},
-        {"means": (2,)},
-        {"means": (1,), "texture": True},
-        {"means": (6,), "texture": True},
-        {"steps": (), "active": (), "groups": (), "trade": 0.1},
+        ({"steps": STEPS[:-1]}, "active .* for each of 6 steps"),
+        ({"steps": (*STEPS[:-1], 0.0)}, "steps .* above 0"),
+        ({"active": (*ACTIVE[:-1], 3)}, "active .* end of a group"),
+        ({"resting": (2,)}, "resting .* for each of the steps"),
+        ({"resting": (1, *[0] * 6)}, "resting .* end of a group"),
+        ({"resting": (6, *[0] * 6)}, "resting .* below active"),
+        ({"repeats": 0}, "0 repeats"),
+        ({"repeats": 8}, "8 repeats with 7 steps"),
+        ({"groups": (2, 5)}, "groups .* do not rise to 6"),
+        ({"groups": (2, 2, 5, 6)}, "groups"),
+        ({"groups": (5, 2, 6)}, "groups"),
+        ({"groups": (0, 2, 5, 6)}, "groups"),
+        ({"groups": ()}, "groups"),
+        ({"channels": 7}, "groups .* do not rise to 7"),
+        ({"trade": -0.1}, "trade"),
+        ({"means": (2,)}, "means"),
+        ({"means": (1,), "texture": True}, "means"),
+        ({"means": (6,), "texture": True}, "means"),
+        ({"steps": (), "active": (), "groups": (), "trade": 0.1}, "trade"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
+def test_sizes_that_do_not_fit_are_refused(change: dict[str, Any], named: str) -> None:
     TokenizerConfig(**FITTING, trade=0.1)
-    with pytest.raises(ModelError, match="tokenizer config"):
+    with pytest.raises(ModelError, match=f"tokenizer config: .*{named}"):
         TokenizerConfig(**FITTING | change)
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -268,9 +269,14 @@ def test_pictures_are_covered_centred_and_upright(tmp_path: Path, captions: Call
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "wide.png")
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    lines = [json.dumps({"image": name}) for name in ("wide.png", "turned.png")]
+    said = PngInfo()
+    said.add_itxt("XML:com.adobe.xmp", '<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>')
+    Image.fromarray(pixels).save(tmp_path / "said.png", pnginfo=said)
+    lines = [json.dumps({"image": name}) for name in ("wide.png", "turned.png", "said.png")]
     (tmp_path / "c.jsonl").write_text("\n".join(lines))
-    (turned,), (wide,) = load_records(tmp_path / "c.jsonl", PriorConfig())
+    (turned, said_so), (wide,) = load_records(tmp_path / "c.jsonl", PriorConfig())
+    assert said_so.layout.size == (192, 64)
+    assert np.array_equal(said_so.pixels(), turned.pixels())
     assert wide.layout.size == (64, 192)
     assert turned.layout.size == (192, 64)
     assert turned.pixels().shape == (192, 64, 3)
@@ -284,7 +290,7 @@ def test_pictures_are_covered_centred_and_upright(tmp_path: Path, captions: Call
         ('{"image": "a.png"}\nnonsense\n', "c.jsonl:2: not"),
         ('{"long": "x"}', "c.jsonl:1: not"),
         ('{"image": "a.png", "long": 3}', "a caption is not a text"),
-        ('{"image": "b.png", "long": "x"}', "b.png: not a picture"),
+        ('{"image": "b.png", "long": "x"}', "b.png: cannot be read as a picture"),
         ('{"image": "a.png", "long": "x"}', "at least two"),
     ],
 )

@@ -52,7 +52,9 @@ def test_other_files_are_linked_or_copied(
 
     if not links:
         monkeypatch.setattr(os, "link", no_links)
+    (base.path / TOKENIZER).chmod(0o600)
     entry = save_derived(base, base.path.parent / "new", context=context)
+    assert (base.path / TOKENIZER).stat().st_mode & 0o777 == 0o600
     for file in (TOKENIZER, TRANSFORMER):
         assert (entry.path / file).read_bytes() == (base.path / file).read_bytes()
         assert (entry.path / file).samefile(base.path / file) == links

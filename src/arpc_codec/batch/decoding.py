@@ -263,15 +263,16 @@ def _problem(decoded: Decoded, noun: str, chunk_notes: tuple[str, ...]) -> str:
 
 def lacking(container: Container, decoded: Decoded) -> str:
     """What a file of scales or stages that is cut or has holes lacks; nothing when it is whole."""
-    if not container.truncated:
+    if container.truncated:
+        return container.lacks
+    if container.header.holes:
         from arpc_codec.codecs.stages import describe_lost
         from arpc_codec.scales import latent_size
 
         rows, cols = latent_size(container.header.height, container.header.width)
         lost = describe_lost(decoded.lost, rows * cols)
         return lost and f"holes: {lost}"
-    there, sent, noun = len(container.segments), container.header.scales, container.header.codec.noun
-    return f"truncated: {f'{there} of {sent} {noun}s arrived' if there < sent else 'metadata at its end is missing'}"
+    return ""
 
 
 def _alike(container: Container) -> Hashable:

@@ -30,7 +30,8 @@ def walk(inputs: Sequence[str | Path], suffixes: Collection[str], to: str) -> li
     for start in map(place, inputs):
         for path, source in _files(start, suffixes) if start.is_dir() else [(start, PurePath(start.name))]:
             job = Job(path, source.as_posix(), source.with_suffix(to).as_posix())
-            other = owners.setdefault(job.target, job)
+            # Names that differ in case alone are one name on Windows.
+            other = owners.setdefault(os.path.normcase(job.target), job)
             if other is not job:
                 raise UsageError(f"{other.path} and {path} would both become {job.target}")
     return list(owners.values())

@@ -29,6 +29,7 @@ from arpc_codec.bench.steps import jsonl, steps_csv
 from arpc_codec.bench.table import Facts, markdown
 from arpc_codec.bench.times import Timing, machine, time_file, times_csv
 from arpc_codec.cli.log import complain
+from arpc_codec.cli.options import Folder
 from arpc_codec.errors import ArpcError, describe
 from arpc_codec.files import make_folder
 from arpc_codec.imageio import read_exact
@@ -122,7 +123,7 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
     "--out",
     required=True,
     metavar="OUT",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="Report folder.",
 )
 @click.option(
@@ -157,7 +158,7 @@ def _exact(cache: Path, paths: list[Path], coders: list[LosslessCoder], timed: i
 @click.option(
     "--trained-on", default="lpips_alex,lpips_squeeze,frechet", show_default=True, help="Marked in the table."
 )
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Kept results (OUT/cache).")
+@click.option("--cache", type=Folder(), help="Kept results (OUT/cache).")
 @click.option(
     "--floors/--no-floors",
     default=True,
@@ -234,10 +235,10 @@ def main(
     targets = () if names else _numbers(bpp, float, "--bpp")
     if not names and not targets:
         raise click.UsageError("--codec none needs --bpp")
-    paths = pictures(folder)[:limit]
+    lossy = bool(ours or targets)
+    paths = pictures(folder, exact=not lossy)[:limit]
     if not paths:
         raise click.UsageError(f"{folder} holds no pictures")
-    lossy = bool(ours or targets)
     if lossy and metrics:
         require_weights(metrics)
     sizes = _sizes(paths, lossy, Hpac.name in names)

@@ -58,7 +58,7 @@ class Codec(Protocol):
 
 def arpc_command(data: bytes, *words: str) -> Command:
     """`arpc WORDS - -o -` with `data` on its stdin."""
-    return Command([sys.executable, "-m", "arpc_codec.cli", *words, "-", "-o", "-"], data)
+    return Command([sys.executable, "-m", "arpc_codec", *words, "-", "-o", "-"], data)
 
 
 @lru_cache(maxsize=1)

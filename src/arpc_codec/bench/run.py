@@ -18,12 +18,12 @@ from arpc_codec.bench.ladder import Ladder
 from arpc_codec.bench.ours import Codec
 from arpc_codec.bench.peers import Peer
 from arpc_codec.bench.store import FileKey, Store, codec_id, picture_id
-from arpc_codec.imageio import read
+from arpc_codec.cores import cores
+from arpc_codec.imageio import read, suffixes
 from arpc_codec.metrics.panel import METRICS, missing_metrics, panel
 from arpc_codec.processes import pool
 
 Image_u8 = NDArray[np.uint8]
-SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,10 @@ def badness(metric: str, value: float | None) -> float:
     return -value if METRICS[metric].higher_is_better else value
 
 
-def pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def pictures(folder: Path, exact: bool = False) -> list[Path]:
+    """The picture files of a folder, by name; exact: as in `imageio.suffixes`."""
+    known = suffixes(exact)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
 
 
 def read_rgb(path: Path) -> Image_u8:
@@ -211,7 +212,11 @@ def measure_folder(plan: Plan, paths: Sequence[Path], jobs: int = 1) -> Iterator
         for path in paths:
             yield measure_picture(plan, path)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, cores() // jobs)
     with pool(jobs, _start_worker, (threads,)) as workers:
-        for done in as_completed([workers.submit(measure_picture, plan, path) for path in paths]):
-            yield done.result()
+        try:
+            for done in as_completed([workers.submit(measure_picture, plan, path) for path in paths]):
+                yield done.result()
+        finally:
+            # After an error nobody waits for pictures that have not begun.
+            workers.shutdown(cancel_futures=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from arpc_codec.files import write_file
 
 
 def picture_id(image: NDArray[np.uint8]) -> str:
@@ -79,9 +80,7 @@ class Store:
             return path.read_bytes()
         data = make()
         path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
+        write_file(data, path, force=True)
         return data
 
     def has(self, key: FileKey, metric: str, version: int) -> bool:

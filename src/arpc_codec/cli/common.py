@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from arpc_codec.cli.log import STDIO, Log
 from arpc_codec.errors import ArpcError, TruncatedError, UsageError, describe
 from arpc_codec.files import Identity, identity, is_stream, make_folder, may_replace, write_file
-from arpc_codec.places import Place, place
+from arpc_codec.places import Place, Url, place
 
 INTERRUPTED = 130
 
@@ -101,7 +101,8 @@ class Outputs:
 
     def protect(self, inputs: Iterable[str | Path]) -> None:
         """Files, `-` for what stdin may be, that only --overwrite-input replaces."""
-        self._inputs.update(identity(0 if name == STDIO else name) for name in inputs)
+        places = (0 if name == STDIO else place(name) for name in inputs)
+        self._inputs.update(identity(at) for at in places if not isinstance(at, Url))
 
     def target(self, name: str, suffix: str) -> str:
         """Path (or `-`) for the result of one input."""
@@ -117,9 +118,11 @@ class Outputs:
         taken: dict[str, str] = {}
         for name in inputs:
             target = self.target(name, suffix)
-            if target != STDIO and target in taken:
-                raise UsageError(f"{taken[target]} and {name} would both become {target}")
-            taken[target] = name
+            # Names that differ in case alone are one name on Windows.
+            key = os.path.normcase(target)
+            if target != STDIO and key in taken:
+                raise UsageError(f"{taken[key]} and {name} would both become {target}")
+            taken[key] = name
 
     def skip(self, target: str) -> bool:
         """True when --skip-existing says so; ArpcError when the file may not be overwritten."""

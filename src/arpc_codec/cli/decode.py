@@ -43,13 +43,14 @@ class Rectangle(click.ParamType):
 @options.stages
 @click.option(
     "--steps",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.Folder(),
     metavar="DIR",
     help="Write the picture after every scale into DIR.",
 )
 @options.fill
 @click.option(
     "--certainty",
+    type=options.Name(),
     metavar="MAP",
     help="Also write a grey PNG of how much was sent (white) or guessed (black) where; one IN only.",
 )

@@ -138,7 +138,16 @@ def encode(
         size, where = len(made.data), target if target != common.STDIO else "stdout"
         bpp = f"{8 * size / (made.width * made.height):.4f} bpp"
         log.note(name, f"{made.width}x{made.height} -> {where}: {size} bytes, {bpp}, {made.summary}")
-        log.detail(name, f"{time.perf_counter() - start:.2f} s with model {made.model}")
+        log.detail(name, f"{time.perf_counter() - start:.2f} s with model {made.model}{_by(codec)}")
         return made.code
 
     return common.run_all(inputs, work, log)
+
+
+def _by(codec: str) -> str:
+    """What codes lossless pictures here: instructions that were compiled for, or numpy."""
+    if codec != "hpac":
+        return ""
+    from arpc_codec import native
+
+    return f", {native.version() or 'numpy'}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from arpc_codec.cli import common
+from arpc_codec.cli import common, options
 from arpc_codec.cli.log import Log, printable
 from arpc_codec.zoo import registry
 
@@ -97,7 +97,7 @@ def remove_model(name: str) -> int:
     "-o",
     "--output",
     "out",
-    type=click.Path(path_type=Path),
+    type=options.Folder(),
     required=True,
     metavar="DIR",
     help="Model folder to write; found in $ARPC_HOME.",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from arpc_codec.container import MAX_PIXELS
-from arpc_codec.places import place
+from arpc_codec.cores import cores
+from arpc_codec.places import Url, place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,21 +28,34 @@ def several(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-class _Folder(click.Path):
+class Folder(click.Path):
+    """A local folder; an empty name, as of a variable that is not set, would be the folder one is in."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(value or self.fail("an empty name is no folder", param, ctx), param, ctx)
+
+
+class _FolderOrUrl(Folder):
     """A local folder, or the URL of one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = place(value or self.fail("an empty name is no folder", param, ctx))
-        return super().convert(found, param, ctx) if isinstance(found, Path) else found
+        found = place(value) if value else value
+        return found if isinstance(found, Url) else super().convert(found, param, ctx)
 
 
-class _Name(click.ParamType):
-    """What a file is called; an empty name, as of a variable that is not set, would be the folder one is in."""
+class Name(click.ParamType):
+    """What a file is called; an empty name is none, as for `Folder`."""
 
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value or self.fail("an empty name is no file", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
 
 
 class Number(click.FloatRange):
@@ -52,8 +66,8 @@ class Number(click.FloatRange):
         return found if math.isfinite(found) else self.fail(f"{value} is no number", param, ctx)
 
 
-inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=_Name())
-source = click.argument("source", metavar="IN", type=_Name())
+inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=Name())
+source = click.argument("source", metavar="IN", type=Name())
 force = several(
     click.option("-f", "--force", is_flag=True, help="Overwrite files."),
     click.option("--overwrite-input", is_flag=True, help="Replace even the input by its result."),
@@ -72,17 +86,18 @@ def jobs(use: str) -> Callable[[Command], Command]:
         "-j",
         "--jobs",
         type=click.IntRange(min=1),
-        default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
+        default=lambda: min(cores(), MOST_JOBS),
         metavar="N",
         help=f"{use} (as many as cores, at most {MOST_JOBS}).",
     )
 
 
+target = click.option(
+    "-o", "--output", "out", required=True, metavar="OUT", type=Name(), help="Output file; - is stdout."
+)
 output = several(
-    click.option("-o", "--output", "out", metavar="OUT", type=_Name(), help="Output file; - is stdout."),
-    click.option(
-        "--out-dir", type=_Folder(file_okay=False, path_type=Path), metavar="DIR", help="Folder for the outputs."
-    ),
+    click.option("-o", "--output", "out", metavar="OUT", type=Name(), help="Output file; - is stdout."),
+    click.option("--out-dir", type=_FolderOrUrl(), metavar="DIR", help="Folder for the outputs."),
     force,
     click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
 )

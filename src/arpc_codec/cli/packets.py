@@ -32,7 +32,7 @@ def packets() -> None:
     "--output",
     "out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.Folder(),
     metavar="DIR",
     help="Folder for the packets, one file each; their names sort in the order of sending.",
 )
@@ -131,7 +131,7 @@ def _packed(data: bytes, max_pixels: int) -> tuple[bytes, ModelError | None]:
 @click.argument(
     "inputs", metavar="DIR|PACKET...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
-@click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
+@options.target
 @options.force
 @options.max_pixels
 @options.log

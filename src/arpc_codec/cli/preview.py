@@ -16,7 +16,9 @@ from arpc_codec.files import is_stream
 
 @click.command()
 @options.source
-@click.option("-o", "--output", "out", metavar="OUT", help="PNG file, - is stdout (IN-preview.png).")
+@click.option(
+    "-o", "--output", "out", metavar="OUT", type=options.Name(), help="PNG file, - is stdout (IN-preview.png)."
+)
 @click.option("--columns", type=click.IntRange(1, 15), default=4, show_default=True, help="Pictures a row.")
 @click.option(
     "--cell", type=click.IntRange(48, 4096), default=384, show_default=True, help="Longest side of one picture."

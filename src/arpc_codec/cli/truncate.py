@@ -14,7 +14,7 @@ from arpc_codec.rate import parts_wanted
 
 @click.command()
 @options.source
-@click.option("-o", "--output", "out", required=True, metavar="OUT", help="Output file; - is stdout.")
+@options.target
 @click.option("-k", "--scales", type=click.IntRange(min=1), metavar="K", help="Keep the first K scales.")
 @options.stages
 @click.option("--target-bytes", "--bytes", type=click.IntRange(min=1), metavar="N", help="Largest file in bytes.")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arpc_codec.chance import private_random
 from arpc_codec.exact.grid import State
 from arpc_codec.exact.pixelstate import import_pixel
 from arpc_codec.prior.adapter import Adapter, unit_bits
@@ -42,25 +43,27 @@ def fit(
     """Adapter of a picture of `samples` samples from some of its tiles, in `steps` steps."""
     seen = observe(tiles_bhwc.astype(np.float64), bits).float()
     patches = seen.changed(_patches)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    chance = torch.Generator()
+    with private_random():
         prior = import_pixel(config, state)
         with torch.no_grad():
             rates = [coding_bits(prior, patches[i : i + 1], MARGIN).mean() for i in range(len(patches.samples))]
         order = torch.stack(rates).argsort(descending=True)
         added = attach(prior)
-        optimiser = torch.optim.Adam(added.values(), lr=LEARNING_RATE, betas=(0.9, 0.98))
-        for step in range(steps):
-            share = step / steps
-            optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - share)
-            pool = max(1, round(len(order) * min(1.0, FIRST_SHARE + share)))
-            chosen = order[torch.randint(pool, (min(BATCH, pool),))]
-            rate = coding_bits(prior, patches[chosen], MARGIN).mean()
-            loss = rate + _description(added) / samples
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            progress(step + 1)
+        # Threads that adapt at once must not draw from each other's numbers.
+        chance.set_state(torch.get_rng_state())
+    optimiser = torch.optim.Adam(added.values(), lr=LEARNING_RATE, betas=(0.9, 0.98))
+    for step in range(steps):
+        share = step / steps
+        optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - share)
+        pool = max(1, round(len(order) * min(1.0, FIRST_SHARE + share)))
+        chosen = order[torch.randint(pool, (min(BATCH, pool),), generator=chance)]
+        rate = coding_bits(prior, patches[chosen], MARGIN).mean()
+        loss = rate + _description(added) / samples
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        progress(step + 1)
     return collect(added)
 
 

@@ -226,12 +226,11 @@ def _adapted(coder: PixelCoder, adapter: bytes) -> PixelCoder:
 def _segments(cursor: Cursor, layout: Iterable[Tile], parts: int) -> dict[Tile, tuple[bytes, list[bytes]]]:
     """(check, data of each group) of every tile that is there as a whole."""
     found: dict[Tile, tuple[bytes, list[bytes]]] = {}
-    try:
+    # Where the file ends early.
+    with suppress(FormatError):
         for tile in layout:
             check = cursor.take(CHECK_BYTES)
             found[tile] = check, [cursor.take(cursor.varint()) for _ in range(parts)]
-    except FormatError:
-        found.pop(tile, None)
     return found
 
 

@@ -8,7 +8,7 @@ from threading import RLock
 
 import torch
 
-from arpc_codec.exact.threads import may_have_more
+from arpc_codec.exact.threads import may_have_more, so_many_threads
 from arpc_codec.forks import after_fork
 from arpc_codec.warned import filtered
 
@@ -25,14 +25,8 @@ def _unlock() -> None:
 @contextmanager
 def computing(threads: int, *, onednn: bool = True) -> Iterator[None]:
     """So many threads of the CPU, with the kernels of oneDNN or without."""
-    with _switches:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            with _kernels(onednn):
-                yield
-        finally:
-            torch.set_num_threads(before)
+    with _switches, so_many_threads(threads), _kernels(onednn):
+        yield
 
 
 @contextmanager

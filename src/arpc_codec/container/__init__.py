@@ -3,11 +3,8 @@
 from arpc_codec.container.captions import MAX_CAPTION_BYTES
 from arpc_codec.container.chunks import Chunk, ChunkType
 from arpc_codec.container.container import MAX_PIXELS, Container, CutHeaderError, keep, read, truncate, write
-from arpc_codec.container.cursor import Field
 from arpc_codec.container.description import COLOURS, METADATA, Resolution, Text, Unit, to_chunk, value_of
 from arpc_codec.container.header import (
-    MAX_SCALES,
-    MAX_SIDE,
     PHASES,
     Codec,
     Colour,
@@ -21,8 +18,6 @@ __all__ = [
     "COLOURS",
     "MAX_CAPTION_BYTES",
     "MAX_PIXELS",
-    "MAX_SCALES",
-    "MAX_SIDE",
     "METADATA",
     "PHASES",
     "Chunk",
@@ -31,7 +26,6 @@ __all__ = [
     "Colour",
     "Container",
     "CutHeaderError",
-    "Field",
     "Header",
     "Info",
     "LosslessMode",

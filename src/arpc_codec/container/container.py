@@ -36,6 +36,17 @@ class Container:
     sound: bool = True
     missing: int = 0
 
+    @property
+    def lacks(self) -> str:
+        """What a file that is cut or has holes lacks; nothing when it is whole."""
+        there, sent = len(self.segments), self.header.scales
+        if self.truncated and self.header.lossless is not None:
+            return "truncated: part of the lossless picture is missing"
+        if self.truncated:
+            arrived = f"{there} of {sent} {self.header.codec.noun}s arrived"
+            return f"truncated: {arrived if there < sent else 'metadata at its end is missing'}"
+        return "the file has holes: packets were lost" * self.header.holes
+
 
 def write(container: Container) -> bytes:
     """The file's bytes, the same for equal containers; UsageError when it cannot be written."""

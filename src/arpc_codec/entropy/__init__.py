@@ -1,4 +1,4 @@
-"""Bits and probabilities <-> bytes: constriction's range coder behind checked arrays."""
+"""Bits and probabilities <-> bytes: the range coder behind checked arrays."""
 
 from arpc_codec.entropy.bits import PROBABILITY_BITS, BitDecoder, BitEncoder, bits_cost
 from arpc_codec.entropy.checkpoint import checkpoint, crc8, crc8_start, packed_checkpoint

@@ -1,18 +1,17 @@
-"""Bits <-> bytes with constriction's range coder; probabilities are integer counts, so nothing is rounded."""
+"""Bits <-> bytes with the range coder; probabilities are integer counts, so nothing is rounded."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import constriction
 import numpy as np
 import numpy.typing as npt
 
+from arpc_codec.entropy.rangecoder import BERNOULLI, RangeEncoder, guarded, range_decoder
 from arpc_codec.errors import FormatError, UsageError
 
 PROBABILITY_BITS = 16
 _ONE = 1 << PROBABILITY_BITS
-_WORD_BYTES = 4
 
 Bits = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.integer[Any]]
@@ -22,7 +21,7 @@ class BitEncoder:
     """Collects bits with their probabilities and seals them to the shortest byte string that decodes."""
 
     def __init__(self) -> None:
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self._coder = RangeEncoder()
         self._bits: list[Bits] = []
         self._p1: list[npt.NDArray[np.float64]] = []
 
@@ -33,7 +32,7 @@ class BitEncoder:
         """
         bits = _checked_bits(bits, p1)
         probabilities = _probabilities(p1)
-        self._coder.encode(bits, _bernoulli(), probabilities)
+        self._coder.encode(bits, BERNOULLI, probabilities)
         self._bits.append(bits)
         self._p1.append(probabilities)
 
@@ -76,7 +75,7 @@ class BitDecoder:
 
         UsageError on bad counts, FormatError when the bytes are impossible; other damage passes unnoticed.
         """
-        return guarded(self._coder, _bernoulli(), _probabilities(p1))
+        return guarded(self._coder, BERNOULLI, _probabilities(p1))
 
     def decode_byte(self) -> int:
         """The next value written by `encode_byte`; FormatError as `decode`."""
@@ -90,38 +89,13 @@ def bits_cost(bits: Bits, p1: Counts) -> float:
     return float(-np.log2(np.where(bits == 1, probabilities, 1 - probabilities)).sum())
 
 
-def _bernoulli() -> Any:
-    # Without the argument the slow perfect=True applies, which also prints a warning to stdout.
-    return constriction.stream.model.Bernoulli(perfect=False)
-
-
-def range_decoder(data: bytes) -> Any:
-    """constriction's decoder of a byte string, zeros after its end."""
-    words = np.frombuffer(data + bytes(-len(data) % _WORD_BYTES), ">u4")
-    return constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
-
-
 def _fair_byte() -> Counts:
     return np.full(8, _ONE // 2, np.int32)
 
 
-def guarded(coder: Any, family: Any, probabilities: npt.NDArray[np.float64]) -> Bits:
-    """Decodes one int32 for each row of probabilities. Raises FormatError when the bytes are impossible."""
-    try:
-        decoded: Bits = coder.decode(family, probabilities)
-    except AssertionError as error:
-        raise FormatError("the coded bits are damaged") from error
-    except BaseException as error:
-        # constriction's Rust panics are no subclass of Exception and cannot be imported to be named.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise FormatError("the coded bits are damaged") from error
-    return decoded
-
-
 def _decodes(data: bytes, p1: npt.NDArray[np.float64], bits: Bits) -> bool:
     try:
-        return bool(np.array_equal(guarded(range_decoder(data), _bernoulli(), p1), bits))
+        return bool(np.array_equal(guarded(range_decoder(data), BERNOULLI, p1), bits))
     except FormatError:
         return False
 

@@ -1,12 +1,12 @@
-"""Symbols of small alphabets <-> bytes with constriction's range coder; probabilities are integer counts."""
+"""Symbols of small alphabets <-> bytes with the range coder; probabilities are integer counts."""
 
 from __future__ import annotations
 
-import constriction
 import numpy as np
 import numpy.typing as npt
 
-from arpc_codec.entropy.bits import Counts, guarded, range_decoder
+from arpc_codec.entropy.bits import Counts
+from arpc_codec.entropy.rangecoder import CATEGORICAL, RangeEncoder, guarded, range_decoder
 from arpc_codec.errors import UsageError
 
 Symbols = npt.NDArray[np.int32]
@@ -14,15 +14,13 @@ Symbols = npt.NDArray[np.int32]
 COUNT = 1 << 20
 # [n, m], C-contiguous.
 Probabilities = npt.NDArray[np.float64]
-# The slow perfect=True would search for the best rounding, and its result is not specified.
-_CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 
 
 class SymbolEncoder:
     """Collects symbols with their probabilities; the string may be some bytes longer than the shortest that decodes."""
 
     def __init__(self) -> None:
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self._coder = RangeEncoder()
 
     def encode(self, symbols: Symbols, probabilities: Probabilities) -> None:
         """Append int32 symbols (n,) of 0..m-1 with what `probabilities` made of their counts, or some rows of it.
@@ -33,7 +31,7 @@ class SymbolEncoder:
             raise UsageError(f"symbols {symbols.dtype} {symbols.shape} with probabilities {probabilities.shape}")
         if symbols.size and (symbols.min() < 0 or symbols.max() >= probabilities.shape[1]):
             raise UsageError(f"symbols must be in 0..{probabilities.shape[1] - 1}")
-        self._coder.encode(np.ascontiguousarray(symbols), _CATEGORICAL, probabilities)
+        self._coder.encode(np.ascontiguousarray(symbols), CATEGORICAL, probabilities)
 
     def seal(self) -> bytes:
         """A byte string whose zero-padded decoding gives back every symbol so far."""
@@ -72,7 +70,7 @@ class SymbolDecoder:
 
         FormatError when the bytes are impossible; other damage passes unnoticed.
         """
-        return guarded(self._coder, _CATEGORICAL, probabilities)
+        return guarded(self._coder, CATEGORICAL, probabilities)
 
 
 def probabilities(counts_nm: Counts) -> Probabilities:

@@ -11,50 +11,58 @@ import torch
 from arpc_codec.forks import after_fork
 
 
-class _Alone:
+class _Shared:
     """How many threads are inside, and how many threads of torch there were before the first of them."""
 
     def __init__(self) -> None:
-        self.lock, self.users, self.before, self.forked = Lock(), 0, 1, False
+        self.lock, self.users, self.usual, self.forked = Lock(), 0, 1, False
 
 
 class _Here(local):
-    """Whether the thread that asks is inside."""
+    """How many threads of torch the thread that asks has had set, if it is inside."""
 
-    inside = False
+    number: int | None = None
 
 
-_alone, _here = _Alone(), _Here()
+_shared, _here = _Shared(), _Here()
+
+
+@contextmanager
+def so_many_threads(number: int) -> Iterator[None]:
+    """So many threads of torch inside, as many as before after the outermost; in several threads of a process, too."""
+    outer = _here.number
+    if outer == number:
+        yield
+        return
+    _here.number = number
+    with _shared.lock:
+        if not _shared.users:
+            _shared.usual = torch.get_num_threads()
+        _shared.users += 1
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        _here.number = outer
+        with _shared.lock:
+            _shared.users -= 1
+            torch.set_num_threads(_shared.usual if outer is None else outer)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch inside, as many as before after the outermost; in several threads of a process, too."""
-    if _here.inside:
+    """One thread of torch inside, as `so_many_threads`."""
+    with so_many_threads(1):
         yield
-        return
-    _here.inside = True
-    with _alone.lock:
-        if not _alone.users:
-            _alone.before = torch.get_num_threads()
-        _alone.users += 1
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        _here.inside = False
-        with _alone.lock:
-            _alone.users -= 1
-            torch.set_num_threads(_alone.before)
 
 
 def may_have_more() -> bool:
     """Whether this process may have more than one thread of torch. A second one hangs in a forked child."""
-    return not _alone.forked
+    return not _shared.forked
 
 
 @after_fork
 def _stay_alone() -> None:
     # Who was inside is not here any more, and those who asked for several threads are not, either.
-    _alone.lock, _alone.before, _alone.forked = Lock(), 1, True
+    _shared.lock, _shared.usual, _shared.forked = Lock(), 1, True
     torch.set_num_threads(1)

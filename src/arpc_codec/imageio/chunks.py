@@ -17,6 +17,8 @@ from arpc_codec.tile import Region, region_tile
 
 KEEPABLE = ("icc", "exif", "xmp")
 ALPHA_POLICIES = ("keep", "drop", "#rrggbb")
+# Computed at once, so that no whole picture is held in wide integers.
+_ROWS = 64
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
 
 
@@ -96,8 +98,11 @@ def apply_alpha(picture: Picture, policy: str) -> Picture:
         return picture
     if colour is None:
         return replace(picture, alpha=None, notes=(*picture.notes, "transparency dropped"))
-    behind = np.frombuffer(bytes.fromhex(colour[1]), np.uint8).astype(np.uint32)
-    weight = picture.alpha[..., None].astype(np.uint32)
-    pixels = ((picture.pixels * weight + behind * (255 - weight) + 127) // 255).astype(np.uint8)
+    behind = np.frombuffer(bytes.fromhex(colour[1]), np.uint8).astype(np.uint16)
+    pixels = np.empty_like(picture.pixels)
+    for top in range(0, len(pixels), _ROWS):
+        rows = slice(top, top + _ROWS)
+        weight = picture.alpha[rows, :, None].astype(np.uint16)
+        pixels[rows] = (picture.pixels[rows] * weight + behind * (255 - weight) + 127) // 255
     grey = picture.grey and len(set(bytes.fromhex(colour[1]))) == 1
     return replace(picture, pixels=pixels, alpha=None, grey=grey, notes=(*picture.notes, f"laid over {policy}"))

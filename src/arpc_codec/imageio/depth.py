@@ -89,7 +89,6 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
     values = np.asarray(image)
     if image.mode == "F":
         return _float(values.astype(np.float64))
-    values = values.astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high <= 0xFFFF:
         return Image.fromarray(reduced(values.astype(np.uint16))), "16-bit samples reduced to 8 bits"

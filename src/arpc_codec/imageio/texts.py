@@ -37,10 +37,11 @@ def inflate(data: bytes, limit: int = MAX_INFLATED) -> bytes | None:
     """A zlib stream of at most `limit` bytes, inflated; None for anything else."""
     stream = zlib.decompressobj()
     try:
-        out = stream.decompress(data, limit)
+        # One more, as a limit of 0 would be none to zlib.
+        out = stream.decompress(data, limit + 1)
     except zlib.error:
         return None
-    return out if stream.eof else None
+    return out if stream.eof and len(out) <= limit else None
 
 
 def from_png(name: bytes, body: bytes, limit: int) -> Text | None:

@@ -29,8 +29,10 @@ MOST = PixelConfig(channels=3, width=256, depth=64, expand=16, head=1024, mixtur
 def version() -> str:
     """The instruction set that is used, or nothing when numpy does the work. Raises UsageError for one not there."""
     wanted = os.environ.get("ARPC_NATIVE", "")
-    if _wavefront is None or wanted == "0":
+    if wanted == "0" or (_wavefront is None and not wanted):
         return ""
+    if _wavefront is None:
+        raise UsageError(f"ARPC_NATIVE={wanted}: the package was installed without its compiled part")
     there: tuple[str, ...] = _wavefront.versions()
     if wanted and wanted not in there:
         raise UsageError(f"ARPC_NATIVE={wanted}: this processor has {', '.join(there)}")

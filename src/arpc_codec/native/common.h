@@ -11,6 +11,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
+#error "float operations may be reordered here: numpy does the work"
+#endif
+/* MSVC contracted by default before Visual Studio 2022. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma fp_contract(off)
+#endif
 #if FLT_EVAL_METHOD != 0
 #error "float operations are not rounded one by one here: numpy does the work"
 #endif

@@ -56,21 +56,8 @@ class TokenizerConfig:
     repeats: int = 5
 
     def __post_init__(self) -> None:
-        if self.steps and not (
-            len(self.steps) == len(self.active)
-            and min(self.steps) > 0
-            and sorted({0, *self.groups}) == [0, *self.groups]
-            and self.groups[-1:] == (self.channels,)
-            and set(self.active) <= set(self.groups)
-            and len(self.resting) in (0, len(self.steps))
-            and set(self.resting) <= {0, *self.groups}
-            and all(first < last for first, last in zip(self.resting, self.active, strict=False))
-            and 1 <= self.repeats <= len(self.steps)
-        ):
-            raise ModelError(
-                f"tokenizer config: steps {self.steps}, {self.repeats} of the latent's size, of channels from"
-                f" {self.resting} to {self.active}, and groups that end at {self.groups}"
-            )
+        if self.steps and (problem := self._problem_of_steps()):
+            raise ModelError(f"tokenizer config: {problem}")
         if self.trade < 0 or (self.trade and not self.steps):
             raise ModelError(f"tokenizer config: a trade of {self.trade} with {len(self.steps)} steps")
         if self.noise < 0 or (self.noise and self.network != "progic"):
@@ -96,6 +83,27 @@ class TokenizerConfig:
                 raise ModelError(f"tokenizer config: widths {widths} and depths {depths} do not make a pyramid")
         for width in (self.encoder_stem, *self.encoder_widths, *self.decoder_widths):
             norm_groups(width)
+
+    def _problem_of_steps(self) -> str:
+        """What is wrong with steps, channels that take part, or groups; nothing when they fit together."""
+        edges = {0, *self.groups}
+        rules = {
+            f"steps {self.steps} are not all above 0": min(self.steps) > 0,
+            f"{self.repeats} repeats with {len(self.steps)} steps": 1 <= self.repeats <= len(self.steps),
+            f"groups {self.groups} do not rise to {self.channels}, the number of channels": (
+                sorted(edges) == [0, *self.groups] and self.groups[-1:] == (self.channels,)
+            ),
+            f"active {self.active} are not one end of a group for each of {len(self.steps)} steps": (
+                len(self.active) == len(self.steps) and set(self.active) <= edges
+            ),
+            f"resting {self.resting} are neither none nor one end of a group, or 0, for each of the steps": (
+                len(self.resting) in (0, len(self.steps)) and set(self.resting) <= edges
+            ),
+            f"resting {self.resting} are not below active {self.active}": (
+                all(first < last for first, last in zip(self.resting, self.active, strict=False))
+            ),
+        }
+        return next((problem for problem, holds in rules.items() if not holds), "")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TokenizerConfig:

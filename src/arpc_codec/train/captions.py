@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from arpc_codec.errors import ModelError
-from arpc_codec.imageio import read
+from arpc_codec.errors import ArpcError, ModelError
+from arpc_codec.imageio import MAX_PIXELS, read, suffixes
+from arpc_codec.imageio.opening import decoding, formats
+from arpc_codec.imageio.orientation import orientation
 from arpc_codec.prior.attention import Text
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.scales import STRIDE, scale_schedule
@@ -27,8 +29,7 @@ from arpc_codec.train.prior import VALIDATED, Batch
 # Caption -> features [len, text_channels].
 Encode = Callable[[str], Tensor]
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_ORIENTATION, _TURNED = 0x0112, range(5, 9)
+_TURNED = range(5, 9)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def load_records(data: Path, config: PriorConfig) -> tuple[list[Record], list[Re
     something is missing or malformed, or there are fewer than two pictures.
     """
     if data.is_dir():
-        found = sorted(path for path in data.iterdir() if path.suffix.lower() in PICTURES)
+        found = sorted(path for path in data.iterdir() if path.suffix.lower() in suffixes())
         records = [Record(path, (), _layout(config, path)) for path in found]
     else:
         try:
@@ -94,11 +95,11 @@ def _record(where: str, line: str, folder: Path, config: PriorConfig) -> Record:
 
 def _layout(config: PriorConfig, image: Path) -> Published:
     try:
-        with Image.open(image) as header:
+        with decoding(MAX_PIXELS), Image.open(image, formats=formats()) as header:
+            turned = orientation(header)[0] in _TURNED
             width, height = header.size
-            turned = header.getexif().get(_ORIENTATION) in _TURNED
-    except (OSError, UnidentifiedImageError) as error:
-        raise ModelError(f"{image}: not a picture that can be read ({error})") from error
+    except ArpcError as error:
+        raise ModelError(f"{image}: {error}") from error
     return layout_for(config, *((width, height) if turned else (height, width)))
 
 

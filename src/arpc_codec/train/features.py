@@ -7,7 +7,6 @@ that was damaged later is made again.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import zlib
 from collections.abc import Sequence
@@ -20,9 +19,10 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from arpc_codec.files import write_file
 from arpc_codec.prior.coding import text_condition
 from arpc_codec.prior.model import bit_logits
 from arpc_codec.prior.transformer import VAR
@@ -93,9 +93,7 @@ def store(frozen: Frozen, records: Sequence[Record], folder: Path) -> list[Path]
         path = folder / f"{_mark(frozen, record, caption)}.safetensors"
         if not _whole(path):
             tensors = {name: tensor.cpu() for name, tensor in frozen.features(record, caption)._asdict().items()}
-            temporary = path.with_suffix(".tmp")
-            save_file(tensors, temporary, {"crc32": _crc(tensors)})
-            os.replace(temporary, path)
+            write_file(save(tensors, {"crc32": _crc(tensors)}), path, force=True)
         paths.append(path)
     return paths
 

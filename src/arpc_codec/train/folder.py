@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from arpc_codec.errors import ModelError
-from arpc_codec.files import make_folder
+from arpc_codec.files import make_folder, write_file
 from arpc_codec.train import ranks
 from arpc_codec.warned import warn
 
@@ -94,9 +93,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, state: Mapping[str, Any]) -> None:
     # Never half of it: other processes may read, and a kill may come.
-    temporary = folder / "state.tmp"
-    temporary.write_text(json.dumps(state, indent=1), "utf-8")
-    os.replace(temporary, folder / STATE)
+    write_file(json.dumps(state, indent=1).encode(), folder / STATE, force=True)
 
 
 def _damaged(folder: Path, error: Exception) -> ModelError:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from arpc_codec.files import write_file
 from arpc_codec.prior.indices import IndexConfig, IndexPrior
 from arpc_codec.tokenizer import channels_last
 from arpc_codec.tokenizer.bisection import reordered
@@ -72,7 +73,7 @@ def encode_all(
                 for i, (pool, (height, width, count)) in enumerate(zip(own, setup.crops, strict=True)):
                     several = count if name == "train" else -(-count // setup.held)
                     tensors[f"{name}.{i}"] = encoded(network, pool, (height, width), several, rng)
-            save_file(tensors, cache)
+            write_file(save(tensors), cache, force=True)
     stored = load_file(cache)
     return {name: [stored[f"{name}.{i}"].long() for i in range(len(setup.crops))] for name in ("train", "held")}
 

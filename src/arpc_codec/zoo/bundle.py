@@ -15,6 +15,7 @@ from typing import TypedDict
 
 import torch
 
+from arpc_codec.chance import private_random
 from arpc_codec.exact.planes import ExactPlanePrior, exact_prior
 from arpc_codec.exact.prior import ExactBitPrior
 from arpc_codec.prior.config import PriorConfig, check_tokens
@@ -107,8 +108,8 @@ def load_folder(folder: Path, device: str = "cpu", *, check: bool = False) -> Bu
     """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
     priors = {"prior": PRIOR, "transformer": TRANSFORMER, "context": CONTEXT}
     entry, sizes, files = read_folder(folder, ("tokenizer",), (TOKENIZER,), check=check, optional=priors)
-    with naming(entry):
-        # Not on the meta device: initialising there imports a second of torch's compiler.
+    # Not on the meta device: initialising there imports a second of torch's compiler. The caller's random numbers stay.
+    with naming(entry), private_random():
         tokenizer = Tokenizer(TokenizerConfig.from_json(sizes["tokenizer"]))
         tokenizer.load_state_dict({k: v.float() for k, v in files[TOKENIZER].items()}, assign=True)
         prior: ExactBitPrior | ExactPlanePrior | VAR

@@ -106,7 +106,7 @@ def write_folder(
         **sizes,
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n", "utf-8")
-    for file in files:
+    for file in files.keys() - linked.keys():
         # safetensors lets nobody else read what it writes; models may be shared.
         shutil.copymode(folder / CONFIG, folder / file)
     return mark

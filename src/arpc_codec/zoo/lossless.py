@@ -49,10 +49,10 @@ def load_lossless(folder: Path, *, check: bool = False) -> LosslessModel:
         coders = {}
         for channels, group in GROUPS.items():
             config = PixelConfig(**sizes["priors"][group])
+            if config.channels != channels:
+                raise ModelError(f"model '{entry.name}': the {group} prior has {config.channels} channels")
             state = {k.removeprefix(f"{group}."): v for k, v in files[PRIOR].items() if k.startswith(f"{group}.")}
             coders[channels] = PixelCoder(config, state)
             # Whatever is missing is missed now.
             coders[channels].encode(np.zeros((1, 1, 1, channels), np.int32), 8)
-            if config.channels != channels:
-                raise ModelError(f"model '{entry.name}': the {group} prior has {config.channels} channels")
         return LosslessModel(entry, coders, int(sizes["tile"]))

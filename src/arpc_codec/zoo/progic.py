@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from arpc_codec.chance import private_random
 from arpc_codec.container.header import MAX_STAGES
 from arpc_codec.errors import ModelError
 from arpc_codec.exact.indices import ExactIndexPrior
@@ -64,7 +65,7 @@ def save_progic(
 def load_progic(folder: Path, device: str = "cpu", *, check: bool = False) -> ProgicModel:
     """Load a model folder. Raises ModelError when it is missing, unreadable or (with `check`) altered."""
     entry, sizes, files = read_folder(folder, ("progic",), (WEIGHTS,), check=check, optional={"indices": PRIOR})
-    with naming(entry):
+    with naming(entry), private_random():
         network = Progic(ProgicConfig.from_json(sizes["progic"]))
         weights = {key: value.float() for key, value in files[WEIGHTS].items()}
         missing, surplus = network.load_state_dict(weights, strict=False, assign=True)

@@ -53,7 +53,7 @@ def _notes() -> Iterator[None]:
 def train(context: click.Context) -> None:
     """Train the networks of a model: tokenizer, prior, decoder, in this order, then export.
 
-    With several GPUs or machines: torchrun --nproc-per-node N -m arpc_codec.cli train ..., each process on crops of its
+    With several GPUs or machines: torchrun --nproc-per-node N -m arpc_codec train ..., each process on crops of its
     own. A step is then N times as many crops.
     """
     context.with_resource(_notes())

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from arpc_codec.cli.options import Number, several
+from arpc_codec.cli.options import Folder, Number, several
 from arpc_codec.errors import UsageError
 
 Option = Callable[[Any], Any]
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = Folder()
 WEIGHTS = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -130,7 +130,7 @@ derived = several(
     click.option(
         "-o",
         "--out",
-        type=click.Path(path_type=Path),
+        type=FOLDER,
         required=True,
         metavar="DIR",
         help="Model folder to write; found in $ARPC_HOME.",

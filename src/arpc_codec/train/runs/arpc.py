@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from arpc_codec.errors import ModelError
 from arpc_codec.exact.export import export_prior
+from arpc_codec.files import write_file
 from arpc_codec.prior.config import PriorConfig
 from arpc_codec.prior.model import Prior
 from arpc_codec.tokenizer import Tokenizer
@@ -80,7 +81,8 @@ def run_tokenizer(
     if ranks.leads():
         model.load_state_dict(averaged)
         count_tokens(tokenizer, train)
-        save_file({name: value.contiguous() for name, value in tokenizer.state_dict().items()}, out / TRAINED)
+        weights = {name: value.contiguous() for name, value in tokenizer.state_dict().items()}
+        write_file(save(weights), out / TRAINED, force=True)
 
 
 def run_prior(

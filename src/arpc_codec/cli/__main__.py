@@ -1,5 +1,0 @@
-"""`python -m arpc_codec.cli`, for machines where `arpc` is not on the path."""
-
-from arpc_codec.cli.main import main
-
-main(prog_name="arpc")
