@@ -54,6 +54,7 @@ def test_with_a_compiler_and_without(tmp_path: Path) -> None:
     assert {path.name for path in (ROOT / "src/arpc_codec/native").glob("*.[ch]")} <= {path.name for path in paths}
     weights = {path.name for path in (ROOT / "src/arpc_codec/weights").rglob("*.safetensors")}
     assert {path.name for path in paths if path.suffix == ".safetensors"} == weights
+    assert {"arpc-v1.md", "arpc.thumbnailer", "CHANGELOG.md"} <= {path.name for path in paths}
     assert not {"dev", "tests"} & {part for path in paths for part in path.parts}
     (source,) = (tmp_path / "source").iterdir()
     without = installed(tmp_path / "without", source, CC="/bin/false", LDSHARED="/bin/false")

@@ -17,8 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from arpc_codec.entropy.symbols import COUNT, Probabilities, Symbols
-from arpc_codec.exact.grid import SIGMOID_GRID, SIGMOID_RANGE
 
+# The table of sigmoids: its unit, cells of the argument in 1, and how far it goes.
+SIGMOID_BITS = 24
+SIGMOID_GRID = 6
+SIGMOID_RANGE = 20
 MEAN_BITS = 8  # grid of the means, in samples
 WEIGHT_BITS = 12
 # Share of a uniform distribution in every mixture, as a power of two: no sample is impossible.

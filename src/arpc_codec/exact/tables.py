@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from arpc_codec.entropy import PROBABILITY_BITS
+from arpc_codec.entropy.mixture import SIGMOID_BITS, SIGMOID_GRID, SIGMOID_RANGE
 from arpc_codec.exact.grid import (
     EXP_BITS,
     EXP_RANGE,
@@ -14,9 +15,6 @@ from arpc_codec.exact.grid import (
     LOGIT_BITS,
     LOGIT_RANGE,
     ROTATION_BITS,
-    SIGMOID_BITS,
-    SIGMOID_GRID,
-    SIGMOID_RANGE,
 )
 from arpc_codec.prior.rope import angle_tables
 
