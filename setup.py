@@ -19,12 +19,13 @@ limited = not sysconfig.get_config_var("Py_GIL_DISABLED")
 if limited:
     macros.append(("Py_LIMITED_API", "0x030A0000"))
 # No multiply-add is contracted and no sum reordered: files are the same with numpy and on every machine. CFLAGS come
-# before these options and may ask for it; at link time they would have the whole process flush subnormal numbers.
-exact = ["-fno-fast-math", "-fno-unsafe-math-optimizations", "-fno-associative-math", "-fno-reciprocal-math"]
+# before these options and may ask for it (as -Ofast does); at link time they would have the whole process flush
+# subnormal numbers.
+exact = ["-O3", "-fno-fast-math", "-fno-unsafe-math-optimizations", "-fno-associative-math", "-fno-reciprocal-math"]
 if "MSC" in sys.version:
     options, exact = ["/O2", "/fp:precise", "/std:c11"], []
 else:
-    options = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-ffp-contract=off"]
+    options = ["-std=c11", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-ffp-contract=off"]
 
 setup(
     ext_modules=[
@@ -34,7 +35,7 @@ setup(
             depends=sorted(path.as_posix() for path in FOLDER.glob("*.h")),
             define_macros=macros,
             extra_compile_args=[*exact, *options, *added],
-            extra_link_args=[*exact[:1], *added],
+            extra_link_args=[*exact, *added],
             py_limited_api=limited,
             optional=os.environ.get("ARPC_REQUIRE_NATIVE") != "1",
         )
