@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from arpc_codec.cli.reference import page
+from dev.reference import page
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 
 
 def test_the_page_is_current() -> None:
-    """Otherwise: python -m arpc_codec.cli.reference > docs/cli.md."""
+    """Otherwise: python -m dev.reference > docs/cli.md."""
     assert PAGE.read_text() == page()
     for heading in ("## arpc encode", "## arpc models import", "## arpc train export-hpac", "## arpc bench"):
         assert f"\n{heading}\n" in page()

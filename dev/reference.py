@@ -1,4 +1,4 @@
-"""`python -m arpc_codec.cli.reference > docs/cli.md`: what every command's --help says, as one page."""
+"""`python -m dev.reference > docs/cli.md`: what every command's --help says, as one page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 WIDTH = 100
 _INTRODUCTION = """# Command line
 
-Made by `python -m arpc_codec.cli.reference > docs/cli.md` of what `--help` says; a test keeps it current.
+Made by `python -m dev.reference > docs/cli.md` of what `--help` says; a test keeps it current.
 
 Completion of commands, options and file names: put one of these lines into the start file of your shell.
 
