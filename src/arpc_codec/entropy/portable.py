@@ -1,4 +1,4 @@
-"""constriction's queue coder in Python, for machines that it has no wheels for: the same streams, some 50 times slower.
+"""constriction's queue coder in Python, for machines that it has no wheels for: the same streams, more slowly.
 
 Words of 32 bits, a state of 64, probabilities of 24; the steps are in formats/arpc-v1.md, "Range coder". What is here
 has the names and arguments of constriction, as far as they are used; tests/entropy compare the two.
@@ -116,7 +116,8 @@ class RangeDecoder:
         for edges in family.edges(probabilities).tolist():
             unit = size >> _PARTS
             part = ((point - low) & _STATE) // unit
-            assert part < 1 << _PARTS, "impossible words"
+            if part >> _PARTS:
+                raise AssertionError("impossible words")
             symbol = bisect_right(edges, part) - 1
             low = (low + unit * edges[symbol]) & _STATE
             size = unit * (edges[symbol + 1] - edges[symbol])
