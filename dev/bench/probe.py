@@ -22,7 +22,7 @@ _ENOUGH_SECONDS, _ENOUGH_CALLS = 1.0, 9
 def _mib(field: str) -> float:
     """VmRSS (now) or VmHWM (at most, since it was reset) of this process, in MiB."""
     # Not getrusage: it counts what the parent had before this program started, and cannot be reset.
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
     assert found
     return int(found.group(1)) / 1024
 

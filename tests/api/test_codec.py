@@ -67,7 +67,7 @@ def test_of_two_models_with_one_name_the_file_says_which(
     names = {model: "first", f"{model} again": "second"}
     for number, folder in enumerate(names.values(), 500):
         shutil.copytree(find(model).path, tmp_path / folder)
-        values = json.loads((tmp_path / folder / "config.json").read_text())
+        values = json.loads((tmp_path / folder / "config.json").read_text("utf-8"))
         (tmp_path / folder / "config.json").write_text(json.dumps(values | {"id": number}))
     monkeypatch.setenv("ARPC_HOME", str(tmp_path))
     data = arpc_codec.encode(picture(32, 32), model="501", codec=find(model).codec)

@@ -50,7 +50,7 @@ def test_a_killed_process_loses_nothing_and_does_nothing_twice(
         Timer(0.15, os.kill, [int(first[-1].notes[0]), signal.SIGKILL]).start()
         rest = list(records)
     assert [record.code for record in first + rest] == [0] * 17
-    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text("utf-8").splitlines()]
     assert sorted(line["target"] for line in lines) == sorted(job.target for job in batch.todo)
     assert tree(out) == tree(tmp_path / "out")
     assert len(begun.read_bytes().splitlines()) == 18

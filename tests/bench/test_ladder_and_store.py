@@ -58,11 +58,11 @@ def test_store_keeps_files_and_values_and_survives_a_torn_line(tmp_path: Path) -
     assert not again.has(key, "psnr", 2)
     again.keep(key, "ms_ssim", 1, 0.9)
     assert Store(tmp_path, "abc").value(key, "ms_ssim", 1) == 0.9
-    assert json.loads((tmp_path / "abc.jsonl").read_text().splitlines()[-1])["metric"] == "ms_ssim"
+    assert json.loads((tmp_path / "abc.jsonl").read_text("utf-8").splitlines()[-1])["metric"] == "ms_ssim"
 
 
 def test_store_keeps_infinity_in_valid_json(tmp_path: Path) -> None:
     key = FileKey("arpc-12345678", 4, 1)
     Store(tmp_path, "abc").keep(key, "psnr", 1, math.inf)
     assert Store(tmp_path, "abc").value(key, "psnr", 1) == math.inf
-    assert "Infinity" not in (tmp_path / "abc.jsonl").read_text()
+    assert "Infinity" not in (tmp_path / "abc.jsonl").read_text("utf-8")

@@ -33,7 +33,7 @@ def test_sums_are_those_of_the_file(
     image.save(tmp_path / "a.png")
     result = CliRunner().invoke(main, [str(tmp_path), "--model", model, "--json", str(tmp_path / "sums.json")])
     assert result.exit_code == 0, result.output
-    ((total, rows),) = json.loads((tmp_path / "sums.json").read_text()).items()
+    ((total, rows),) = json.loads((tmp_path / "sums.json").read_text("utf-8")).items()
     info = arpc_codec.info(arpc_codec.encode(image, model=model))
     assert int(total) == info.scales_declared == len(rows)
     assert sum(row[0] for row in rows) == 8 * info.payload_bytes

@@ -60,7 +60,7 @@ def test_means_are_kept_as_they_are_shown(tmp_path: Path) -> None:
     kodak = tables.load()
     tables.save(kodak, tmp_path / "kodak.json")
     assert tables.load(tmp_path / "kodak.json") == kodak
-    assert (tmp_path / "kodak.json").read_text() == tables.MEANS.read_text("utf-8")
+    assert (tmp_path / "kodak.json").read_text("utf-8") == tables.MEANS.read_text("utf-8")
 
 
 def test_cells_say_who_is_best() -> None:

@@ -41,7 +41,7 @@ def photos(picture: Callable[..., np.ndarray], tmp_path: Path) -> Path:
 
 
 def records(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text("utf-8").splitlines()]
 
 
 def test_there_and_back_and_resumed(arpc: Run, photos: Path, tmp_path: Path, tree: Tree) -> None:

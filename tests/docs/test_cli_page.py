@@ -16,7 +16,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 
 def test_the_page_is_current() -> None:
     """Otherwise: python -m dev.reference > docs/cli.md."""
-    assert PAGE.read_text() == page()
+    assert PAGE.read_text("utf-8") == page()
     for heading in ("## arpc encode", "## arpc models import", "## arpc train export-hpac", "## arpc bench"):
         assert f"\n{heading}\n" in page()
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from arpc_codec.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "formats").glob("*.md"))]
 
@@ -22,7 +22,7 @@ def shell_lines() -> list[str]:
     """Every `arpc ...` call in the pages' shell blocks, one a line."""
     lines = []
     for page in PAGES:
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
             text = block.replace("\\\n", " ").replace("&&", "\n").replace(" | ", "\n")
             calls = (line.split(" #")[0].split(" > ")[0].strip() for line in text.splitlines())
             lines += [re.sub(r"^\.venv/bin/", "", line) for line in calls if re.match(r"(\.venv/bin/)?arpc ", line)]
@@ -49,14 +49,14 @@ def test_there_are_commands_to_check() -> None:
 
 def links(page: Path) -> list[tuple[str, str]]:
     """(file, heading) of every link to this repository, either may be empty; code is not looked at."""
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
     found = re.findall(r"\]\(([^)\s]+)\)", text)
     return [(target, heading) for target, _, heading in (word.partition("#") for word in found if ":" not in word)]
 
 
 def headings(page: Path) -> set[str]:
     """The names that headings have in links."""
-    lines = re.findall(r"^#+ +(.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    lines = re.findall(r"^#+ +(.*)$", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
 

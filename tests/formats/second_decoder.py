@@ -39,7 +39,7 @@ class Model(NamedTuple):
     @classmethod
     def read(cls, folder: Path) -> Model:
         tensors = load_file(folder / "tokenizer.safetensors") | load_file(folder / "prior.safetensors")
-        return cls(json.loads((folder / "config.json").read_text()), tensors)
+        return cls(json.loads((folder / "config.json").read_text("utf-8")), tensors)
 
 
 def to_grid(x: Array, bits: int, limit: float = math.inf) -> Array:

@@ -18,7 +18,7 @@ def unescaped(text: str) -> bytes:
 
 
 def test_the_snippet_has_the_magic_and_the_type() -> None:
-    lines = [line.split("\t") for line in (FORMATS / "arpc.magic").read_text().splitlines()]
+    lines = [line.split("\t") for line in (FORMATS / "arpc.magic").read_text("utf-8").splitlines()]
     assert [unescaped(line[2]) for line in lines if line[0] == "0"] == [MAGIC]
     assert ["!:mime", MIME_TYPE] in lines
     assert ["!:ext", EXTENSION.removeprefix(".")] in lines

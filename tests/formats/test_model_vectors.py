@@ -27,7 +27,7 @@ def files(*names: str) -> list[Any]:
     """Every golden file of these models: model, its expected.json, name of a file."""
     found = []
     for model in names:
-        values = json.loads((VECTORS / model / "expected.json").read_text())
+        values = json.loads((VECTORS / model / "expected.json").read_text("utf-8"))
         for name in values["files"]:
             marks = [pytest.mark.thorough] if name == "large" else []
             found.append(pytest.param(model, values, name, id=f"{model}-{name}", marks=marks))
@@ -75,7 +75,7 @@ def test_lossless_files_never_change(model: str, values: dict[str, Any], name: s
 
 
 def test_registry_lists_every_bundled_model() -> None:
-    text = (ROOT / "formats" / "models.toml").read_text()
+    text = (ROOT / "formats" / "models.toml").read_text("utf-8")
     listed = set(re.findall(r'^id = (\d+)\nname = "([^"]+)"\nfingerprint = "([0-9a-f]{64})"$', text, re.MULTILINE))
     bundled = {(str(m.id), m.name, m.fingerprint) for m in models() if "weights" in m.path.parts}
     assert {name for _, name, _ in bundled} == BUNDLED

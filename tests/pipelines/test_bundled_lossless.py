@@ -23,7 +23,7 @@ REGISTRY = Path(__file__).parents[2] / "formats" / "models.toml"
 @pytest.mark.parametrize("model", ["lossless", "lossless-large"])
 def test_it_is_the_registered_model(model: str) -> None:
     entry = load_lossless(find(model).path, check=True).entry
-    section = next(part for part in REGISTRY.read_text().split("[[model]]") if f'name = "{model}"' in part)
+    section = next(part for part in REGISTRY.read_text("utf-8").split("[[model]]") if f'name = "{model}"' in part)
     assert dict(re.findall(r'^(\w+) = "?([^"\n]*)"?$', section, re.MULTILINE)) == {
         "id": str(entry.id),
         "name": entry.name,

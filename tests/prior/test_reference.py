@@ -28,7 +28,7 @@ class Case:
 
     def __init__(self, folder: Path, imported: Bundle) -> None:
         self.folder = folder
-        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
         self.vectors = load_file(folder / "vectors.safetensors")
         assert isinstance(imported.prior, VAR)
         self.model, self.tokenizer = imported.prior, imported.tokenizer
@@ -168,7 +168,7 @@ def test_rotation_tables(case: Case, group: str) -> None:
 
 
 def test_positions_of_every_published_schedule(case: Case) -> None:
-    ratios = json.loads((case.folder / "SCHEDULES.json").read_text())["ratios"]
+    ratios = json.loads((case.folder / "SCHEDULES.json").read_text("utf-8"))["ratios"]
     assert len(ratios) == 15
     for ratio in ratios.values():
         grid_h, grid_w = ratio["final_h_w_1M"]

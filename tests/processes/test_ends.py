@@ -22,7 +22,7 @@ SOON = 20.0
 
 def below(pid: int) -> set[int]:
     """Processes that a process started."""
-    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()))
 
 
 def spawned(pid: int) -> bool:
@@ -79,7 +79,7 @@ def test_a_lossless_encode_that_is_killed(end: signal.Signals, native: str, tmp_
     ) as process:
         until = time.monotonic() + 120
         # Until it has worked for longer than starting takes.
-        while sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().split()[13:15])) < 300:
+        while sum(map(int, Path(f"/proc/{process.pid}/stat").read_text("utf-8").split()[13:15])) < 300:
             assert time.monotonic() < until
             time.sleep(0.1)
         assert process.poll() is None

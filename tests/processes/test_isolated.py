@@ -53,14 +53,14 @@ def run(tmp_path: Path, code: str, *words: str, home: Path | None = None) -> Non
         env["ARPC_HOME"] = str(home)
     command = [sys.executable, str(script), *words]
     done = subprocess.run(command, cwd=tmp_path / "trap", env=env, capture_output=True, text=True, timeout=300)
-    assert not (tmp_path / "mark").exists(), (tmp_path / "mark").read_text()
+    assert not (tmp_path / "mark").exists(), (tmp_path / "mark").read_text("utf-8")
     assert done.returncode == 0, done.stderr
 
 
 def test_the_trap_works(trap: Path, tmp_path: Path) -> None:
     env = {name: text for name, text in os.environ.items() if name != "PYTHONSAFEPATH"}
     subprocess.run([sys.executable, "-c", "import selectors"], cwd=trap, env=env, check=False)
-    assert "selectors" in (tmp_path / "mark").read_text()
+    assert "selectors" in (tmp_path / "mark").read_text("utf-8")
 
 
 def test_workers_of_folders(trap: Path, tmp_path: Path, micro_lossless: HpacCodec, micro_home: Path) -> None:
@@ -80,5 +80,5 @@ def test_a_task_of_the_caller(trap: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.in").write_bytes(b"abc")
     script = Path(__file__).parent.parent / "batch" / "batch_tasks.py"
-    run(tmp_path, script.read_text(), str(folder), str(tmp_path / "out"))
+    run(tmp_path, script.read_text("utf-8"), str(folder), str(tmp_path / "out"))
     assert (tmp_path / "out" / "a.out").read_bytes() == b"cba" * 1000

@@ -15,7 +15,7 @@ from arpc_codec.scales.published import published
 
 
 def test_every_published_schedule_is_there(shared_dir: Path) -> None:
-    ratios = json.loads((shared_dir / "reference" / "infinity-tiny" / "SCHEDULES.json").read_text())["ratios"]
+    ratios = json.loads((shared_dir / "reference" / "infinity-tiny" / "SCHEDULES.json").read_text("utf-8"))["ratios"]
     found = 0
     for ratio in ratios.values():
         for expected in ratio["pn"].values():

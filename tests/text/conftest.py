@@ -71,7 +71,7 @@ def broken(t5: Path, tmp_path: Path):
 
     def configure(**values: object) -> Path:
         path = folder / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values))
         return folder
 
     return configure

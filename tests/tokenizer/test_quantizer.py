@@ -23,7 +23,7 @@ def latent(rows: int, cols: int) -> torch.Tensor:
 def test_published_quantizer_bits(shared_dir: Path, group: str) -> None:
     folder = shared_dir / "reference" / "infinity-tiny"
     vectors = load_file(folder / "vectors.safetensors")
-    sizes = json.loads((folder / "config.json").read_text())["groups"][group]["scale_schedule"]
+    sizes = json.loads((folder / "config.json").read_text("utf-8"))["groups"][group]["scale_schedule"]
     schedule = tuple((h, w) for _, h, w in sizes)
     quantizer = MultiScaleBSQ(16, fill=-1.0, learned_gains=False, masked=False)
     bits, prefixes = quantizer(vectors[f"{group}.h"], schedule)

@@ -27,7 +27,7 @@ def vectors(shared_dir: Path) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def schedules(shared_dir: Path) -> dict[str, Schedule]:
-    groups = json.loads((shared_dir / "reference" / "infinity-tiny" / "config.json").read_text())["groups"]
+    groups = json.loads((shared_dir / "reference" / "infinity-tiny" / "config.json").read_text("utf-8"))["groups"]
     return {name: tuple((h, w) for _, h, w in group["scale_schedule"]) for name, group in groups.items()}
 
 

@@ -54,7 +54,7 @@ def test_the_head_beats_the_trunk_and_comes_with_the_model(
     for name in ("tokenizer.safetensors", "transformer.safetensors"):
         assert (entry.path / name).samefile(base.path / name)
     bundle = load_folder(entry.path, check=True)
-    assert json.loads((entry.path / "config.json").read_text())["context"] == {"width": 16, "hidden": 2}
+    assert json.loads((entry.path / "config.json").read_text("utf-8"))["context"] == {"width": 16, "hidden": 2}
 
     # Logits are those of trunk over temperature plus head: the same losses from the pictures as from stored features.
     assert isinstance(bundle.prior, VAR)
@@ -139,7 +139,7 @@ def test_a_stopped_run_ends_like_any_other(
         patch.setattr(context, "load", killed)
         with pytest.raises(KeyboardInterrupt):
             run_context_head(base, data, home / "again", minutes, encode, setup=setup)
-    assert json.loads((home / "again.run" / "state.json").read_text())["step"] > 0
+    assert json.loads((home / "again.run" / "state.json").read_text("utf-8"))["step"] > 0
     assert not (home / "again").exists()
     again, _ = run_context_head(base, data, home / "again", minutes, encode, model_id=900, setup=setup)
     assert again.fingerprint == whole.fingerprint

@@ -41,7 +41,7 @@ FAST = replace(FINETUNING, lr=3e-3)
 
 
 def log(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
 
 
 def losses(folder: Path) -> list[float]:
@@ -64,7 +64,7 @@ def test_a_model_of_its_own_comes_out(
     assert (entry.name, entry.licence) == ("tuned", "own")
     assert entry.id != base.id
     assert entry.fingerprint != base.fingerprint
-    note = (entry.path / "LICENCE.txt").read_text()
+    note = (entry.path / "LICENCE.txt").read_text("utf-8")
     assert note.startswith("Made up.")
     assert base.fingerprint in note
     assert "replaced: transformer." in note
@@ -139,7 +139,7 @@ def test_a_stopped_run_ends_like_any_other(
 
     with pytest.raises(KeyboardInterrupt):
         finetune(base, data, tmp_path / "run", minutes, killed, batch=2, setup=setup)
-    stopped = json.loads((tmp_path / "run" / "state.json").read_text())["step"]
+    stopped = json.loads((tmp_path / "run" / "state.json").read_text("utf-8"))["step"]
     assert stopped > 0
     assert calls["all"] > 2 * stopped + 1
     finetune(base, data, tmp_path / "run", minutes, encode, batch=2, setup=setup)

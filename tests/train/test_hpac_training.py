@@ -33,7 +33,7 @@ SMALL = PixelConfig(channels=1, width=16, depth=1, head=12, mixtures=2)
 
 
 def logged(folder: Path, name: str) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return [line[name] for line in lines if name in line]
 
 

@@ -49,16 +49,16 @@ def network(photos: tuple[Photos, Photos], **changes: object) -> Progic:
 
 
 def log(folder: Path, name: str) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return [line[name] for line in lines if name in line]
 
 
 def test_it_learns_and_resumes(photos: tuple[Photos, Photos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_indices(network(photos), photos, tmp_path, 0.03, SETUP)
-    first = json.loads((tmp_path / "state.json").read_text())["step"]
+    first = json.loads((tmp_path / "state.json").read_text("utf-8"))["step"]
     monkeypatch.setattr(indices, "encoded", None)  # what was encoded is in the folder
     state = train_indices(network(photos), photos, tmp_path, 0.1, SETUP)
-    assert json.loads((tmp_path / "state.json").read_text())["step"] > first > 0
+    assert json.loads((tmp_path / "state.json").read_text("utf-8"))["step"] > first > 0
     bits = log(tmp_path, "val_bits")
     assert bits[-1] < 0.9 * 4  # of four bits an index
     assert bits[-1] == pytest.approx(np.mean([log(tmp_path, f"val_bits_stage{n}")[-1] for n in (1, 2)]), rel=1e-3)

@@ -71,7 +71,7 @@ def test_steps_run_in_it_and_validations_do_not(pays: bool, tmp_path: Path, monk
     state = run(model, step, tmp_path, LoopConfig(minutes=0.01), validate=validate).state
     assert seen == {("step", torch.bfloat16 if pays else torch.float32), ("validation", torch.float32)}
     assert {value.dtype for value in state.values()} == {torch.float32}
-    first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
+    first = json.loads((tmp_path / "log.jsonl").read_text("utf-8").splitlines()[0])
     assert first == {"precision": "bfloat16" if pays else "float32"}
 
 
@@ -153,9 +153,9 @@ def test_kernels_learn_with_muon_and_go_on_after_a_stop(tmp_path: Path) -> None:
 
     train(0.04)
     train(0.1)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < 0.1 * losses[0]
     moments = load_file(tmp_path / "optimiser.safetensors")
     assert moments["1.0.momentum_buffer"].shape == (4, 3, 3, 3)
-    assert json.loads((tmp_path / "state.json").read_text())["step"] > 100
+    assert json.loads((tmp_path / "state.json").read_text("utf-8"))["step"] > 100

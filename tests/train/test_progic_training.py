@@ -57,7 +57,7 @@ def started(photos: tuple[Photos, Photos], config: ProgicConfig = CONFIG) -> Pro
 
 
 def log(folder: Path, name: str) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return [line[name] for line in lines if name in line]
 
 
@@ -74,10 +74,10 @@ def test_linear_start_is_a_progressive_codec_already(photos: tuple[Photos, Photo
 def test_it_runs_resumes_and_reports(others: int, photos: tuple[Photos, Photos], tmp_path: Path) -> None:
     setup = ProgicTraining(crops=SETUP.crops, lr=SETUP.lr, others=others)
     train_progic(started(photos), photos, tmp_path, tmp_path / "run", 0.05, setup)
-    first = json.loads((tmp_path / "run" / "state.json").read_text())
+    first = json.loads((tmp_path / "run" / "state.json").read_text("utf-8"))
     # As after a kill: a network that was never started finds everything, codebooks too, in the run folder.
     state = train_progic(Progic(CONFIG), photos, tmp_path, tmp_path / "run", 0.1, setup)
-    second = json.loads((tmp_path / "run" / "state.json").read_text())
+    second = json.loads((tmp_path / "run" / "state.json").read_text("utf-8"))
     assert second["step"] > first["step"] > 0
     assert (tmp_path / "run" / "sheet.png").is_file()
     for stage in (1, 2, 3):

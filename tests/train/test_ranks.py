@@ -47,7 +47,7 @@ def test_two_processes_are_one_with_the_mean_gradient(tmp_path: Path, monkeypatc
     # One process writes.
     assert (tmp_path / "two" / "validated0").exists()
     assert not (tmp_path / "two" / "validated1").exists()
-    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("two", "one")]
+    logs = [(tmp_path / name / "log.jsonl").read_text("utf-8").splitlines() for name in ("two", "one")]
     steps, alone_steps = ([json.loads(line).get("step") for line in lines] for lines in logs)
     assert steps == alone_steps
     assert torch.equal(load_file(tmp_path / "two" / "weights.safetensors")["always.weight"], first["always.weight"])

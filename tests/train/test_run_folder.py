@@ -21,7 +21,7 @@ SIZES = {"channels": 8, "widths": (4, 4)}
 
 def train(folder: Path, model: nn.Module, adversary: nn.Module | None = None, muon: tuple[str, ...] = ()) -> None:
     """Some steps from where the run of the folder is."""
-    done = json.loads((folder / "state.json").read_text()).get("spent_seconds", 0.0)
+    done = json.loads((folder / "state.json").read_text("utf-8")).get("spent_seconds", 0.0)
 
     def step(index: int, progress: float):
         x = torch.ones(2, 8)
@@ -38,7 +38,7 @@ def test_a_run_says_what_it_is_and_goes_on(tmp_path: Path) -> None:
     # Nothing was trained yet: another run may begin there.
     assert not begin(out, "tokenizer", SIZES)
     train(out, nn.Linear(8, 8))
-    state = json.loads((out / "state.json").read_text())
+    state = json.loads((out / "state.json").read_text("utf-8"))
     assert (state["command"], state["sizes"]) == ("tokenizer", {"channels": 8, "widths": [4, 4]})
     assert begin(out, "tokenizer", SIZES)
     # A later version may have sizes that this one had not.
@@ -52,12 +52,12 @@ def test_a_run_says_what_it_is_and_goes_on(tmp_path: Path) -> None:
 def test_runs_of_older_versions_go_on(tmp_path: Path) -> None:
     begin(tmp_path, "decoder", SIZES)
     train(tmp_path, nn.Linear(8, 8), nn.Linear(8, 1))
-    state = json.loads((tmp_path / "state.json").read_text())
+    state = json.loads((tmp_path / "state.json").read_text("utf-8"))
     old = {name: state[name] for name in ("step", "spent_seconds", "ema_updates")} | {"loop": {"minutes": 1.0}}
     (tmp_path / "state.json").write_text(json.dumps(old))
     assert begin(tmp_path, "decoder", SIZES, adversary=True)
     train(tmp_path, nn.Linear(8, 8), nn.Linear(8, 1))
-    assert json.loads((tmp_path / "state.json").read_text())["step"] > state["step"]
+    assert json.loads((tmp_path / "state.json").read_text("utf-8"))["step"] > state["step"]
     # What it was its tensors tell.
     for model, adversary in ((nn.Linear(8, 4), nn.Linear(8, 1)), (nn.Linear(8, 8), nn.Linear(8, 2))):
         with pytest.raises(ModelError, match="of another network, or of other sizes"):

@@ -82,7 +82,7 @@ def worths(model: Rated, x: Tensor) -> Tensor:
 
 
 def log(folder: Path, name: str) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return [line[name] for line in lines if name in line]
 
 
@@ -226,11 +226,11 @@ def test_it_runs_resumes_and_improves(
     model, x = started(photos), crops(photos)
     before, linear = worths(model, x), model.encoder.linear.weight.clone()
     train_tokenizer(model, photos, tmp_path, 0.02, SETUP)
-    first = json.loads((tmp_path / "state.json").read_text())
+    first = json.loads((tmp_path / "state.json").read_text("utf-8"))
     # As after a kill: a network that was never started finds everything, spreads too, in the run folder.
     again = Rated(Tokenizer(CONFIG))
     state = train_tokenizer(again, photos, tmp_path, 0.05, SETUP)
-    assert json.loads((tmp_path / "state.json").read_text())["step"] > first["step"] > 0
+    assert json.loads((tmp_path / "state.json").read_text("utf-8"))["step"] > first["step"] > 0
     assert torch.equal(again.encoder.spread, model.encoder.spread)
     again.load_state_dict(state)
     assert (worths(again, x) < before).all()

@@ -115,7 +115,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def log(folder: Path, name: str) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return [line[name] for line in lines if name in line]
 
 
@@ -153,9 +153,9 @@ def test_loop_resumes_and_ends_with_its_budget(tmp_path: Path) -> None:
         return model
 
     train(0.05)
-    first = json.loads((tmp_path / "state.json").read_text())
+    first = json.loads((tmp_path / "state.json").read_text("utf-8"))
     train(0.1)
-    second = json.loads((tmp_path / "state.json").read_text())
+    second = json.loads((tmp_path / "state.json").read_text("utf-8"))
     assert second["step"] > first["step"] > 0
     assert second["spent_seconds"] < 6.6
     assert log(tmp_path, "loss")[-1] < 0.3 * log(tmp_path, "loss")[0]
@@ -287,7 +287,7 @@ def test_a_decoder_is_judged_by_perceptual_networks(metrics_dir: Path, data: Pat
         save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
     paths = (tmp_path / f"{name}.safetensors" for name in files)
     runs.run_decoder(config, data, metrics_dir, *paths, tmp_path / "decoder", 0.008)
-    (last,) = (json.loads(line) for line in (tmp_path / "decoder" / "log.jsonl").read_text().splitlines()[1:2])
+    (last,) = (json.loads(line) for line in (tmp_path / "decoder" / "log.jsonl").read_text("utf-8").splitlines()[1:2])
     assert any(name.removeprefix("filled_") in ("alex", "squeeze", "vgg") for name in last)
 
 

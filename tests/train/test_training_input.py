@@ -86,7 +86,7 @@ def flat(*sizes: tuple[int, int]) -> Photos:
     ],
 )
 def test_tokenizer_and_prior_have_the_same_tokens(change: dict[str, Any], said: str, tmp_path: Path) -> None:
-    values = json.loads((CONFIGS / "tiny.json").read_text())
+    values = json.loads((CONFIGS / "tiny.json").read_text("utf-8"))
     values["prior"] |= change
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(values))
@@ -107,7 +107,7 @@ def test_signs_and_integers_are_different_tokens() -> None:
 
 
 def test_only_signs_have_hidden_units(tmp_path: Path) -> None:
-    assert "hidden" not in json.loads((CONFIGS / "tiny.json").read_text())["context"]
+    assert "hidden" not in json.loads((CONFIGS / "tiny.json").read_text("utf-8"))["context"]
     assert load_config("tiny").context_hidden == TrainingConfig.context_hidden
     assert load_config(str(config(tmp_path, context={"hidden": 3}))).context_hidden == 3
 
@@ -158,7 +158,7 @@ def test_a_prior_starts_from_weights_that_fit(tmp_path: Path) -> None:
     result = arpc_train(*words, "--init", other, "-o", tmp_path / "most")
     said = "1 of its weights do not fit and are left out (elsewhere); 1 weights of the network start anew (trunk.pos_"
     one_line(result, 0, said)
-    (line,) = (tmp_path / "most" / "log.jsonl").read_text().splitlines()
+    (line,) = (tmp_path / "most" / "log.jsonl").read_text("utf-8").splitlines()
     assert said in json.loads(line)["note"]
 
 

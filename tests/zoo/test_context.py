@@ -39,7 +39,7 @@ def test_a_context_head_belongs_to_the_folder(
     with pytest.raises(ModelError, match="fingerprint"):
         load_folder(tmp_path / "m", check=True)
     config = tmp_path / "m" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"context": {"width": 13, "hidden": 3}}))
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"context": {"width": 13, "hidden": 3}}))
     with pytest.raises(ModelError, match="model 'm'"):
         load_folder(tmp_path / "m")
     (tmp_path / "m" / CONTEXT).unlink()

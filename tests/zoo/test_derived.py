@@ -61,7 +61,7 @@ def test_other_files_are_linked_or_copied(
     assert (entry.path / "text").resolve() == (base.path / "text").resolve()
     assert (entry.licence, find(entry.id).name) == ("theirs", "new")
     assert load_folder(entry.path, check=True).context is not None
-    assert "replaced: context." in (entry.path / "LICENCE.txt").read_text()
+    assert "replaced: context." in (entry.path / "LICENCE.txt").read_text("utf-8")
 
 
 def test_nothing_is_left_behind(base: ModelEntry, context: tuple[ContextSizes, Tensors]) -> None:

@@ -60,7 +60,7 @@ def test_the_fingerprint_covers_codebooks_and_sizes(folder: Path) -> None:
         load_progic(folder, check=True)
     with pytest.raises(ModelError, match="fingerprint"):
         check(entry)
-    sizes = json.loads((folder / CONFIG).read_text())["progic"]
+    sizes = json.loads((folder / CONFIG).read_text("utf-8"))["progic"]
     marks = {fingerprint(s, {WEIGHTS: stored}) for s in ({"progic": sizes}, {"progic": sizes | {"entries": 999}})}
     assert len(marks | {entry.fingerprint}) == 3
 
@@ -78,7 +78,7 @@ def test_unreadable_folders_are_refused(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(b"no weights")
     with pytest.raises(ModelError, match="micro-progic"):
         load_progic(folder)
-    values = json.loads((folder / CONFIG).read_text())
+    values = json.loads((folder / CONFIG).read_text("utf-8"))
     for sizes in ({"stages": 0}, {"width": 3}, [], {"stages": 1e999}):
         (folder / CONFIG).write_text(json.dumps(values | {"progic": sizes}))
         with pytest.raises(ModelError, match="micro-progic"):
@@ -112,7 +112,7 @@ def test_whoever_may_read_the_folder_may_read_its_weights(folder: Path) -> None:
 
 def test_tokens_of_both_networks_must_be_the_same(micro_planes: ArpcCodec, tmp_path: Path) -> None:
     folder = copytree(micro_planes.bundle.entry.path, tmp_path / "copy")
-    values = json.loads((folder / CONFIG).read_text())
+    values = json.loads((folder / CONFIG).read_text("utf-8"))
     values["tokenizer"]["groups"] = [2, 4, 5, 8]
     (folder / CONFIG).write_text(json.dumps(values))
     with pytest.raises(ModelError, match="'micro-planes': tokens of the tokenizer and those of the prior differ"):

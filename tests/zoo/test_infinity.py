@@ -226,7 +226,7 @@ def test_an_imported_model_is_like_any_other(published: Published, home: Path, t
     assert run("models", "check", "m").stdout == "m: ok\n"
     assert (home / "m" / "text" / "config.json").exists()
     assert (home / "m" / "captioner").samefile(blip)
-    assert "tokenizer.pth" in (home / "m" / "LICENCE.txt").read_text()
+    assert "tokenizer.pth" in (home / "m" / "LICENCE.txt").read_text("utf-8")
     for options, code, message in (
         (("--name", "n"), 1, "exists already"),
         (("-o", home / "n"), 2, f"{number} is taken"),
@@ -371,7 +371,7 @@ def test_truncated_files(published: Published, home: Path, tmp_path: Path, suffi
 def test_a_folder_needs_a_prior(published: Published, home: Path) -> None:
     assert imported(home, *published()).exit_code == 0
     path = home / "m" / "config.json"
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text("utf-8"))
     del values["transformer"]
     path.write_text(json.dumps(values))
     with pytest.raises(ModelError, match="model 'm'"):
