@@ -46,12 +46,12 @@ def fit(
     chance = torch.Generator()
     with private_random():
         prior = import_pixel(config, state)
-        with torch.no_grad():
-            rates = [coding_bits(prior, patches[i : i + 1], MARGIN).mean() for i in range(len(patches.samples))]
-        order = torch.stack(rates).argsort(descending=True)
-        added = attach(prior)
         # Threads that adapt at once must not draw from each other's numbers.
         chance.set_state(torch.get_rng_state())
+    with torch.no_grad():
+        rates = [coding_bits(prior, patches[i : i + 1], MARGIN).mean() for i in range(len(patches.samples))]
+    order = torch.stack(rates).argsort(descending=True)
+    added = attach(prior, chance)
     optimiser = torch.optim.Adam(added.values(), lr=LEARNING_RATE, betas=(0.9, 0.98))
     for step in range(steps):
         share = step / steps

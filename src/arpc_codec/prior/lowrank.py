@@ -29,9 +29,9 @@ def layer(prior: PixelPrior, name: str) -> nn.Linear:
 class LowRank(nn.Module):
     """Parametrization of a weight [out, in] with rounded factors."""
 
-    def __init__(self, outputs: int, inputs: int) -> None:
+    def __init__(self, outputs: int, inputs: int, chance: torch.Generator) -> None:
         super().__init__()
-        self.a = nn.Parameter(torch.randn(RANK, inputs) * FIRST_SPREAD * 2.0**-FACTOR_BITS)
+        self.a = nn.Parameter(torch.randn(RANK, inputs, generator=chance) * FIRST_SPREAD * 2.0**-FACTOR_BITS)
         self.b = nn.Parameter(torch.zeros(outputs, RANK))
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -61,13 +61,16 @@ def rounded(x: Tensor, bits: int) -> Tensor:
     return x + (integers(x, bits) * 2.0**-bits - x).detach()
 
 
-def attach(prior: PixelPrior) -> dict[str, nn.Parameter]:
-    """Freeze a prior and give it trainable changes, which are returned under the names of an adapter's parts."""
+def attach(prior: PixelPrior, chance: torch.Generator) -> dict[str, nn.Parameter]:
+    """Freeze a prior and give it trainable changes, which are returned under the names of an adapter's parts.
+
+    chance: where the first factors come from.
+    """
     prior.requires_grad_(False)
     added: dict[str, nn.Parameter] = {}
     for name in layers(prior.config):
         linear = layer(prior, name)
-        low, offset = LowRank(*linear.weight.shape), Offset(linear.bias.shape)
+        low, offset = LowRank(*linear.weight.shape, chance=chance), Offset(linear.bias.shape)
         parametrize.register_parametrization(linear, "weight", low)
         parametrize.register_parametrization(linear, "bias", offset)
         added |= {f"{name}.a": low.a, f"{name}.b": low.b, f"{name}.bias": offset.d}
