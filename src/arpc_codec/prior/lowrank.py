@@ -70,7 +70,8 @@ def attach(prior: PixelPrior, chance: torch.Generator) -> dict[str, nn.Parameter
     added: dict[str, nn.Parameter] = {}
     for name in layers(prior.config):
         linear = layer(prior, name)
-        low, offset = LowRank(*linear.weight.shape, chance=chance), Offset(linear.bias.shape)
+        outputs, inputs = linear.weight.shape
+        low, offset = LowRank(outputs, inputs, chance), Offset(linear.bias.shape)
         parametrize.register_parametrization(linear, "weight", low)
         parametrize.register_parametrization(linear, "bias", offset)
         added |= {f"{name}.a": low.a, f"{name}.b": low.b, f"{name}.bias": offset.d}
